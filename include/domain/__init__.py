@@ -1,0 +1,1 @@
+"""What an invoice line is, and the rules it must meet."""

@@ -1,0 +1,97 @@
+"""What reading a source file yields besides its rows."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CANONICAL_COLUMNS = (
+    "invoice",
+    "stock_code",
+    "description",
+    "quantity",
+    "invoice_date",
+    "price",
+    "customer_id",
+    "country",
+)
+
+DateOrder = Literal["ymd", "mdy", "dmy"]
+
+
+class FileDecisions(BaseModel):
+    """How one file is read: decided once for the whole file, never per row.
+
+    Attributes:
+        format: Kind of source.
+        compression: Outer compression that was removed.
+        encoding: Python codec name the text was decoded with (`utf-8`, `cp1252`, `utf-16`, ...); none for PDF.
+        byte_order_mark: Whether the text began with a byte-order mark.
+        delimiter: Field separator of a CSV file.
+        header: Canonical column -> spelling found in the file.
+        extra_columns: Columns of the file that are not canonical; kept in Bronze as JSON.
+        date_order: Order of year, month and day in `invoice_date`.
+        date_separator: Character between year, month and day.
+        date_basis: `evidence` (values above 12 decide), `convention` (documented rule, nothing in the file decides) or
+            `setting` (RETAIL_DATE_ORDER).
+        decimal_mark: Decimal mark of `quantity` and `price`.
+        warnings: Sentences a person should read, such as an ambiguous date style.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["csv", "json", "jsonl", "pdf"]
+    compression: Literal["none", "gzip", "xz"] = "none"
+    encoding: str | None = None
+    byte_order_mark: bool = False
+    delimiter: str | None = None
+    header: dict[str, str] = Field(default_factory=dict)
+    extra_columns: list[str] = Field(default_factory=list)
+    date_order: DateOrder = "ymd"
+    date_separator: Literal["-", "/", "."] = "-"
+    date_basis: Literal["evidence", "convention", "setting"] = "evidence"
+    decimal_mark: Literal[".", ","] = "."
+    warnings: list[str] = Field(default_factory=list)
+
+
+class SourceReading(BaseModel):
+    """Outcome of staging one file as Parquet.
+
+    Attributes:
+        rows: Records staged, defective ones included.
+        defects: Count of defective records by code.
+        amount: Exact sum of quantity x price over the records where both are plain numbers.
+        seconds: Wall seconds spent.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    decisions: FileDecisions
+    rows: int
+    defects: dict[str, int]
+    amount: Decimal
+    seconds: float
+
+
+class SourceRejected(Exception):
+    """The file as a whole cannot be read; nothing of it is loaded.
+
+    Attributes:
+        code: Stable reason code, snake_case.
+        problem: One sentence a shopkeeper understands.
+        remedy: One sentence that says what to do.
+        line: Physical line (or page, for PDF) where it shows, if known.
+        value: The offending text, shortened, if any.
+    """
+
+    def __init__(
+        self, code: str, problem: str, remedy: str, line: int | None = None, value: str | None = None
+    ) -> None:
+        super().__init__(f"{code}: {problem} {remedy}")
+        self.code = code
+        self.problem = problem
+        self.remedy = remedy
+        self.line = line
+        self.value = value

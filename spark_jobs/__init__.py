@@ -1,0 +1,1 @@
+"""The medallion stages: a thin main each over DataFrame -> DataFrame transformations."""
