@@ -19,7 +19,7 @@ from include.runs import ClaimedFile, Manifest, RunFolder
 from include.settings import Settings, get_settings
 from include.sources.model import CANONICAL_COLUMNS, SourceReading, SourceRejected
 from include.sources.staging import stage_file
-from spark_jobs.records import BronzeRecord, StagedFile
+from include.records import BronzeRecord, StagedFile
 from spark_jobs.session import append_once, spark_session, table_version
 
 

@@ -38,7 +38,7 @@ from include.domain.classify import (
 )
 from include.runs import Manifest, RunFolder, mark_days
 from include.settings import Settings, get_settings
-from spark_jobs.records import SilverRecord
+from include.records import BronzeRecord, SilverRecord
 from spark_jobs.rules import TEXT_COLUMNS, moment, number_text, trimmed, violation
 from spark_jobs.session import append_once, ensure_table, in_list, replace_where, retry_conflicts, spark_session
 from spark_jobs.session import table_version as version_of
@@ -304,8 +304,12 @@ def main(run_id: str) -> None:
     """Run the stage."""
     settings = get_settings()
     run = RunFolder(settings, run_id)
+    manifest = run.manifest()
+    if manifest.kind == "drop" and run.stage("bronze", BronzeRecord).rows == 0:
+        run.save_stage("silver", SilverRecord())
+        return
     spark = spark_session(f"silver {run_id}")
-    run.save_stage("silver", refine(spark, settings, run.manifest()))
+    run.save_stage("silver", refine(spark, settings, manifest))
 
 
 if __name__ == "__main__":

@@ -42,30 +42,30 @@ class SilverRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    rows_in: int
-    amount_in: Decimal
-    rows_loaded: int
-    amount_loaded: Decimal
-    rows_duplicate: int
-    amount_duplicate: Decimal
-    rows_already_seen: int
-    amount_already_seen: Decimal
+    rows_in: int = 0
+    amount_in: Decimal = Decimal(0)
+    rows_loaded: int = 0
+    amount_loaded: Decimal = Decimal(0)
+    rows_duplicate: int = 0
+    amount_duplicate: Decimal = Decimal(0)
+    rows_already_seen: int = 0
+    amount_already_seen: Decimal = Decimal(0)
     rows_quarantined: dict[str, int] = Field(default_factory=dict)
-    amount_quarantined: Decimal
-    first_day: date | None
-    last_day: date | None
-    months: list[str]
-    table_version: int
-    quarantine_version: int
-    seconds: float
+    amount_quarantined: Decimal = Decimal(0)
+    first_day: date | None = None
+    last_day: date | None = None
+    months: list[str] = Field(default_factory=list)
+    table_version: int | None = None
+    quarantine_version: int | None = None
+    seconds: float = 0.0
 
 
 class GoldRecord(BaseModel):
-    """Rows staged in the warehouse by table, and the Gold table versions."""
+    """Rows staged in the warehouse by table, and the Gold table versions; an empty token if nothing was staged."""
 
     model_config = ConfigDict(extra="forbid")
 
-    token: str
-    staged_rows: dict[str, int]
-    table_versions: dict[str, int]
-    seconds: float
+    token: str = ""
+    staged_rows: dict[str, int] = Field(default_factory=dict)
+    table_versions: dict[str, int] = Field(default_factory=dict)
+    seconds: float = 0.0

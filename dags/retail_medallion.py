@@ -1,0 +1,138 @@
+"""# Retail medallion
+
+A file dropped into the landing folder becomes a star schema: Bronze, Silver and Gold Delta tables, then the warehouse.
+
+* **Drop**: the folder watch starts a run by itself.
+* **Trigger**: takes the files named in `files`, or everything that waits; with `rebuild_day`, rebuilds that invoice day.
+* **Backfill**: one run per invoice day of the range; each rebuilds Silver, Gold and the warehouse for that day from Bronze.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.providers.standard.sensors.filesystem import FileSensor
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseHook, Param, get_current_context, task
+from retail_timetable import BackfillOnlyTimetable
+from retail_watch import LandingFolderTrigger
+
+from include.settings import PROJECT_ROOT, get_settings
+
+SETTINGS = get_settings()
+SPARK_CONNECTION = "spark_default"
+LANDING = Asset(
+    "retail_landing",
+    watchers=[
+        AssetWatcher(
+            name="landing_folder",
+            trigger=LandingFolderTrigger(
+                poll_seconds=SETTINGS.poll_seconds, settle_seconds=SETTINGS.settle_seconds
+            ),
+        )
+    ],
+)
+
+
+def rebuild_day(run: Any, params: dict[str, Any]) -> date | None:
+    """Return the invoice day a run rebuilds; None for a run that takes files."""
+    if params.get("rebuild_day"):
+        return date.fromisoformat(params["rebuild_day"])
+    return run.logical_date.date() if str(run.run_type).endswith("backfill") else None
+
+
+def gate(run: Any, params: dict[str, Any], events: dict[Any, Any]) -> str:
+    """Return what the run waits for: its drop's ticket, the days Bronze holds, or any file in the landing folder."""
+    if rebuild_day(run, params):
+        return str(SETTINGS.data_dir / "runs" / ".days" / "*")
+    for happened in events.values():
+        for event in happened:
+            ticket = (event.extra or {}).get("payload", {}).get("ticket")
+            if ticket:
+                return str(ticket)
+    return str(SETTINGS.data_dir / "landing" / "*")
+
+
+@task.short_circuit(ignore_downstream_trigger_rules=False)
+def claim_files() -> dict[str, Any] | None:
+    """Claim the drop or the day; returns the Spark properties that fit its size, None if there is nothing to do."""
+    from include.pipeline import claim
+    from include.spark import submit_conf
+
+    context = get_current_context()
+    run, params = context["dag_run"], context["params"]
+    manifest = claim(SETTINGS, run.run_id, params.get("files"), rebuild_day(run, params))
+    connection = BaseHook.get_connection(SPARK_CONNECTION)
+    return submit_conf(SETTINGS, manifest.input_bytes, connection.host or "") if manifest.has_work else None
+
+
+def spark_stage(name: str, conf: Any) -> SparkSubmitOperator:
+    """Return the task that submits `spark_jobs/<name>.py`; one at a time, since each may use the whole machine."""
+    return SparkSubmitOperator(
+        task_id=name,
+        conn_id=SPARK_CONNECTION,
+        application=str(PROJECT_ROOT / "spark_jobs" / f"{name}.py"),
+        application_args=["{{ run_id }}"],
+        conf=conf,
+        name=f"retail-{name}",
+        max_active_tis_per_dag=1,
+    )
+
+
+@task
+def audit() -> None:
+    """Stop the run before anything is published unless rows and money reconcile."""
+    from include.pipeline import audit as check
+
+    check(SETTINGS, get_current_context()["dag_run"].run_id)
+
+
+@task(max_active_tis_per_dag=1)
+def publish() -> None:
+    """Make the staged batch live in one transaction."""
+    from include.pipeline import publish as make_live
+
+    make_live(SETTINGS, get_current_context()["dag_run"].run_id)
+
+
+@task(trigger_rule="none_failed")
+def receipt() -> dict[str, Any]:
+    """Account for every row and penny of the run."""
+    from include.pipeline import receipt as account
+
+    document = account(SETTINGS, get_current_context()["dag_run"].run_id)
+    return document.model_dump(mode="json", include={"status", "rows_in", "rows_loaded", "amount_loaded"})
+
+
+with DAG(
+    dag_id="retail_medallion",
+    doc_md=__doc__,
+    schedule=AssetOrTimeSchedule(timetable=BackfillOnlyTimetable("0 0 * * *", timezone="UTC"), assets=LANDING),
+    catchup=False,
+    max_active_runs=8,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=5)},
+    params={
+        "files": Param(
+            [], type="array", items={"type": "string"}, description="Names in the landing folder; all if empty."
+        ),
+        "rebuild_day": Param(
+            None, type=["null", "string"], format="date", description="Invoice day to rebuild from Bronze."
+        ),
+    },
+    user_defined_macros={"gate": gate},
+    tags=["retail"],
+) as dag:
+    wait_for_files = FileSensor(
+        task_id="wait_for_files",
+        filepath="{{ gate(dag_run, params, triggering_asset_events) }}",
+        deferrable=True,
+        poke_interval=2,
+        timeout=3600,
+        retries=0,
+    )
+    claimed = claim_files()
+    bronze = spark_stage("bronze", claimed)
+    silver = spark_stage("silver", claimed)
+    gold = spark_stage("gold", claimed)
+    wait_for_files >> claimed >> bronze >> silver >> audit() >> gold >> publish() >> receipt()

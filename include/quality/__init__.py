@@ -1,0 +1,1 @@
+"""Checks a batch must pass before anything of it is published."""

@@ -1,0 +1,77 @@
+"""The folder watch: settled files in the landing folder become one asset event a scan.
+
+An event is a hint, the folder is the truth: the claim task takes everything that is unclaimed, so an event that is
+repeated or lost does no harm. Nothing is remembered across restarts for the same reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from include.runs import signature, waiting_files, write_atomically
+from include.settings import Settings, get_settings
+
+REPORT_AGAIN_SECONDS = 300.0
+"""A file that is still unclaimed after this long is reported once more."""
+
+
+class LandingFolderTrigger(BaseEventTrigger):
+    """Fires when files of the landing folder have settled: unchanged in size and time over `settle_seconds`.
+
+    The event's payload holds `ticket`, the path of a JSON file that lists the settled names.
+    """
+
+    def __init__(self, poll_seconds: float, settle_seconds: float) -> None:
+        super().__init__()
+        self.poll_seconds = poll_seconds
+        self.settle_seconds = settle_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what the triggerer needs to build this trigger again."""
+        return (
+            "retail_watch.LandingFolderTrigger",
+            {"poll_seconds": self.poll_seconds, "settle_seconds": self.settle_seconds},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Scan for ever; yield one event for the newly settled files of a scan."""
+        settings = get_settings()
+        unchanged_since: dict[str, tuple[tuple[int, int], float]] = {}
+        reported: dict[str, float] = {}
+        while True:
+            now = time.monotonic()
+            present = await asyncio.to_thread(_signatures, settings)
+            unchanged_since = {
+                name: (seen, unchanged_since[name][1])
+                if name in unchanged_since and unchanged_since[name][0] == seen
+                else (seen, now)
+                for name, seen in present.items()
+            }
+            reported = {name: moment for name, moment in reported.items() if name in present}
+            settled = [
+                name
+                for name, (_, since) in unchanged_since.items()
+                if now - since >= self.settle_seconds and now - reported.get(name, -1e9) >= REPORT_AGAIN_SECONDS
+            ]
+            if settled:
+                reported |= dict.fromkeys(settled, now)
+                yield TriggerEvent({"ticket": await asyncio.to_thread(_write_ticket, settings, settled)})
+            await asyncio.sleep(self.poll_seconds)
+
+
+def _signatures(settings: Settings) -> dict[str, tuple[int, int]]:
+    found = ((path.name, signature(path)) for path in waiting_files(settings))
+    return {name: seen for name, seen in found if seen is not None}
+
+
+def _write_ticket(settings: Settings, names: list[str]) -> str:
+    ticket = settings.data_dir / "runs" / ".drops" / f"{uuid.uuid4().hex}.json"
+    write_atomically(ticket, json.dumps({"files": names}, ensure_ascii=False))
+    return str(ticket)

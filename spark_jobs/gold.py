@@ -1,0 +1,349 @@
+"""Gold: the star schema in Delta, aggregates as JSON, and the warehouse's staging tables by JDBC.
+
+Usage: spark-submit gold.py RUN_ID
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from include.runs import Manifest, RunFolder, write_atomically
+from include.settings import Settings, get_settings
+from include.warehouse.staging import column_types, jdbc_options, staging_table
+from include.records import GoldRecord, SilverRecord
+from spark_jobs.session import (
+    ensure_table,
+    in_list,
+    replace_where,
+    retry_conflicts,
+    spark_session,
+    surrogate_key,
+    table_version,
+)
+
+DIMENSION_KEYS = {
+    "dim_date": "date_key",
+    "dim_country": "country_key",
+    "dim_product": "product_key",
+    "dim_customer": "customer_key",
+    "dim_invoice": "invoice_key",
+}
+UNKNOWN_KEY = 0
+TOP_PRODUCTS = 100
+
+
+def dim_date(spark: SparkSession, first: date, last: date) -> DataFrame:
+    """Return every day of the calendar years from `first` to `last`."""
+    start, end = date(first.year, 1, 1), date(last.year, 12, 31)
+    days = [(start + timedelta(days=offset),) for offset in range((end - start).days + 1)]
+    day = F.col("full_date")
+    iso_weekday = F.weekday(day) + 1
+    return spark.createDataFrame(days, "full_date date").select(
+        F.date_format(day, "yyyyMMdd").cast("int").alias("date_key"),
+        "full_date",
+        F.year(day).cast("smallint").alias("year"),
+        F.quarter(day).cast("smallint").alias("quarter"),
+        F.month(day).cast("smallint").alias("month"),
+        F.date_format(day, "MMMM").alias("month_name"),
+        F.dayofmonth(day).cast("smallint").alias("day"),
+        iso_weekday.cast("smallint").alias("day_of_week"),
+        F.date_format(day, "EEEE").alias("day_name"),
+        F.weekofyear(day).cast("smallint").alias("iso_week"),
+        (iso_weekday >= 6).alias("is_weekend"),
+    )
+
+
+def dim_country(sales: DataFrame) -> DataFrame:
+    """Return one row per country name."""
+    return sales.select("country").distinct().select(surrogate_key(F.col("country")).alias("country_key"), "country")
+
+
+def dim_product(sales: DataFrame) -> DataFrame:
+    """Return one row per stock code; the description is that of its latest described line."""
+    described = F.col("description").isNotNull()
+    return (
+        sales.groupBy("stock_code")
+        .agg(
+            F.max(F.when(described, F.struct("sold_at", "description"))).alias("latest"),
+            F.first("product_type").alias("product_type"),
+            F.first("is_product").alias("is_product"),
+            F.min("sold_at").alias("first_sold_at"),
+            F.max("sold_at").alias("last_sold_at"),
+        )
+        .select(
+            surrogate_key(F.col("stock_code")).alias("product_key"),
+            "stock_code",
+            F.col("latest.description").alias("description"),
+            "product_type",
+            "is_product",
+            F.col("latest.sold_at").alias("described_at"),
+            "first_sold_at",
+            "last_sold_at",
+        )
+    )
+
+
+def dim_customer(sales: DataFrame) -> DataFrame:
+    """Return one row per known customer; the country is that of the latest line."""
+    return (
+        sales.where(F.col("customer_id").isNotNull())
+        .groupBy("customer_id")
+        .agg(
+            F.max(F.struct("sold_at", "country")).alias("latest"),
+            F.min("sold_at").alias("first_invoice_at"),
+        )
+        .select(
+            surrogate_key(F.col("customer_id")).alias("customer_key"),
+            "customer_id",
+            surrogate_key(F.col("latest.country")).alias("country_key"),
+            "first_invoice_at",
+            F.col("latest.sold_at").alias("last_invoice_at"),
+        )
+    )
+
+
+def dim_invoice(sales: DataFrame) -> DataFrame:
+    """Return one row per invoice number."""
+    kind = (
+        F.when(F.max(F.col("kind") == "cancellation"), F.lit("cancellation"))
+        .when(F.col("invoice_no").startswith("A") & F.min(F.col("kind") == "adjustment"), F.lit("adjustment"))
+        .otherwise(F.lit("sale"))
+    )
+    return (
+        sales.groupBy("invoice_no")
+        .agg(kind.alias("kind"), F.min("sold_at").alias("first_line_at"), F.max("sold_at").alias("last_line_at"))
+        .select(
+            surrogate_key(F.col("invoice_no")).alias("invoice_key"),
+            "invoice_no",
+            "kind",
+            "first_line_at",
+            "last_line_at",
+        )
+    )
+
+
+def fact_sales(sales: DataFrame) -> DataFrame:
+    """Return one row per line, with the keys of its dimensions."""
+    return sales.select(
+        "sale_id",
+        F.date_format("sold_at", "yyyyMMdd").cast("int").alias("date_key"),
+        surrogate_key(F.col("stock_code")).alias("product_key"),
+        F.coalesce(surrogate_key(F.col("customer_id")), F.lit(UNKNOWN_KEY).cast("bigint")).alias("customer_key"),
+        surrogate_key(F.col("country")).alias("country_key"),
+        surrogate_key(F.col("invoice_no")).alias("invoice_key"),
+        "sold_at",
+        "quantity",
+        "unit_price",
+        "amount",
+        "kind",
+        "batch_id",
+    )
+
+
+def sales_aggregates(sales: DataFrame) -> DataFrame:
+    """Return lines, invoices, units and revenue (GBP) by day, by month, by month and country, by month and product."""
+    revenue = F.sum("amount")
+    return (
+        sales.groupingSets(
+            [
+                ["invoice_month", "invoice_day"],
+                ["invoice_month"],
+                ["invoice_month", "country"],
+                ["invoice_month", "stock_code"],
+            ],
+            "invoice_month",
+            "invoice_day",
+            "country",
+            "stock_code",
+        )
+        .agg(
+            F.grouping_id().alias("grouping"),
+            F.count("*").alias("lines"),
+            F.countDistinct("invoice_no").alias("invoices"),
+            F.sum("quantity").alias("units"),
+            revenue.cast("decimal(20,4)").alias("revenue"),
+            F.coalesce(F.sum(F.when(F.col("kind") == "sale", F.col("amount"))), F.lit(0))
+            .cast("decimal(20,4)")
+            .alias("gross_sales"),
+            F.max(F.struct("sold_at", "description")).getField("description").alias("description"),
+        )
+        .select(
+            F.when(F.col("grouping") == 3, "day")
+            .when(F.col("grouping") == 7, "month")
+            .when(F.col("grouping") == 5, "country")
+            .otherwise("product")
+            .alias("grain"),
+            "invoice_month",
+            "invoice_day",
+            "country",
+            "stock_code",
+            "description",
+            "lines",
+            "invoices",
+            "units",
+            "revenue",
+            "gross_sales",
+        )
+    )
+
+
+def merge_dimension(spark: SparkSession, uri: str, key: str, staged: DataFrame) -> None:
+    """Upsert a dimension in Delta by its surrogate key; attributes follow the latest moment, first_* the earliest."""
+    newest = {"description": "described_at", "country_key": "last_invoice_at"}
+    changes = {}
+    for name in staged.columns:
+        if name.startswith("first_"):
+            changes[name] = F.least(f"t.{name}", f"s.{name}")
+        elif name.startswith("last_") or name == "described_at":
+            changes[name] = F.greatest(f"t.{name}", f"s.{name}")
+        elif name in newest and newest[name] in staged.columns:
+            moment = newest[name]
+            newer = F.col(f"t.{moment}").isNull() | (F.col(f"s.{moment}") >= F.col(f"t.{moment}"))
+            changes[name] = F.when(newer, F.col(f"s.{name}")).otherwise(F.col(f"t.{name}"))
+        elif name != key:
+            changes[name] = F.col(f"s.{name}")
+    differs = F.lit(False)
+    for name, value in changes.items():
+        differs = differs | ~value.eqNullSafe(F.col(f"t.{name}"))
+
+    def merge() -> None:
+        table = ensure_table(spark, uri, staged.schema)
+        merging = table.alias("t").merge(staged.alias("s"), f"t.{key} = s.{key}")
+        if key != "date_key":
+            merging = merging.whenMatchedUpdate(condition=differs, set=dict(changes))
+        merging.whenNotMatchedInsertAll().execute()
+
+    retry_conflicts(merge)
+
+
+def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: str, partitions: int) -> None:
+    """Write `frame` to the staging table of this batch, replacing what an earlier attempt left."""
+    url, properties = jdbc_options(settings)
+    name = f"{settings.staging_schema}.{staging_table(table, batch_id)}"
+    frame.coalesce(partitions).write.option("createTableColumnTypes", column_types(table)).option(
+        "batchsize", 20_000
+    ).jdbc(url, name, mode="overwrite", properties=properties)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return value
+
+
+def _rows(frame: DataFrame) -> list[dict[str, Any]]:
+    return [{name: _plain(value) for name, value in row.asDict().items()} for row in frame.collect()]
+
+
+def write_json(spark: SparkSession, settings: Settings) -> None:
+    """Write the JSON aggregates under `data/gold`; money as decimal strings in GBP."""
+    table = spark.read.format("delta").load(settings.table("gold", "sales_aggregates")).persist()
+    measures = ("lines", "invoices", "units", "revenue", "gross_sales")
+
+    def summed(grain: str, key: str) -> DataFrame:
+        sums = [
+            F.sum(name).cast("decimal(20,4)" if name in {"revenue", "gross_sales"} else "bigint").alias(name)
+            for name in ("lines", "units", "revenue", "gross_sales")
+        ]
+        latest = F.max(F.struct("invoice_month", "description")).getField("description").alias("description")
+        extra = [latest] if key == "stock_code" else []
+        return table.where(F.col("grain") == grain).groupBy(key).agg(*extra, *sums).orderBy(F.desc("revenue"), key)
+
+    documents = {
+        "daily_sales": table.where("grain = 'day'").select("invoice_day", *measures).orderBy("invoice_day"),
+        "monthly_sales": table.where("grain = 'month'").select("invoice_month", *measures).orderBy("invoice_month"),
+        "sales_by_country": summed("country", "country"),
+        "top_products": summed("product", "stock_code").limit(TOP_PRODUCTS),
+    }
+    for name, frame in documents.items():
+        text = json.dumps(_rows(frame), indent=1, ensure_ascii=False)
+        write_atomically(settings.data_dir / "gold" / f"{name}.json", text)
+    table.unpersist()
+
+
+def build(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> GoldRecord:
+    """Bring the lines of a run from Silver into the star, the aggregates and the warehouse's staging tables."""
+    started = time.monotonic()
+    silver_lines = spark.read.format("delta").load(settings.table("silver", "invoice_lines"))
+    months = silver.months
+    of_months = silver_lines.where(F.col("invoice_month").isin(months))
+    if manifest.kind == "drop":
+        sales = of_months.where(F.col("batch_id") == manifest.batch_id)
+        replaced = f"batch_id = '{manifest.batch_id}'"
+    else:
+        sales = of_months.where(F.col("invoice_day").isin(manifest.days))
+        replaced = in_list("date_key", [f"{day:%Y%m%d}" for day in manifest.days]).replace("'", "")
+    sales = sales.persist()
+    fact = fact_sales(sales)
+    first, last = silver.first_day or manifest.days[0], silver.last_day or manifest.days[-1]
+    dimensions = {
+        "dim_date": dim_date(spark, first, last),
+        "dim_country": dim_country(sales),
+        "dim_product": dim_product(sales),
+        "dim_customer": dim_customer(sales),
+        "dim_invoice": dim_invoice(sales),
+    }
+    sales.count()
+    staged = {name: frame.persist() for name, frame in dimensions.items()}
+    rows = {name: frame.count() for name, frame in staged.items()} | {"fact_sales": sales.count()}
+
+    def write_fact() -> None:
+        uri = settings.table("gold", "fact_sales")
+        monthly = fact.withColumn("invoice_month", F.date_format("sold_at", "yyyy-MM"))
+        ensure_table(spark, uri, monthly.schema, ["invoice_month"])
+        replace_where(monthly, uri, f"{in_list('invoice_month', months)} AND {replaced}")
+
+    def write_aggregates() -> None:
+        uri = settings.table("gold", "sales_aggregates")
+        aggregates = sales_aggregates(of_months)
+        ensure_table(spark, uri, aggregates.schema, ["invoice_month"])
+        replace_where(aggregates, uri, in_list("invoice_month", months))
+        write_json(spark, settings)
+
+    work: list[Callable[[], None]] = [write_fact, write_aggregates]
+    work.append(lambda: write_staging(fact, settings, "fact_sales", manifest.batch_id, 2))
+    for name, frame in staged.items():
+        key = DIMENSION_KEYS[name]
+        uri = settings.table("gold", name)
+        work.append(lambda uri=uri, key=key, frame=frame: merge_dimension(spark, uri, key, frame))
+        work.append(lambda name=name, frame=frame: write_staging(frame, settings, name, manifest.batch_id, 1))
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        for done in [pool.submit(task) for task in work]:
+            done.result()
+    tables = ["fact_sales", "sales_aggregates", *DIMENSION_KEYS]
+    return GoldRecord(
+        token=uuid.uuid4().hex,
+        staged_rows=rows,
+        table_versions={name: table_version(spark, settings.table("gold", name)) for name in tables},
+        seconds=time.monotonic() - started,
+    )
+
+
+def main(run_id: str) -> None:
+    """Run the stage."""
+    settings = get_settings()
+    run = RunFolder(settings, run_id)
+    silver = run.stage("silver", SilverRecord)
+    if not silver.months:
+        run.save_stage("gold", GoldRecord())
+        return
+    spark = spark_session(f"gold {run_id}")
+    run.save_stage("gold", build(spark, settings, run.manifest(), silver))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
