@@ -15,6 +15,7 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
+from include.domain.reasons import explain, field_of
 from include.quality.reconciliation import reconcile
 from include.receipts import FileEntry, Receipt
 from include.records import BronzeRecord, GoldRecord, SilverRecord, StagedFile
@@ -28,7 +29,6 @@ from include.runs import (
     write_atomically,
 )
 from include.settings import Settings, get_settings
-from include.sources.defects import explain
 from include.warehouse.engine import make_engine
 from include.warehouse.publish import PublishReport
 from include.warehouse.publish import publish as publish_batch
@@ -57,18 +57,28 @@ def audit(settings: Settings, run_id: str) -> None:
     reconcile(run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord))
 
 
-def publish(settings: Settings, run_id: str) -> PublishReport:
-    """Make the staged batch live in the warehouse, in one transaction.
+def publish(settings: Settings, run_id: str) -> PublishReport | None:
+    """Make the staged batch live in the warehouse, in one transaction; None if the run staged nothing.
 
     Raises:
         PublishError: If nothing is staged for the batch.
     """
     run = RunFolder(settings, run_id)
     manifest, gold = run.manifest(), run.stage("gold", GoldRecord)
+    if not gold.token:
+        return None
     engine = make_engine(settings)
     try:
         report = publish_batch(
-            engine, settings, manifest.batch_id, run_id, manifest.kind, gold.token, manifest.days
+            engine,
+            settings,
+            manifest.batch_id,
+            run_id,
+            manifest.kind,
+            gold.token,
+            manifest.days,
+            staged_rows=gold.staged_rows,
+            source_batches=manifest.source_batches if manifest.kind == "rebuild" else None,
         )
     finally:
         engine.dispose()
@@ -76,20 +86,19 @@ def publish(settings: Settings, run_id: str) -> PublishReport:
     return report
 
 
-def receipt(settings: Settings, run_id: str, seconds: dict[str, float] | None = None) -> Receipt:
+def receipt(settings: Settings, run_id: str) -> Receipt:
     """Account for the run, write the receipt and the reports to the senders of files.
 
     Args:
         settings: Where receipts are kept.
         run_id: Airflow run id.
-        seconds: Wall seconds by stage.
 
     Raises:
         ReceiptUnbalanced: If rows or money do not balance.
         RunRecordMissing: If a stage has not finished.
     """
     run = RunFolder(settings, run_id)
-    document = build_receipt(run, seconds or {})
+    document = build_receipt(run)
     document.check()
     write_atomically(run.receipt, document.model_dump_json(indent=2))
     engine = make_engine(settings)
@@ -105,7 +114,7 @@ def receipt(settings: Settings, run_id: str, seconds: dict[str, float] | None = 
     return document
 
 
-def build_receipt(run: RunFolder, seconds: dict[str, float]) -> Receipt:
+def build_receipt(run: RunFolder) -> Receipt:
     """Return the receipt of a run from the records its stages left; writes the reports on quarantined rows."""
     manifest = run.manifest()
     bronze = run.stage("bronze", BronzeRecord) if manifest.has_work else None
@@ -128,6 +137,12 @@ def build_receipt(run: RunFolder, seconds: dict[str, float]) -> Receipt:
         if file.decisions is not None
         for warning in file.decisions.warnings
     ]
+    finished_at = datetime.now(UTC)
+    seconds = {
+        name: round(record.seconds, 1)
+        for name, record in (("bronze", bronze), ("silver", silver), ("gold", gold))
+        if record is not None
+    }
     if not manifest.has_work:
         status = "nothing_new"
     elif manifest.kind == "drop" and not any(file.status == "loaded" for file in files):
@@ -141,7 +156,7 @@ def build_receipt(run: RunFolder, seconds: dict[str, float]) -> Receipt:
             "kind": manifest.kind,
             "status": status,
             "started_at": manifest.claimed_at,
-            "finished_at": datetime.now(UTC),
+            "finished_at": finished_at,
             "files": files,
             "rebuilt_days": manifest.days,
             "rows_in": (silver.rows_in if silver else 0) + seen_rows,
@@ -155,7 +170,7 @@ def build_receipt(run: RunFolder, seconds: dict[str, float]) -> Receipt:
             "amount_quarantined": silver.amount_quarantined if silver else Decimal(0),
             "amount_already_seen": (silver.amount_already_seen if silver else Decimal(0)) + seen_amount,
             "invoice_days": (silver.first_day, silver.last_day) if silver and silver.first_day else None,
-            "seconds": seconds,
+            "seconds": seconds | {"total": round((finished_at - manifest.claimed_at).total_seconds(), 1)},
             "table_versions": versions,
             "warnings": warnings,
         }
@@ -243,7 +258,7 @@ def _row_reports(run: RunFolder, manifest: Manifest) -> dict[str, str]:
                 if row["source_sha256"] != sha256:
                     continue
                 for code in row["codes"]:
-                    field = next((name for name in sorted(row, key=len, reverse=True) if name in code), None)
+                    field = field_of(code)
                     value = row[field] if field else row["raw"]
                     problem, remedy = explain(code)
                     report.writerow(
@@ -267,7 +282,8 @@ def main() -> None:
     elif arguments.step == "audit":
         audit(settings, arguments.run_id)
     elif arguments.step == "publish":
-        print(publish(settings, arguments.run_id).model_dump_json(indent=2))
+        report = publish(settings, arguments.run_id)
+        print(report.model_dump_json(indent=2) if report else "nothing staged")
     else:
         print(receipt(settings, arguments.run_id).model_dump_json(indent=2))
 

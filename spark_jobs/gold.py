@@ -9,10 +9,11 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from delta.tables import DeltaTable
@@ -21,7 +22,8 @@ from pyspark.sql import functions as F
 
 from include.runs import Manifest, RunFolder, write_atomically
 from include.settings import Settings, get_settings
-from include.warehouse.staging import column_types, jdbc_options, staging_table
+from include.warehouse.engine import make_engine
+from include.warehouse.staging import create_staging, jdbc_options, qualified_staging_table
 from include.records import GoldRecord, SilverRecord
 from spark_jobs.session import (
     ensure_table,
@@ -229,12 +231,10 @@ def merge_dimension(spark: SparkSession, uri: str, key: str, staged: DataFrame) 
 
 
 def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: str, partitions: int) -> None:
-    """Write `frame` to the staging table of this batch, replacing what an earlier attempt left."""
+    """Fill the empty staging table of this batch."""
     url, properties = jdbc_options(settings)
-    name = f"{settings.staging_schema}.{staging_table(table, batch_id)}"
-    frame.coalesce(partitions).write.option("createTableColumnTypes", column_types(table)).option(
-        "batchsize", 20_000
-    ).jdbc(url, name, mode="overwrite", properties=properties)
+    name = qualified_staging_table(settings, table, batch_id)
+    frame.coalesce(partitions).write.jdbc(url, name, mode="append", properties=properties)
 
 
 def _plain(value: Any) -> Any:
@@ -275,31 +275,46 @@ def write_json(spark: SparkSession, settings: Settings) -> None:
     table.unpersist()
 
 
-def build(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> GoldRecord:
-    """Bring the lines of a run from Silver into the star, the aggregates and the warehouse's staging tables."""
-    started = time.monotonic()
-    silver_lines = spark.read.format("delta").load(settings.table("silver", "invoice_lines"))
-    months = silver.months
-    of_months = silver_lines.where(F.col("invoice_month").isin(months))
+def run_together(work: Sequence[Callable[[], None]]) -> None:
+    """Run independent writes side by side: each is mostly driver time; raise the first failure."""
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        for done in [pool.submit(task) for task in work]:
+            done.result()
+
+
+def lines_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> DataFrame:
+    """Return the Silver lines a run publishes: those of its batch, or those of the rebuilt days."""
+    lines = spark.read.format("delta").load(settings.table("silver", "invoice_lines"))
+    of_months = lines.where(F.col("invoice_month").isin(silver.months))
     if manifest.kind == "drop":
-        sales = of_months.where(F.col("batch_id") == manifest.batch_id)
-        replaced = f"batch_id = '{manifest.batch_id}'"
-    else:
-        sales = of_months.where(F.col("invoice_day").isin(manifest.days))
-        replaced = in_list("date_key", [f"{day:%Y%m%d}" for day in manifest.days]).replace("'", "")
-    sales = sales.persist()
-    fact = fact_sales(sales)
+        return of_months.where(F.col("batch_id") == manifest.batch_id)
+    return of_months.where(F.col("invoice_day").isin(manifest.days))
+
+
+def dimensions_of(spark: SparkSession, sales: DataFrame, manifest: Manifest, silver: SilverRecord) -> dict[str, DataFrame]:
+    """Return the dimension rows of `sales`, by table."""
     first, last = silver.first_day or manifest.days[0], silver.last_day or manifest.days[-1]
-    dimensions = {
+    return {
         "dim_date": dim_date(spark, first, last),
         "dim_country": dim_country(sales),
         "dim_product": dim_product(sales),
         "dim_customer": dim_customer(sales),
         "dim_invoice": dim_invoice(sales),
     }
-    sales.count()
-    staged = {name: frame.persist() for name, frame in dimensions.items()}
-    rows = {name: frame.count() for name, frame in staged.items()} | {"fact_sales": sales.count()}
+
+
+def write_lake(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> dict[str, DataFrame]:
+    """Bring the lines of a run into the star and the aggregates in Delta; return the rows for the warehouse by table."""
+    months = silver.months
+    sales = lines_of(spark, settings, manifest, silver).persist()
+    fact = fact_sales(sales)
+    dimensions = {
+        name: frame.persist() for name, frame in dimensions_of(spark, sales, manifest, silver).items()
+    }
+    if manifest.kind == "drop":
+        replaced = f"batch_id = '{manifest.batch_id}'"
+    else:
+        replaced = f"date_key IN ({', '.join(f'{day:%Y%m%d}' for day in manifest.days)})"
 
     def write_fact() -> None:
         uri = settings.table("gold", "fact_sales")
@@ -309,26 +324,41 @@ def build(spark: SparkSession, settings: Settings, manifest: Manifest, silver: S
 
     def write_aggregates() -> None:
         uri = settings.table("gold", "sales_aggregates")
-        aggregates = sales_aggregates(of_months)
+        lines = spark.read.format("delta").load(settings.table("silver", "invoice_lines"))
+        aggregates = sales_aggregates(lines.where(F.col("invoice_month").isin(months)))
         ensure_table(spark, uri, aggregates.schema, ["invoice_month"])
         replace_where(aggregates, uri, in_list("invoice_month", months))
         write_json(spark, settings)
 
-    work: list[Callable[[], None]] = [write_fact, write_aggregates]
-    work.append(lambda: write_staging(fact, settings, "fact_sales", manifest.batch_id, 2))
-    for name, frame in staged.items():
-        key = DIMENSION_KEYS[name]
-        uri = settings.table("gold", name)
-        work.append(lambda uri=uri, key=key, frame=frame: merge_dimension(spark, uri, key, frame))
-        work.append(lambda name=name, frame=frame: write_staging(frame, settings, name, manifest.batch_id, 1))
-    with ThreadPoolExecutor(max_workers=3) as pool:
-        for done in [pool.submit(task) for task in work]:
-            done.result()
-    tables = ["fact_sales", "sales_aggregates", *DIMENSION_KEYS]
+    merges = [
+        partial(merge_dimension, spark, settings.table("gold", name), DIMENSION_KEYS[name], frame)
+        for name, frame in dimensions.items()
+    ]
+    run_together([write_fact, write_aggregates, *merges])
+    return {**dimensions, "fact_sales": fact}
+
+
+def build(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> GoldRecord:
+    """Bring the lines of a run from Silver into the star, the aggregates and the warehouse's staging tables."""
+    started = time.monotonic()
+    frames = write_lake(spark, settings, manifest, silver)
+    engine = make_engine(settings)
+    try:
+        create_staging(engine, settings, manifest.batch_id)
+    finally:
+        engine.dispose()
+    run_together(
+        [
+            partial(write_staging, frame, settings, name, manifest.batch_id, 2 if name == "fact_sales" else 1)
+            for name, frame in frames.items()
+        ]
+    )
     return GoldRecord(
         token=uuid.uuid4().hex,
-        staged_rows=rows,
-        table_versions={name: table_version(spark, settings.table("gold", name)) for name in tables},
+        staged_rows={name: frame.count() for name, frame in frames.items()},
+        table_versions={
+            name: table_version(spark, settings.table("gold", name)) for name in (*frames, "sales_aggregates")
+        },
         seconds=time.monotonic() - started,
     )
 

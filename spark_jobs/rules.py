@@ -19,7 +19,7 @@ TEXT_COLUMNS = tuple(LineText.model_fields)
 
 def trimmed(name: str) -> Column:
     """Return column `name` without surrounding whitespace, null if nothing is left."""
-    return F.nullif(F.trim(F.col(name), F.lit(WHITESPACE)), F.lit(""))
+    return F.nullif(F.btrim(F.col(name), F.lit(WHITESPACE)), F.lit(""))
 
 
 def number_text(name: str) -> Column:
@@ -107,13 +107,13 @@ def violation(name: str, typed: dict[str, Column]) -> Column:
 
     Args:
         name: Canonical column.
-        typed: Text column -> its typed column, null where the text cannot be read.
+        typed: Typed field -> its column, null where the text cannot be read.
     """
     code = F.when(F.col(name).isNull(), F.lit(f"missing_{name}") if LineText.model_fields[name].is_required() else None)
     code = code.when(~text_valid(name), F.lit(f"malformed_{name}"))
     for typed_name, source in TYPED_FROM.items():
         if source == name:
-            code = code.when(typed[name].isNull(), F.lit(f"malformed_{name}"))
-            for check in _typed_checks(InvoiceLine.model_fields[typed_name], typed[name]):
+            code = code.when(typed[typed_name].isNull(), F.lit(f"malformed_{name}"))
+            for check in _typed_checks(InvoiceLine.model_fields[typed_name], typed[typed_name]):
                 code = code.when(~check, F.lit(f"{name}_out_of_range"))
     return code

@@ -1,0 +1,53 @@
+"""What each reason code says to the person who sent the file."""
+
+from __future__ import annotations
+
+from include.domain.line import LineText
+from include.sources.defects import DEFECTS
+
+_EXAMPLES = {
+    "invoice": "up to 20 letters, digits, `_`, `.`, `/` or `-`, such as 536365 or C536365",
+    "stock_code": "up to 30 letters, digits, spaces, `_`, `.`, `/` or `-`, such as 85123A",
+    "description": "at most 500 characters",
+    "quantity": "a whole number, such as 6 or -1",
+    "invoice_date": "a date in the style of the rest of the file, such as 2010-12-01 08:26:00",
+    "price": "a number with at most 4 decimals, such as 2.55",
+    "customer_id": "up to 32 letters, digits, `_`, `.`, `@` or `-`, such as 17850 or CUST-001, or nothing",
+    "country": "at most 60 characters",
+}
+
+
+def _rules() -> dict[str, tuple[str, str]]:
+    found = {}
+    for name in LineText.model_fields:
+        wanted = _EXAMPLES[name]
+        found[f"missing_{name}"] = (f"The row has no {name}.", f"Fill it in: {wanted}.")
+        found[f"malformed_{name}"] = (f"The {name} cannot be read.", f"Expected: {wanted}.")
+        found[f"{name}_out_of_range"] = (
+            f"The {name} is outside what a shop's invoice can hold.",
+            "Check the value; if it is right, correct it in parts on several rows.",
+        )
+    return found
+
+
+RULES = _rules()
+"""Reason code of a broken rule -> problem and remedy."""
+
+
+def explain(code: str) -> tuple[str, str]:
+    """Return problem and remedy of a reason code.
+
+    Raises:
+        KeyError: If the code is not declared.
+    """
+    if code in RULES:
+        return RULES[code]
+    defect = DEFECTS[code]
+    return defect.problem, defect.remedy
+
+
+def field_of(code: str) -> str | None:
+    """Return the column a rule's code is about, None for a defect of the whole record."""
+    if code not in RULES:
+        return None
+    return code.removeprefix("missing_").removeprefix("malformed_").removesuffix("_out_of_range")

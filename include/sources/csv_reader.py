@@ -1,0 +1,266 @@
+"""CSV: the standard library's parser, held to physical lines so that a stray quote costs one record."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from include.sources.columns import REQUIRED_COLUMNS, Header, accepted_spellings, canonical, optional_column_warnings
+from include.sources.defects import reject, shortened
+from include.sources.model import CANONICAL_COLUMNS, FileDecisions
+from include.sources.staged import Batch
+from include.sources.text import LineBlock, TextEncoding, line_blocks, storable
+
+DELIMITERS = (",", ";", "\t", "|")
+MAX_RECORD_LINES = 50
+"""Physical lines over which one quoted record may run."""
+
+_NUMBER = re.compile(r"\s*[+-]?[0-9]+([.,][0-9]+)?\s*")
+_DATE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}")
+_SEPARATOR_HINT = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+
+# The parser's own limit of 128 KiB a field is global and lower than ours; lines are bounded before they reach it.
+csv.field_size_limit(sys.maxsize if sys.maxsize < 2**31 else 2**31 - 1)
+
+
+@dataclass(slots=True)
+class _Record:
+    """A parsed record, or the reason why there is none.
+
+    Attributes:
+        lines: Physical lines it takes up; 0 if the lines at hand end before it does.
+    """
+
+    lines: int
+    values: list[str] | None = None
+    defect: str | None = None
+
+
+def read_csv(
+    path: Path, encoding: TextEncoding, max_line_bytes: int, decisions: FileDecisions
+) -> Iterator[Batch]:
+    """Yield the records of a CSV file.
+
+    Args:
+        path: Text file.
+        encoding: As detected.
+        max_line_bytes: Longest physical line that is read.
+        decisions: Gets delimiter, header, extra columns and warnings.
+
+    Raises:
+        SourceRejected: empty_file, header_too_long, missing_columns, duplicate_columns.
+    """
+    blocks = line_blocks(path, encoding, max_line_bytes)
+    table, rest = _open_table(blocks, max_line_bytes, encoding)
+    header = table.header
+    decisions.delimiter = table.delimiter
+    decisions.header = dict(header.spellings)
+    decisions.extra_columns = list(header.extras.values())
+    decisions.warnings += optional_column_warnings(header.positions)
+    yield from table.batches(rest)
+
+
+def _open_table(
+    blocks: Iterator[LineBlock], max_line_bytes: int, encoding: TextEncoding
+) -> tuple[_Table, Iterable[LineBlock]]:
+    """Return the table under the header line, and the blocks with that line removed."""
+    hint: str | None = None
+    for block in blocks:
+        for index, line in enumerate(block.lines):
+            number = block.first + index
+            if not line.strip():
+                continue
+            if index in block.overlong:
+                raise reject("header_too_long", line=number, value=line, limit=max_line_bytes)
+            separator = _SEPARATOR_HINT.fullmatch(line)
+            if hint is None and separator:
+                hint = separator[1]
+                continue
+            table = _table_of(line, number, hint, encoding)
+            below = LineBlock(
+                number + 1,
+                block.lines[index + 1 :],
+                {i - index - 1 for i in block.overlong if i > index},
+                block.suspect,
+            )
+            return table, chain([below], blocks)
+    raise reject("empty_file")
+
+
+def _table_of(line: str, number: int, hint: str | None, encoding: TextEncoding) -> _Table:
+    """Return the table whose header is `line`, separated by the delimiter that yields most known names."""
+    delimiters = (hint,) if hint is not None else DELIMITERS
+    best: list[str] = []
+    delimiter = delimiters[0]
+    for candidate in delimiters:
+        names = next(csv.reader([line], delimiter=candidate))
+        if (_known(names), len(names)) > (_known(best), len(best)):
+            best, delimiter = names, candidate
+    header = Header.of([storable(name) for name in best], number)
+    if header.missing:
+        found = ", ".join(repr(shortened(name.strip(), 40)) for name in best[:20])
+        raise reject(
+            "missing_columns",
+            line=number,
+            value=storable(line.strip()),
+            missing=", ".join(header.missing),
+            found=found,
+            accepted=accepted_spellings(header.missing),
+        )
+    return _Table(header, delimiter, encoding)
+
+
+def _known(names: Sequence[str]) -> int:
+    return len({column for name in names if (column := canonical(name)) is not None})
+
+
+class _Table:
+    """The records below one header."""
+
+    def __init__(self, header: Header, delimiter: str, encoding: TextEncoding) -> None:
+        self.header = header
+        self.delimiter = delimiter
+        self.damage = encoding.damage
+
+    def batches(self, blocks: Iterable[LineBlock]) -> Iterator[Batch]:
+        """Yield the records of the lines below the header."""
+        left = LineBlock(1, [])
+        for block in blocks:
+            if left.lines:
+                shift = len(left.lines)
+                block = LineBlock(
+                    left.first,
+                    left.lines + block.lines,
+                    left.overlong | {index + shift for index in block.overlong},
+                    left.suspect or block.suspect,
+                )
+                left = LineBlock(1, [])
+            batch = self._plain(block)
+            if batch is None:
+                batch, left = self._careful(block, at_end=False)
+            yield batch
+        if left.lines:
+            batch, _ = self._careful(left, at_end=True)
+            yield batch
+
+    def _plain(self, block: LineBlock) -> Batch | None:
+        """Return the block's records if each physical line is exactly one sound record, else None.
+
+        As many records as lines means that no quoted field ran over a line end.
+        """
+        if block.suspect or block.overlong:
+            return None
+        try:
+            rows = list(csv.reader(block.lines, delimiter=self.delimiter, strict=True))
+        except csv.Error:
+            return None
+        widths = set(map(len, rows))
+        if len(rows) != len(block.lines) or not widths <= {0, self.header.width}:
+            return None
+        numbers: Sequence[int] = range(block.first, block.first + len(rows))
+        if 0 in widths:
+            numbers = [number for number, row in zip(numbers, rows, strict=True) if row]
+            rows = [row for row in rows if row]
+        return self._batch(numbers, rows)
+
+    def _careful(self, block: LineBlock, at_end: bool) -> tuple[Batch, LineBlock]:
+        """Return the block's records one by one, and the lines of a record that may go on in the next block."""
+        numbers: list[int] = []
+        rows: list[list[str]] = []
+        defects: list[str | None] = []
+        raws: list[str | None] = []
+        blank = [""] * self.header.width
+        index = 0
+        while index < len(block.lines):
+            line = block.lines[index]
+            if not line.strip() and self.delimiter not in line:
+                index += 1
+                continue
+            record = self._record(block, index, at_end)
+            if record.lines == 0:
+                break
+            numbers.append(block.first + index)
+            rows.append(blank if record.values is None else record.values)
+            defects.append(record.defect)
+            raw = "".join(block.lines[index : index + record.lines]) if record.defect else None
+            raws.append(storable(raw.rstrip("\r\n")) if raw is not None else None)
+            index += record.lines
+        left = LineBlock(
+            block.first + index,
+            block.lines[index:],
+            {i - index for i in block.overlong if i >= index},
+            block.suspect,
+        )
+        return self._batch(numbers, rows, defects, raws), left
+
+    def _record(self, block: LineBlock, index: int, at_end: bool) -> _Record:
+        """Return the record that starts at line `index` of the block."""
+        if index in block.overlong:
+            return _Record(1, defect="line_too_long")
+        stop = min((i for i in block.overlong if i > index), default=len(block.lines))
+        available = islice(block.lines, index, min(stop, index + MAX_RECORD_LINES))
+        reader = csv.reader(available, delimiter=self.delimiter, strict=True)
+        try:
+            values = next(reader)
+        except csv.Error:
+            beyond = index + MAX_RECORD_LINES > len(block.lines) == stop
+            if beyond and not at_end and reader.line_num == len(block.lines) - index:
+                return _Record(0)
+            return _Record(1, defect=self._damage_of(block.lines[index]) or "unbalanced_quote")
+        used = reader.line_num
+        lines = block.lines[index : index + used]
+        if used > 1 and (len(values) != self.header.width or any(map(self._stands_alone, lines[1:]))):
+            return _Record(1, defect=self._damage_of(lines[0]) or "unbalanced_quote")
+        damage = self._damage_of("".join(lines)) if block.suspect else None
+        if damage:
+            return _Record(used, defect=damage)
+        if len(values) != self.header.width:
+            few = len(values) < self.header.width
+            return _Record(used, defect="too_few_columns" if few else "too_many_columns")
+        return _Record(used, values)
+
+    def _damage_of(self, text: str) -> str | None:
+        if "\0" in text:
+            return "nul_byte"
+        if self.damage is not None and self.damage.search(text):
+            return "undecodable_bytes"
+        return None
+
+    def _stands_alone(self, line: str) -> bool:
+        """Return whether `line` looks like a whole record, so that a quoted field must not run across it."""
+        values = next(csv.reader([line], delimiter=self.delimiter), [])
+        if len(values) != self.header.width:
+            return False
+        position = self.header.positions
+        signs = (
+            _NUMBER.fullmatch(values[position["quantity"]]),
+            _NUMBER.fullmatch(values[position["price"]]),
+            _DATE.match(values[position["invoice_date"]]),
+        )
+        return sum(sign is not None for sign in signs) >= 2
+
+    def _batch(
+        self,
+        numbers: Sequence[int],
+        rows: Sequence[Sequence[str]],
+        defects: Sequence[str | None] | None = None,
+        raws: Sequence[str | None] | None = None,
+    ) -> Batch:
+        by_position = list(zip(*rows, strict=True)) or [()] * self.header.width
+        columns: dict[str, Sequence[str | None]] = {
+            name: by_position[self.header.positions[name]]
+            for name in CANONICAL_COLUMNS
+            if name in self.header.positions
+        }
+        extras = [self._extras(row) for row in rows] if self.header.extras else None
+        return Batch(numbers, columns, extras, defects, raws)
+
+    def _extras(self, row: Sequence[str]) -> str | None:
+        values = {name: row[position] for position, name in self.header.extras.items() if row[position]}
+        return json.dumps(values, ensure_ascii=False) if values else None

@@ -1,0 +1,188 @@
+"""Every reason a source file or a record is kept out: what is wrong, and what its sender can do about it.
+
+`DEFECTS` is the one table. Rejections of whole files are made from it by `reject`; the quarantine report looks up the
+codes that staging puts on records. `docs/sources.md` lists the same codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from include.sources.model import SourceRejected
+
+VALUE_LIMIT = 200
+"""Characters of an offending value that a report shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A reason code with its sentences.
+
+    Attributes:
+        scope: `file` when nothing of the file is loaded, `record` when the other records are.
+        problem: What is wrong; `{...}` fields of file defects are filled in by `reject`.
+        remedy: What the sender can do.
+    """
+
+    scope: Literal["file", "record"]
+    problem: str
+    remedy: str
+
+
+DEFECTS: dict[str, Defect] = {
+    "empty_file": Defect(
+        "file",
+        "The file is empty.",
+        "Export it again and check its size before dropping it.",
+    ),
+    "not_text": Defect(
+        "file",
+        "The content is binary data, not a table in text form{detail}.",
+        "Export the data as CSV (UTF-8), JSON or PDF; renaming a file does not convert it.",
+    ),
+    "unsupported_type": Defect(
+        "file",
+        "The content is {kind}, which cannot be read.",
+        "{advice}",
+    ),
+    "missing_columns": Defect(
+        "file",
+        "The columns {missing} are missing; the columns found are {found}.",
+        "Add a first line with the column names, separated like the values. Accepted names: {accepted}.",
+    ),
+    "duplicate_columns": Defect(
+        "file",
+        "The columns {names} all mean {column}, so it is unclear which one counts.",
+        "Keep one of them and drop the file again.",
+    ),
+    "header_too_long": Defect(
+        "file",
+        "The first line is longer than {limit} bytes, so the column names cannot be read.",
+        "Check that the file has line breaks and a first line with the column names.",
+    ),
+    "truncated_json": Defect(
+        "file",
+        "The JSON ends in the middle: the list that begins the file is never closed.",
+        "The file was probably cut off while it was copied; export or copy it again.",
+    ),
+    "invalid_json": Defect(
+        "file",
+        "The text is not valid JSON: {detail}.",
+        "Export it again as a JSON list of objects, or as JSON lines (one object a line).",
+    ),
+    "json_record_too_long": Defect(
+        "file",
+        "One record of the JSON list is longer than {limit} bytes.",
+        "Check that the list holds one object per invoice line, or raise RETAIL_MAX_LINE_BYTES.",
+    ),
+    "truncated_archive": Defect(
+        "file",
+        "The compressed file ends too early.",
+        "It was probably cut off while it was copied; compress or copy it again.",
+    ),
+    "corrupt_archive": Defect(
+        "file",
+        "The compressed file is damaged: {detail}.",
+        "Compress the data again, or drop it uncompressed.",
+    ),
+    "archive_too_large": Defect(
+        "file",
+        "The compressed file unpacks to more than {limit}.",
+        "Drop the data uncompressed, or split it into smaller files.",
+    ),
+    "corrupt_pdf": Defect(
+        "file",
+        "The PDF is damaged and cannot be opened: {detail}.",
+        "Open it in a PDF viewer and print it to PDF again, or ask the sender for a new copy.",
+    ),
+    "encrypted_pdf": Defect(
+        "file",
+        "The PDF is protected by a password.",
+        "Save a copy without a password and drop that.",
+    ),
+    "image_only_pdf": Defect(
+        "file",
+        "Page {page} of the PDF is a picture, such as a scan, and holds no text.",
+        "Drop the original document instead of the scan, or run text recognition (OCR) on it and check the result.",
+    ),
+    "no_table_in_pdf": Defect(
+        "file",
+        "The PDF has text but no table of invoice lines; {detail}.",
+        "The table needs a header line with at least the columns {columns}.",
+    ),
+    "too_few_columns": Defect(
+        "record",
+        "The line has fewer values than the header has columns.",
+        "Complete the line; a missing value still needs its separator.",
+    ),
+    "too_many_columns": Defect(
+        "record",
+        "The line has more values than the header has columns.",
+        "If a value contains the separator, put it in double quotes.",
+    ),
+    "unbalanced_quote": Defect(
+        "record",
+        "A double quote is opened and not closed properly, so it is unclear where the value ends.",
+        'Remove the stray quote, or write a quote inside a quoted value twice ("").',
+    ),
+    "nul_byte": Defect(
+        "record",
+        "The record contains NUL characters, a sign of a damaged file.",
+        "Export the record again from its source.",
+    ),
+    "undecodable_bytes": Defect(
+        "record",
+        "The record contains bytes that are no characters in the encoding of the file.",
+        "Export the file again as UTF-8, or correct the value.",
+    ),
+    "line_too_long": Defect(
+        "record",
+        "The line is longer than the limit for one line.",
+        "Check for missing line breaks; RETAIL_MAX_LINE_BYTES sets the limit.",
+    ),
+    "invalid_json_line": Defect(
+        "record",
+        "The line is not complete, valid JSON.",
+        "Write one whole JSON object on each line.",
+    ),
+    "not_an_object": Defect(
+        "record",
+        "The record is not a JSON object with named fields.",
+        'Write each record as {"invoice": ..., "stock_code": ..., ...}.',
+    ),
+    "nested_value": Defect(
+        "record",
+        "A field that should be text or a number holds a list, an object or true/false.",
+        "Write a plain text or number into the field.",
+    ),
+    "duplicate_field": Defect(
+        "record",
+        "The record has two fields with the same meaning, so it is unclear which one counts.",
+        "Keep one of the two.",
+    ),
+}
+
+
+def reject(code: str, *, line: int | None = None, value: str | None = None, **details: object) -> SourceRejected:
+    """Return the exception that rejects a file for a reason of `DEFECTS`.
+
+    Args:
+        code: Key of a file-level defect.
+        line: Physical line, or page of a PDF, where it shows.
+        value: The offending text; it is shortened.
+        details: What the `{...}` fields of the sentences stand for.
+    """
+    defect = DEFECTS[code]
+    return SourceRejected(
+        code,
+        defect.problem.format(**details),
+        defect.remedy.format(**details),
+        line,
+        shortened(value) if value is not None else None,
+    )
+
+
+def shortened(text: str, limit: int = VALUE_LIMIT) -> str:
+    """Return `text`, cut to `limit` characters with an ellipsis if it is longer."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

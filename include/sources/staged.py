@@ -1,0 +1,165 @@
+"""The staged Parquet file: its schema, and the writer that makes it appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from include.sources.model import CANONICAL_COLUMNS
+
+SCHEMA = pa.schema(
+    [
+        pa.field("line_number", pa.int64(), nullable=False),
+        pa.field("page", pa.int32()),
+        *(pa.field(name, pa.string()) for name in CANONICAL_COLUMNS),
+        pa.field("extras", pa.string()),
+        pa.field("defect", pa.string()),
+        pa.field("raw", pa.string()),
+    ]
+)
+"""One row per record of the source, in its order."""
+
+BATCH_ROWS = 50_000
+
+
+@dataclass(slots=True)
+class Batch:
+    """Some consecutive records, column by column; a column that is None is null throughout.
+
+    Attributes:
+        line_numbers: Where each record starts.
+        columns: Canonical column -> values; empty text is stored as null.
+        extras: JSON object of the other columns.
+        defects: Reason code of a defective record; its values are null.
+        raws: Text of a defective record.
+        pages: Page of a PDF.
+    """
+
+    line_numbers: Sequence[int]
+    columns: dict[str, Sequence[str | None]]
+    extras: Sequence[str | None] | None = None
+    defects: Sequence[str | None] | None = None
+    raws: Sequence[str | None] | None = None
+    pages: Sequence[int] | None = None
+
+
+class RecordBuffer:
+    """Collects records one by one into a `Batch`."""
+
+    def __init__(self) -> None:
+        self.line_numbers: list[int] = []
+        self.pages: list[int] = []
+        self.values: list[Sequence[str | None]] = []
+        self.extras: list[str | None] = []
+        self.defects: list[str | None] = []
+        self.raws: list[str | None] = []
+
+    def __len__(self) -> int:
+        return len(self.line_numbers)
+
+    def add(
+        self, line_number: int, values: Sequence[str | None], extras: str | None = None, page: int | None = None
+    ) -> None:
+        """Add a record; `values` are in the order of `CANONICAL_COLUMNS`."""
+        self._append(line_number, values, extras, None, None, page)
+
+    def add_defect(self, line_number: int, defect: str, raw: str, page: int | None = None) -> None:
+        """Add a defective record by its reason code and text."""
+        self._append(line_number, (None,) * len(CANONICAL_COLUMNS), None, defect, raw, page)
+
+    def _append(
+        self,
+        line_number: int,
+        values: Sequence[str | None],
+        extras: str | None,
+        defect: str | None,
+        raw: str | None,
+        page: int | None,
+    ) -> None:
+        self.line_numbers.append(line_number)
+        self.values.append(values)
+        self.extras.append(extras)
+        self.defects.append(defect)
+        self.raws.append(raw)
+        if page is not None:
+            self.pages.append(page)
+
+    def take(self) -> Batch:
+        """Return what was collected and start anew."""
+        columns: dict[str, Sequence[str | None]] = dict(
+            zip(CANONICAL_COLUMNS, zip(*self.values, strict=True), strict=False)
+        )
+        batch = Batch(
+            self.line_numbers, columns, self.extras, self.defects, self.raws, self.pages or None
+        )
+        self.__init__()  # type: ignore[misc]
+        return batch
+
+
+class StagedWriter:
+    """Writes batches to one Parquet file; the file appears under its name when the `with` block ends without error.
+
+    Attributes:
+        rows: Records written.
+        defects: Defective records by reason code.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self.rows = 0
+        self.defects: Counter[str] = Counter()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(self.partial, SCHEMA, compression="zstd", compression_level=1)
+        self._open = True
+
+    def __enter__(self) -> StagedWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish()
+        if kind is None:
+            self.partial.replace(self.path)
+        else:
+            self.partial.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Complete the partial file, so that it can be read before it gets its name."""
+        if self._open:
+            self._open = False
+            self._writer.close()
+
+    def write(self, batch: Batch) -> None:
+        """Append a batch."""
+        rows = len(batch.line_numbers)
+        if not rows:
+            return
+        arrays: list[pa.Array] = [
+            pa.array(batch.line_numbers, pa.int64()),
+            pa.array(batch.pages, pa.int32()) if batch.pages is not None else pa.nulls(rows, pa.int32()),
+        ]
+        for name in CANONICAL_COLUMNS:
+            arrays.append(_strings(batch.columns.get(name), rows))
+        arrays += [_strings(batch.extras, rows), _strings(batch.defects, rows), _strings(batch.raws, rows)]
+        self._writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))
+        self.rows += rows
+        if batch.defects is not None:
+            self.defects.update(code for code in batch.defects if code is not None)
+
+
+def _strings(values: Sequence[str | None] | None, rows: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(rows, pa.string())
+    array = pa.array(values, pa.string())
+    empty = pc.equal(array, "")
+    return pc.if_else(empty, None, array) if pc.any(empty).as_py() else array

@@ -1,0 +1,80 @@
+"""One source file -> one Parquet file of raw text rows, with everything that was decided about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from include.sources.compression import UnpackLimits, unpacked
+from include.sources.csv_reader import read_csv
+from include.sources.detection import kind_of, text_format
+from include.sources.model import FileDecisions, SourceReading
+from include.sources.staged import Batch, StagedWriter
+from include.sources.style import DateSetting, StagedStyle
+from include.sources.text import encoding_of
+
+MAX_LINE_BYTES = 1 << 20
+
+
+def stage_file(
+    path: Path,
+    name: str,
+    out: Path,
+    *,
+    date_order: DateSetting = "auto",
+    max_line_bytes: int = MAX_LINE_BYTES,
+    limits: UnpackLimits | None = None,
+) -> SourceReading:
+    """Read a source file and write its records, as text, to one Parquet file.
+
+    Args:
+        path: The file; it is not changed.
+        name: Its name as dropped, a hint for its type.
+        out: Parquet file to make (`staged.SCHEMA`); replaced as a whole.
+        date_order: How to read dates where the file gives no evidence.
+        max_line_bytes: Longest physical line or JSON record that is read, in bytes.
+        limits: How much a compressed file may unpack to.
+
+    Returns:
+        The decisions, the number of records and of defective ones, and the exact amount in GBP.
+
+    Raises:
+        SourceRejected: If nothing of the file can be loaded; `out` is then left as it was.
+        OSError: If a file cannot be read or written.
+    """
+    started = time.perf_counter()
+    with unpacked(path, out.parent, limits or UnpackLimits()) as (plain, compression):
+        decisions, batches = _open(plain, name, max_line_bytes)
+        decisions.compression = compression
+        with StagedWriter(out) as writer:
+            for batch in batches:
+                writer.write(batch)
+            writer.finish()
+            if not writer.rows:
+                decisions.warnings.append("The file has column names but no records.")
+            with StagedStyle(writer.partial, out.parent) as style:
+                style.decide_dates(decisions, date_order)
+                style.decide_decimal_mark(decisions)
+                amount = style.amount(decisions.decimal_mark)
+    return SourceReading(
+        decisions=decisions,
+        rows=writer.rows,
+        defects=dict(sorted(writer.defects.items())),
+        amount=amount,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def _open(plain: Path, name: str, max_line_bytes: int) -> tuple[FileDecisions, Iterator[Batch]]:
+    """Return what is known before reading, and the batches; reading them completes the decisions."""
+    if kind_of(plain) == "pdf":
+        raise NotImplementedError
+    encoding = encoding_of(plain)
+    decisions = FileDecisions(
+        format=text_format(plain, encoding, name),
+        encoding=encoding.name,
+        byte_order_mark=encoding.byte_order_mark,
+        warnings=list(encoding.warnings),
+    )
+    return decisions, read_csv(plain, encoding, max_line_bytes, decisions)

@@ -1,0 +1,1 @@
+"""The star schema in PostgreSQL: tables, migrations, staging, publishing and reads."""

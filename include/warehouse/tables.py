@@ -1,0 +1,292 @@
+"""Tables of the warehouse: the star (`dim_*`, `fact_sales`) and what the pipeline records about itself (`etl_*`).
+
+The models name the schema `retail_dwh`. An engine from `include.warehouse.engine.make_engine` maps that name to the
+configured schema, so the same models serve a warehouse under any name.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from include.domain.classify import KINDS
+
+MODEL_SCHEMA = "retail_dwh"
+"""Name of the schema in the models; engines translate it to the configured one."""
+
+UNKNOWN_KEY = 0
+"""Surrogate key of the unknown member of each dimension."""
+
+UNKNOWN = "(unknown)"
+"""Natural key of the unknown members."""
+
+INVOICE_KINDS = ("sale", "cancellation", "adjustment")
+RUN_KINDS = ("drop", "rebuild")
+RECEIPT_STATUSES = ("loaded", "nothing_new", "rejected")
+
+MONEY_TOTAL = Numeric(20, 4)
+"""Sums of amounts, GBP."""
+
+JSON_DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class WarehouseTable(SQLModel):
+    """Base of the warehouse's tables; keeps them apart from any other SQLModel metadata in the process."""
+
+    metadata = MetaData(schema=MODEL_SCHEMA, naming_convention=NAMING)
+
+
+def _column(kind: Any, comment: str, *arguments: Any, nullable: bool = False, **options: Any) -> Any:
+    return Field(sa_column=Column(kind, *arguments, nullable=nullable, comment=comment, **options))
+
+
+def _key(kind: Any, comment: str) -> Any:
+    return _column(kind, comment, primary_key=True, autoincrement=False)
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+class DimDate(WarehouseTable, table=True):
+    """Calendar day."""
+
+    __tablename__: ClassVar[Any] = "dim_date"
+    __table_args__ = (
+        CheckConstraint("date_key = year * 10000 + month * 100 + day", name="key"),
+        CheckConstraint(
+            "date_key = 0 OR (full_date IS NOT NULL AND quarter BETWEEN 1 AND 4 AND month BETWEEN 1 AND 12 "
+            "AND day BETWEEN 1 AND 31 AND day_of_week BETWEEN 1 AND 7 AND iso_week BETWEEN 1 AND 53)",
+            name="ranges",
+        ),
+        {"comment": "Calendar days that have at least one invoice line; day 0 is the unknown day"},
+    )
+
+    date_key: int = _key(Integer, "yyyymmdd; 0 is the unknown day")
+    full_date: date | None = _column(Date, "The day; null for the unknown day", nullable=True, unique=True)
+    year: int = _column(SmallInteger, "Calendar year")
+    quarter: int = _column(SmallInteger, "Quarter of the year, 1 to 4")
+    month: int = _column(SmallInteger, "Month of the year, 1 to 12")
+    month_name: str = _column(Text, "English name of the month")
+    day: int = _column(SmallInteger, "Day of the month, 1 to 31")
+    day_of_week: int = _column(SmallInteger, "ISO day of the week, 1 is Monday")
+    day_name: str = _column(Text, "English name of the day of the week")
+    iso_week: int = _column(SmallInteger, "ISO week of the year, 1 to 53")
+    is_weekend: bool = _column(Boolean, "Whether the day is a Saturday or Sunday")
+
+
+class DimCountry(WarehouseTable, table=True):
+    """Country as written on the invoices, after normalisation."""
+
+    __tablename__: ClassVar[Any] = "dim_country"
+    __table_args__ = (
+        CheckConstraint("country <> ''", name="country_not_empty"),
+        {"comment": "Countries invoices were made out to"},
+    )
+
+    country_key: int = _key(BigInteger, "First 60 bits of SHA-256 of the country; 0 is the unknown country")
+    country: str = _column(Text, "Name of the country", unique=True)
+
+
+class DimProduct(WarehouseTable, table=True):
+    """Stock code: goods, and charges such as postage."""
+
+    __tablename__: ClassVar[Any] = "dim_product"
+    __table_args__ = (
+        CheckConstraint("stock_code <> ''", name="stock_code_not_empty"),
+        CheckConstraint("first_sold_at <= last_sold_at", name="sold_in_order"),
+        {"comment": "Stock codes; what is not goods (postage, fees, ...) is told by product_type"},
+    )
+
+    product_key: int = _key(BigInteger, "First 60 bits of SHA-256 of the stock code; 0 is the unknown product")
+    stock_code: str = _column(Text, "Normalised stock code", unique=True)
+    description: str | None = _column(Text, "Latest description seen on a line", nullable=True)
+    product_type: str = _column(Text, "product, or the type of a code that is not goods: postage, fee, ...")
+    is_product: bool = _column(Boolean, "Whether the code stands for goods")
+    described_at: datetime | None = _column(
+        DateTime, "Shop time of the line the description was taken from", nullable=True
+    )
+    first_sold_at: datetime | None = _column(DateTime, "Shop time of the first line", nullable=True)
+    last_sold_at: datetime | None = _column(DateTime, "Shop time of the latest line", nullable=True)
+
+
+class DimCustomer(WarehouseTable, table=True):
+    """Customer, with the country of the latest invoice."""
+
+    __tablename__: ClassVar[Any] = "dim_customer"
+    __table_args__ = (
+        CheckConstraint("customer_id <> ''", name="customer_id_not_empty"),
+        CheckConstraint("first_invoice_at <= last_invoice_at", name="invoiced_in_order"),
+        {"comment": "Customers; sales without a customer id belong to customer 0"},
+    )
+
+    customer_key: int = _key(BigInteger, "First 60 bits of SHA-256 of the customer id; 0 is the unknown customer")
+    customer_id: str = _column(Text, "Customer id as normalised from the source", unique=True)
+    country_key: int = _column(
+        BigInteger, "Country of the latest invoice", ForeignKey("dim_country.country_key")
+    )
+    first_invoice_at: datetime | None = _column(DateTime, "Shop time of the first line", nullable=True)
+    last_invoice_at: datetime | None = _column(DateTime, "Shop time of the latest line", nullable=True)
+
+
+class DimInvoice(WarehouseTable, table=True):
+    """Invoice document."""
+
+    __tablename__: ClassVar[Any] = "dim_invoice"
+    __table_args__ = (
+        CheckConstraint("invoice_no <> ''", name="invoice_no_not_empty"),
+        CheckConstraint(f"{_one_of('kind', INVOICE_KINDS)} OR invoice_key = 0", name="kind"),
+        CheckConstraint("first_line_at <= last_line_at", name="lines_in_order"),
+        {"comment": "Invoices, cancellations (C...) and adjustments (A...)"},
+    )
+
+    invoice_key: int = _key(BigInteger, "First 60 bits of SHA-256 of the invoice number; 0 is the unknown invoice")
+    invoice_no: str = _column(Text, "Normalised invoice number", unique=True)
+    kind: str = _column(Text, f"Kind of document: {', '.join(INVOICE_KINDS)}")
+    first_line_at: datetime | None = _column(DateTime, "Shop time of the earliest line", nullable=True)
+    last_line_at: datetime | None = _column(DateTime, "Shop time of the latest line", nullable=True)
+
+
+class FactSales(WarehouseTable, table=True):
+    """One invoice line."""
+
+    __tablename__: ClassVar[Any] = "fact_sales"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", KINDS), name="kind"),
+        CheckConstraint("quantity BETWEEN -1000000 AND 1000000", name="quantity_range"),
+        CheckConstraint("unit_price BETWEEN -1000000 AND 1000000", name="unit_price_range"),
+        CheckConstraint("amount = quantity * unit_price", name="amount"),
+        CheckConstraint("sold_at >= '1990-01-01' AND sold_at < '2100-01-01'", name="sold_at_range"),
+        Index(None, "sold_at"),
+        {"comment": "Invoice lines: sales and every other kind of transaction; one row a line, duplicates removed"},
+    )
+
+    sale_id: UUID = _column(Uuid, "Identity of the line, made from its content", primary_key=True)
+    date_key: int = _column(Integer, "Day of sold_at", ForeignKey("dim_date.date_key"))
+    product_key: int = _column(BigInteger, "Product sold", ForeignKey("dim_product.product_key"))
+    customer_key: int = _column(
+        BigInteger, "Customer, 0 where the line names none", ForeignKey("dim_customer.customer_key")
+    )
+    country_key: int = _column(BigInteger, "Country of this line", ForeignKey("dim_country.country_key"))
+    invoice_key: int = _column(BigInteger, "Invoice the line is on", ForeignKey("dim_invoice.invoice_key"))
+    sold_at: datetime = _column(DateTime, "Shop local time on the line")
+    quantity: int = _column(Integer, "Units; negative for returns, cancellations and stock losses")
+    unit_price: Decimal = _column(Numeric(14, 4), "GBP a unit")
+    amount: Decimal = _column(Numeric(18, 4), "GBP, quantity x unit_price")
+    kind: str = _column(Text, f"Kind of transaction: {', '.join(KINDS)}")
+    batch_id: str = _column(Text, "Batch that first loaded the line")
+
+
+class EtlBatch(WarehouseTable, table=True):
+    """A batch that was published."""
+
+    __tablename__: ClassVar[Any] = "etl_batch"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", RUN_KINDS), name="kind"),
+        {"comment": "Published batches: the record that makes publishing repeatable"},
+    )
+
+    batch_id: str = _column(Text, "Batch, sortable by claim time", primary_key=True)
+    run_id: str = _column(Text, "Airflow run that published it")
+    kind: str = _column(Text, "drop (files) or rebuild (invoice days from Bronze)")
+    token: str = _column(Text, "Identity of the Gold output that was published")
+    published_at: datetime = _column(DateTime(timezone=True), "Time of the publishing transaction")
+    rebuilt_days: list[str] = _column(JSON_DOCUMENT, "Rebuilt invoice days, ISO dates; empty for a drop")
+    rows_staged: dict[str, int] = _column(JSON_DOCUMENT, "Rows staged by table")
+    rows_written: dict[str, int] = _column(JSON_DOCUMENT, "Rows inserted or changed by table")
+    facts_deleted: int = _column(Integer, "Facts a rebuild found gone")
+    amount: Decimal = _column(MONEY_TOTAL, "GBP, sum over the staged facts")
+
+
+class EtlReceipt(WarehouseTable, table=True):
+    """The receipt of a run."""
+
+    __tablename__: ClassVar[Any] = "etl_receipt"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", RUN_KINDS), name="kind"),
+        CheckConstraint(_one_of("status", RECEIPT_STATUSES), name="status"),
+        CheckConstraint(
+            "rows_in = rows_loaded + rows_duplicate + rows_quarantined + rows_already_seen", name="rows_balance"
+        ),
+        CheckConstraint(
+            "amount_in = amount_loaded + amount_duplicate + amount_quarantined + amount_already_seen",
+            name="amount_balance",
+        ),
+        Index(None, "finished_at"),
+        {"comment": "One receipt a run: what came in and what became of it"},
+    )
+
+    run_id: str = _column(Text, "Airflow run id", primary_key=True)
+    batch_id: str = _column(Text, "Batch of the run")
+    kind: str = _column(Text, "drop (files) or rebuild (invoice days from Bronze)")
+    status: str = _column(Text, f"Outcome: {', '.join(RECEIPT_STATUSES)}")
+    started_at: datetime = _column(DateTime(timezone=True), "Start of the run")
+    finished_at: datetime = _column(DateTime(timezone=True), "End of the run")
+    rows_in: int = _column(BigInteger, "Rows that came in")
+    rows_loaded: int = _column(BigInteger, "Rows loaded")
+    rows_duplicate: int = _column(BigInteger, "Rows that repeat another line in full")
+    rows_quarantined: int = _column(BigInteger, "Rows kept out; by reason in document")
+    rows_already_seen: int = _column(BigInteger, "Rows that an earlier run loaded")
+    amount_in: Decimal = _column(MONEY_TOTAL, "GBP that came in")
+    amount_loaded: Decimal = _column(MONEY_TOTAL, "GBP loaded")
+    amount_duplicate: Decimal = _column(MONEY_TOTAL, "GBP of duplicate rows")
+    amount_quarantined: Decimal = _column(MONEY_TOTAL, "GBP of quarantined rows")
+    amount_already_seen: Decimal = _column(MONEY_TOTAL, "GBP of rows that an earlier run loaded")
+    document: dict[str, Any] = _column(JSON_DOCUMENT, "The whole receipt")
+
+
+DIMENSIONS = ("dim_date", "dim_country", "dim_product", "dim_customer", "dim_invoice")
+"""Dimensions in the order they are written: a table comes after those it refers to."""
+
+FACT = "fact_sales"
+
+STAR = (*DIMENSIONS, FACT)
+"""Tables that are staged and published."""
+
+
+def star_table(name: str) -> Table:
+    """Return table `name` of the warehouse, in the models' schema.
+
+    Raises:
+        KeyError: If there is no such table.
+    """
+    return WarehouseTable.metadata.tables[f"{MODEL_SCHEMA}.{name}"]
+
+
+def metadata_in(schema: str) -> MetaData:
+    """Return a copy of the warehouse's metadata with every table in `schema`."""
+    copied = MetaData(schema=schema, naming_convention=NAMING)
+    for table in WarehouseTable.metadata.sorted_tables:
+        table.to_metadata(copied, schema=schema)
+    return copied
