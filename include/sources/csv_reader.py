@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from include.sources.columns import REQUIRED_COLUMNS, Header, accepted_spellings, canonical, optional_column_warnings
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from include.sources.columns import Header, accepted_spellings, canonical, optional_column_warnings
 from include.sources.defects import reject, shortened
-from include.sources.model import CANONICAL_COLUMNS, FileDecisions
-from include.sources.staged import Batch
+from include.sources.model import FileDecisions
+from include.sources.staged import Batch, Values
 from include.sources.text import LineBlock, TextEncoding, line_blocks, storable
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -23,10 +25,11 @@ MAX_RECORD_LINES = 50
 
 _NUMBER = re.compile(r"\s*[+-]?[0-9]+([.,][0-9]+)?\s*")
 _DATE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}")
+_BLANK = " \t\r\n\x1a"
 _SEPARATOR_HINT = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 # The parser's own limit of 128 KiB a field is global and lower than ours; lines are bounded before they reach it.
-csv.field_size_limit(sys.maxsize if sys.maxsize < 2**31 else 2**31 - 1)
+csv.field_size_limit(2**31 - 1)
 
 
 @dataclass(slots=True)
@@ -74,7 +77,7 @@ def _open_table(
     for block in blocks:
         for index, line in enumerate(block.lines):
             number = block.first + index
-            if not line.strip():
+            if not line.strip(_BLANK):
                 continue
             if index in block.overlong:
                 raise reject("header_too_long", line=number, value=line, limit=max_line_bytes)
@@ -152,22 +155,45 @@ class _Table:
     def _plain(self, block: LineBlock) -> Batch | None:
         """Return the block's records if each physical line is exactly one sound record, else None.
 
-        As many records as lines means that no quoted field ran over a line end.
+        Lines without a quote can only be split at the delimiters, which Arrow does; the others must each satisfy the
+        strict parser alone: as many records as lines means that no quoted field ran over a line end.
         """
         if block.suspect or block.overlong:
             return None
+        quoted = [line for line in block.lines if '"' in line]
         try:
-            rows = list(csv.reader(block.lines, delimiter=self.delimiter, strict=True))
-        except csv.Error:
+            widths = [len(row) for row in csv.reader(quoted, delimiter=self.delimiter, strict=True)]
+            if len(widths) != len(quoted) or not set(widths) <= {self.header.width}:
+                return None
+            table = self._split(block.lines)
+        except (csv.Error, pa.ArrowInvalid):
             return None
-        widths = set(map(len, rows))
-        if len(rows) != len(block.lines) or not widths <= {0, self.header.width}:
-            return None
-        numbers: Sequence[int] = range(block.first, block.first + len(rows))
-        if 0 in widths:
-            numbers = [number for number, row in zip(numbers, rows, strict=True) if row]
-            rows = [row for row in rows if row]
-        return self._batch(numbers, rows)
+        numbers: Sequence[int] = range(block.first, block.first + len(block.lines))
+        if table.num_rows != len(block.lines):
+            numbers = [number for number, line in zip(numbers, block.lines, strict=True) if line.strip("\r\n")]
+            if table.num_rows != len(numbers):
+                return None
+        columns: dict[str, Values] = {
+            name: table.column(position) for name, position in self.header.positions.items()
+        }
+        extras = None
+        if self.header.extras:
+            values = (table.column(position).to_pylist() for position in self.header.extras)
+            extras = [self._extras(row) for row in zip(*values, strict=True)]
+        return Batch(numbers, columns, extras)
+
+    def _split(self, lines: list[str]) -> pa.Table:
+        """Return the lines as a table of text columns; Arrow raises ArrowInvalid if their widths differ."""
+        data = "".join(lines).encode("utf-8")
+        names = [str(position) for position in range(self.header.width)]
+        return pa_csv.read_csv(
+            pa.py_buffer(data),
+            read_options=pa_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+            parse_options=pa_csv.ParseOptions(delimiter=self.delimiter),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=False
+            ),
+        )
 
     def _careful(self, block: LineBlock, at_end: bool) -> tuple[Batch, LineBlock]:
         """Return the block's records one by one, and the lines of a record that may go on in the next block."""
@@ -179,7 +205,7 @@ class _Table:
         index = 0
         while index < len(block.lines):
             line = block.lines[index]
-            if not line.strip() and self.delimiter not in line:
+            if not line.strip(_BLANK) and self.delimiter not in line:
                 index += 1
                 continue
             record = self._record(block, index, at_end)
@@ -209,8 +235,8 @@ class _Table:
         try:
             values = next(reader)
         except csv.Error:
-            beyond = index + MAX_RECORD_LINES > len(block.lines) == stop
-            if beyond and not at_end and reader.line_num == len(block.lines) - index:
+            out_of_lines = reader.line_num == len(block.lines) - index < MAX_RECORD_LINES
+            if out_of_lines and not at_end:
                 return _Record(0)
             return _Record(1, defect=self._damage_of(block.lines[index]) or "unbalanced_quote")
         used = reader.line_num
@@ -253,14 +279,15 @@ class _Table:
         raws: Sequence[str | None] | None = None,
     ) -> Batch:
         by_position = list(zip(*rows, strict=True)) or [()] * self.header.width
-        columns: dict[str, Sequence[str | None]] = {
-            name: by_position[self.header.positions[name]]
-            for name in CANONICAL_COLUMNS
-            if name in self.header.positions
+        columns: dict[str, Values] = {
+            name: by_position[position] for name, position in self.header.positions.items()
         }
-        extras = [self._extras(row) for row in rows] if self.header.extras else None
+        extras = None
+        if self.header.extras:
+            extras = [self._extras([row[position] for position in self.header.extras]) for row in rows]
         return Batch(numbers, columns, extras, defects, raws)
 
-    def _extras(self, row: Sequence[str]) -> str | None:
-        values = {name: row[position] for position, name in self.header.extras.items() if row[position]}
-        return json.dumps(values, ensure_ascii=False) if values else None
+    def _extras(self, values: Sequence[str]) -> str | None:
+        """Return a record's values of the extra columns as a JSON object, None if all are empty."""
+        named = {name: value for name, value in zip(self.header.extras.values(), values, strict=True) if value}
+        return json.dumps(named, ensure_ascii=False) if named else None

@@ -29,6 +29,9 @@ SCHEMA = pa.schema(
 
 BATCH_ROWS = 50_000
 
+Values = Sequence[str | None] | pa.Array | pa.ChunkedArray
+"""One column of text."""
+
 
 @dataclass(slots=True)
 class Batch:
@@ -44,7 +47,7 @@ class Batch:
     """
 
     line_numbers: Sequence[int]
-    columns: dict[str, Sequence[str | None]]
+    columns: dict[str, Values]
     extras: Sequence[str | None] | None = None
     defects: Sequence[str | None] | None = None
     raws: Sequence[str | None] | None = None
@@ -92,16 +95,12 @@ class RecordBuffer:
         if page is not None:
             self.pages.append(page)
 
-    def take(self) -> Batch:
-        """Return what was collected and start anew."""
-        columns: dict[str, Sequence[str | None]] = dict(
+    def batch(self) -> Batch:
+        """Return what was collected."""
+        columns: dict[str, Values] = dict(
             zip(CANONICAL_COLUMNS, zip(*self.values, strict=True), strict=False)
         )
-        batch = Batch(
-            self.line_numbers, columns, self.extras, self.defects, self.raws, self.pages or None
-        )
-        self.__init__()  # type: ignore[misc]
-        return batch
+        return Batch(self.line_numbers, columns, self.extras, self.defects, self.raws, self.pages or None)
 
 
 class StagedWriter:
@@ -157,9 +156,12 @@ class StagedWriter:
             self.defects.update(code for code in batch.defects if code is not None)
 
 
-def _strings(values: Sequence[str | None] | None, rows: int) -> pa.Array:
+def _strings(values: Values | None, rows: int) -> pa.Array:
     if values is None:
         return pa.nulls(rows, pa.string())
-    array = pa.array(values, pa.string())
+    if isinstance(values, pa.ChunkedArray):
+        array = values.combine_chunks()
+    else:
+        array = pa.array(values, pa.string())
     empty = pc.equal(array, "")
     return pc.if_else(empty, None, array) if pc.any(empty).as_py() else array

@@ -15,11 +15,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import (
     Connection,
-    CursorResult,
     Date,
+    Delete,
     Engine,
+    Insert,
     Select,
     Table,
+    Update,
     and_,
     any_,
     bindparam,
@@ -56,7 +58,9 @@ STATEMENT_TIMEOUT_SECONDS = 900.0
 LOCK_TIMEOUT_SECONDS = 600.0
 """How long a publish waits for those before it."""
 
-_MERGE_COLUMNS = tuple(column.name for column in star_table(FACT).columns if column.name not in {"sale_id", "batch_id"})
+_MERGE_COLUMNS = tuple(
+    column.name for column in star_table(FACT).columns if column.name not in {"sale_id", "batch_id"}
+)
 
 
 class PublishError(Exception):
@@ -181,7 +185,7 @@ class _Publication:
         if bulk:
             self._hold_dimensions(connection)
         written = {
-            rule.table: _count(connection.execute(merge_statement(rule, self.staging[rule.table])))
+            rule.table: _written(connection, merge_statement(rule, self.staging[rule.table]))
             for rule in DIMENSION_RULES
         }
         self._check_collisions(connection)
@@ -223,10 +227,16 @@ class _Publication:
 
     def _published_before(self, connection: Connection, token: str) -> PublishReport:
         batch = star_table("etl_batch")
-        recorded = connection.execute(select(batch).where(batch.c.batch_id == self.batch_id)).mappings().first()
+        recorded = (
+            connection.execute(select(batch).where(batch.c.batch_id == self.batch_id)).mappings().first()
+        )
         if recorded is not None and recorded["token"] == token:
             return PublishReport.model_validate(dict(recorded))
-        was = "" if recorded is None else f" An earlier Gold output of it was published at {recorded['published_at']}."
+        was = (
+            ""
+            if recorded is None
+            else f" An earlier Gold output of it was published at {recorded['published_at']}."
+        )
         raise PublishError(
             f"Batch {self.batch_id} is not staged in schema {self.settings.staging_schema}.{was} Run gold again."
         )
@@ -236,11 +246,15 @@ class _Publication:
     ) -> dict[str, int]:
         missing = [staging_table(table, self.batch_id) for table, there in present.items() if not there]
         if missing:
-            raise PublishError(f"Batch {self.batch_id} is staged in part: {', '.join(missing)} missing. Run gold again.")
+            raise PublishError(
+                f"Batch {self.batch_id} is staged in part: {', '.join(missing)} missing. Run gold again."
+            )
         quote = connection.dialect.identifier_preparer.format_table
         for table in self.staging.values():
             connection.execute(text(f"ANALYZE {quote(table)}"))
-        counts = [select(func.count()).select_from(table).scalar_subquery() for table in self.staging.values()]
+        counts = [
+            select(func.count()).select_from(table).scalar_subquery() for table in self.staging.values()
+        ]
         rows = dict(zip(self.staging, connection.execute(select(*counts)).one(), strict=True))
         if expected is None and not any(rows.values()):
             raise PublishError(
@@ -282,12 +296,18 @@ class _Publication:
 
     def _delete_vanished(self, connection: Connection) -> int:
         fact, staging = star_table(FACT), self.staging[FACT]
-        day = func.unnest(bindparam("days", self.days, postgresql.ARRAY(Date))).table_valued("day").render_derived("d")
+        day = (
+            func.unnest(bindparam("days", self.days, postgresql.ARRAY(Date)))
+            .table_valued("day")
+            .render_derived("d")
+        )
         before = fact.c.batch_id <= self.batch_id
         if self.source_batches is not None:
             batch = star_table("etl_batch")
             rebuilds = select(batch.c.batch_id).where(batch.c.kind == "rebuild")
-            sources = fact.c.batch_id == any_(literal(list(self.source_batches), postgresql.ARRAY(postgresql.TEXT)))
+            sources = fact.c.batch_id == any_(
+                literal(list(self.source_batches), postgresql.ARRAY(postgresql.TEXT))
+            )
             before = or_(sources, and_(before, fact.c.batch_id.in_(rebuilds)))
         vanished = delete(fact).where(
             fact.c.sold_at >= day.c.day,
@@ -295,7 +315,7 @@ class _Publication:
             before,
             ~exists().where(cast(staging.c.sale_id, fact.c.sale_id.type) == fact.c.sale_id),
         )
-        return _count(connection.execute(vanished))
+        return _written(connection, vanished)
 
     def _update_facts(self, connection: Connection) -> int:
         """Change lines that are live with other values; the batch that loaded a line first stays its owner."""
@@ -306,7 +326,7 @@ class _Publication:
             .values({name: staging.c[name] for name in _MERGE_COLUMNS})
             .where(fact.c.sale_id == cast(staging.c.sale_id, fact.c.sale_id.type), or_(*changed))
         )
-        return _count(connection.execute(statement))
+        return _written(connection, statement)
 
     def _insert_facts(self, connection: Connection, bulk: bool) -> int:
         fact, staging = star_table(FACT), self.staging[FACT]
@@ -320,8 +340,8 @@ class _Publication:
         )
         statement = insert(fact).from_select(columns, rows)
         if not (bulk and self._suspend_row_checks(connection)):
-            return _count(connection.execute(statement))
-        inserted = _count(connection.execute(statement))
+            return _written(connection, statement)
+        inserted = _written(connection, statement)
         set_local(connection, "session_replication_role", "origin")
         return inserted
 
@@ -354,7 +374,9 @@ class _Publication:
             orphans.append(func.count().filter(dimension.c[rule.key].is_(None)).label(rule.table))
         day = star_table("dim_date").c.full_date
         misdated = func.count().filter(day != cast(fact.c.sold_at, Date))
-        found = connection.execute(_rows_and_amount(fact).add_columns(*orphans, misdated).select_from(live)).one()
+        found = connection.execute(
+            _rows_and_amount(fact).add_columns(*orphans, misdated).select_from(live)
+        ).one()
         if tuple(found[:2]) != tuple(expected):
             raise PublishError(
                 f"Batch {self.batch_id} staged {expected[0]} lines of GBP {expected[1]}, but {found[0]} of GBP {found[1]} "
@@ -376,7 +398,9 @@ class _Publication:
 
     def _record(self, connection: Connection, report: PublishReport) -> None:
         batch = star_table("etl_batch")
-        values: dict[str, Any] = report.model_dump() | {"rebuilt_days": [day.isoformat() for day in self.days]}
+        values: dict[str, Any] = report.model_dump() | {
+            "rebuilt_days": [day.isoformat() for day in self.days]
+        }
         statement = postgresql.insert(batch).values(values)
         connection.execute(
             statement.on_conflict_do_update(
@@ -399,8 +423,8 @@ def _rows_and_amount(table: Table) -> Select[tuple[int, Decimal]]:
     return select(func.count(), func.coalesce(func.sum(table.c.amount), Decimal(0)))
 
 
-def _count(result: CursorResult[Any]) -> int:
-    return result.rowcount
+def _written(connection: Connection, statement: Insert | Update | Delete) -> int:
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _quoted(connection: Connection, settings: Settings, table: str) -> str:

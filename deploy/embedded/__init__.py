@@ -1,0 +1,1 @@
+"""The embedded default: PostgreSQL and Airflow's four components on this machine, below the data folder."""

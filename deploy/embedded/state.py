@@ -1,0 +1,124 @@
+"""Paths, secrets, ports and the environment of an embedded instance."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from deploy.embedded.postgres import PostgresServer
+from include.settings import PROJECT_ROOT, get_settings
+
+CLI_USER = "retail-cli"
+
+
+class Ports(BaseSettings):
+    """TCP ports on 127.0.0.1: `RETAIL_API_PORT`, `RETAIL_POSTGRES_PORT`, `RETAIL_LOG_PORT`, `RETAIL_TRIGGER_LOG_PORT`."""
+
+    model_config = SettingsConfigDict(env_prefix="RETAIL_", env_file=PROJECT_ROOT / ".env", extra="ignore")
+
+    api_port: int = Field(default=8080, ge=1, le=65535)
+    postgres_port: int = Field(default=54329, ge=1, le=65535)
+    log_port: int = Field(default=8793, ge=1, le=65535)
+    trigger_log_port: int = Field(default=8794, ge=1, le=65535)
+
+
+class PortTaken(Exception):
+    """Something else listens on a port we need."""
+
+
+class Secrets(BaseModel):
+    """Generated keys and passwords of one instance."""
+
+    fernet_key: str = Field(default_factory=lambda: base64.urlsafe_b64encode(os.urandom(32)).decode())
+    api_secret_key: str = Field(default_factory=lambda: secrets.token_urlsafe(32))
+    jwt_secret: str = Field(default_factory=lambda: secrets.token_urlsafe(48))
+    postgres_password: str = Field(default_factory=lambda: secrets.token_urlsafe(24))
+    cli_password: str = Field(default_factory=lambda: secrets.token_urlsafe(24))
+
+
+class Instance:
+    """Where one embedded instance keeps its state, and what its processes are given."""
+
+    def __init__(self) -> None:
+        self.settings = get_settings()
+        self.ports = Ports()
+        self.services = self.settings.data_dir / "services"
+        self.logs = self.services / "logs"
+
+    def secrets(self) -> Secrets:
+        """Return the instance's secrets, generated at the first call and readable by the owner only."""
+        path = self.services / "secrets" / "secrets.json"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.chmod(0o700)
+            partial = path.with_suffix(".partial")
+            partial.touch(0o600)
+            partial.write_text(Secrets().model_dump_json())
+            partial.rename(path)
+        return Secrets.model_validate_json(path.read_bytes())
+
+    def postgres(self) -> PostgresServer:
+        """Return the embedded PostgreSQL (running or not)."""
+        return PostgresServer(
+            self.services / "postgres", self.ports.postgres_port, self.secrets().postgres_password
+        )
+
+    def base_url(self) -> str:
+        """Return the address of Airflow's API server and web interface."""
+        return f"http://127.0.0.1:{self.ports.api_port}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of every Airflow component, secrets included."""
+        known = self.secrets()
+        postgres = self.postgres()
+        bin_dir = Path(sys.executable).parent
+        spark_local = self.services / "spark-local"
+        spark_local.mkdir(parents=True, exist_ok=True)
+        return os.environ | {
+            "PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PYTHONPATH": str(PROJECT_ROOT),
+            "PYSPARK_PYTHON": sys.executable,
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "AIRFLOW_HOME": str(PROJECT_ROOT),
+            "RETAIL_DATA_DIR": str(self.settings.data_dir),
+            "DATABASE_URL": postgres.url("warehouse"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.url("airflow", "postgresql+psycopg2"),
+            "AIRFLOW__CORE__FERNET_KEY": known.fernet_key,
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.base_url()}/execution/",
+            "AIRFLOW__API__SECRET_KEY": known.api_secret_key,
+            "AIRFLOW__API__PORT": str(self.ports.api_port),
+            "AIRFLOW__API__BASE_URL": self.base_url(),
+            "AIRFLOW__API_AUTH__JWT_SECRET": known.jwt_secret,
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.logs / "tasks"),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self.ports.log_port),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self.ports.trigger_log_port),
+            "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(self.logs / "dag_processor"),
+            "AIRFLOW_CONN_SPARK_DEFAULT": os.environ.get(
+                "AIRFLOW_CONN_SPARK_DEFAULT", json.dumps({"conn_type": "spark", "host": "local[*]"})
+            ),
+            "AIRFLOW_CONN_FS_DEFAULT": json.dumps({"conn_type": "fs", "extra": {"path": "/"}}),
+        }
+
+    def check_ports(self) -> None:
+        """Raise unless every port is free.
+
+        Raises:
+            PortTaken: Naming the port and the variable that changes it.
+        """
+        for name, port in self.ports.model_dump().items():
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    raise PortTaken(
+                        f"Port {port} is taken by another program. Set RETAIL_{name.upper()} to a free port."
+                    ) from None

@@ -1,0 +1,139 @@
+"""The supervisor: renders its configuration, starts it, asks it, stops it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from deploy.embedded.state import Instance
+from include.settings import PROJECT_ROOT
+
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+MAX_SOCKET_PATH = 100
+STOP_SECONDS = 25
+
+
+class SupervisorFailed(Exception):
+    """The supervisor could not be started or reached."""
+
+
+def socket_path(instance: Instance) -> Path:
+    """Return the control socket; a short path elsewhere if the data folder's is too long for a Unix socket."""
+    path = instance.services / "supervisor.sock"
+    if len(str(path)) <= MAX_SOCKET_PATH:
+        return path
+    folder = Path(os.environ.get("XDG_RUNTIME_DIR", tempfile.gettempdir()))
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    return folder / f"retail-{os.geteuid()}-{digest}.sock"
+
+
+def render(instance: Instance) -> str:
+    """Return the supervisor's configuration; it holds no secret, those are in the environment."""
+    control = socket_path(instance)
+    sections = [
+        f"[unix_http_server]\nfile={control}\nchmod=0600",
+        f"[supervisord]\nlogfile={instance.logs}/supervisord.log\npidfile={instance.services}/supervisord.pid\n"
+        f"childlogdir={instance.logs}\ndirectory={PROJECT_ROOT}\nloglevel=info",
+        "[rpcinterface:supervisor]\n"
+        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+        f"[supervisorctl]\nserverurl=unix://{control}",
+        _program(instance, "postgres", instance.postgres().command(), priority=1, signal="INT", directory="/"),
+    ]
+    airflow = str(Path(sys.executable).parent / "airflow")
+    sections += [_program(instance, name, [airflow, name], priority=10) for name in COMPONENTS]
+    return "\n\n".join(sections) + "\n"
+
+
+def _program(
+    instance: Instance,
+    name: str,
+    command: list[str],
+    *,
+    priority: int,
+    signal: str = "TERM",
+    directory: str = str(PROJECT_ROOT),
+) -> str:
+    quoted = shlex.join(command).replace("%", "%%")
+    group = "true" if signal == "TERM" else "false"
+    return (
+        f"[program:{name}]\ncommand={quoted}\ndirectory={directory}\npriority={priority}\n"
+        f"autostart={'true' if name == 'postgres' else 'false'}\nautorestart=true\nstartsecs=2\n"
+        f"stopsignal={signal}\nstopwaitsecs={STOP_SECONDS}\nstopasgroup={group}\nkillasgroup=true\n"
+        f"redirect_stderr=true\nstdout_logfile={instance.logs}/{name}.log\n"
+        "stdout_logfile_maxbytes=10MB\nstdout_logfile_backups=3"
+    )
+
+
+def _config(instance: Instance) -> Path:
+    return instance.services / "supervisord.conf"
+
+
+def running(instance: Instance) -> bool:
+    """Return whether the supervisor of this instance runs."""
+    try:
+        pid = int((instance.services / "supervisord.pid").read_text())
+        os.kill(pid, 0)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return False
+    return socket_path(instance).exists()
+
+
+def start(instance: Instance) -> None:
+    """Start the supervisor and PostgreSQL under it.
+
+    Raises:
+        SupervisorFailed: If it does not start; the message holds what it said.
+    """
+    instance.logs.mkdir(parents=True, exist_ok=True)
+    _config(instance).write_text(render(instance))
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "supervisord"), "-c", str(_config(instance))],
+        env=instance.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SupervisorFailed(f"supervisord did not start: {(done.stderr or done.stdout).strip()}")
+
+
+def control(instance: Instance, *words: str) -> str:
+    """Return what `supervisorctl` answers to `words`."""
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "supervisorctl"), "-c", str(_config(instance)), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or done.stderr.strip()
+
+
+def stop(instance: Instance) -> None:
+    """Stop Airflow first, then PostgreSQL and the supervisor; return when all are gone."""
+    if not running(instance):
+        return
+    pid = int((instance.services / "supervisord.pid").read_text())
+    control(instance, "stop", *COMPONENTS)
+    control(instance, "shutdown")
+    wait_gone(pid)
+
+
+def wait_gone(pid: int, seconds: int = 60) -> None:
+    """Return when process `pid` has ended.
+
+    Raises:
+        SupervisorFailed: If it lives on after `seconds`.
+    """
+    for _ in range(seconds * 5):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.2)
+    raise SupervisorFailed(f"Process {pid} did not stop within {seconds} s.")

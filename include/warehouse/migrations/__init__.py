@@ -1,0 +1,90 @@
+"""Alembic migrations of the warehouse, run by program: no ini file, no URL written down anywhere.
+
+A migration runs in one transaction under an advisory lock, so that components starting together may all call `upgrade`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, inspect
+from sqlalchemy.schema import CreateSchema
+
+from include.settings import Settings
+from include.warehouse.engine import advisory_lock, make_engine, transaction
+
+STATEMENT_TIMEOUT_SECONDS = 3600.0
+LOCK_TIMEOUT_SECONDS = 300.0
+
+
+def upgrade(settings: Settings, revision: str = "head") -> str | None:
+    """Bring the warehouse to `revision`; does nothing if it is there.
+
+    Returns:
+        The revision the warehouse is at.
+
+    Raises:
+        WarehouseUnavailable: If DATABASE_URL is unusable or the server cannot be reached.
+        alembic.util.CommandError: If there is no such revision.
+    """
+    return _migrate(settings, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(settings: Settings, revision: str) -> str | None:
+    """Take the warehouse back to `revision`; `base` drops every table of the warehouse, with its data.
+
+    The two schemas stay, as they may hold what is not the warehouse's.
+
+    Returns:
+        The revision the warehouse is at, none for `base`.
+
+    Raises:
+        WarehouseUnavailable: If DATABASE_URL is unusable or the server cannot be reached.
+        alembic.util.CommandError: If there is no such revision.
+    """
+    return _migrate(settings, lambda config: command.downgrade(config, revision))
+
+
+def current_revision(connection: Connection, settings: Settings) -> str | None:
+    """Return the revision the warehouse is at, none if it was never migrated."""
+    context = MigrationContext.configure(connection, opts={"version_table_schema": settings.warehouse_schema})
+    return context.get_current_revision()
+
+
+def migration_lock_key(settings: Settings) -> int:
+    """Return the advisory lock key of migrations: 64 bits of SHA-256 of `<schema>.migrate`."""
+    digest = hashlib.sha256(f"{settings.warehouse_schema}.migrate".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def _migrate(settings: Settings, run: Callable[[Config], None]) -> str | None:
+    engine = make_engine(settings, pool_size=1)
+    try:
+        with transaction(
+            engine,
+            statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
+            lock_timeout_seconds=LOCK_TIMEOUT_SECONDS,
+        ) as connection:
+            advisory_lock(connection, migration_lock_key(settings))
+            for schema in (settings.warehouse_schema, settings.staging_schema):
+                _make_schema(connection, schema)
+            config = Config()
+            config.set_main_option("script_location", str(Path(__file__).parent))
+            config.attributes["connection"] = connection
+            config.attributes["settings"] = settings
+            run(config)
+            return current_revision(connection, settings)
+    finally:
+        engine.dispose()
+
+
+def _make_schema(connection: Connection, schema: str) -> None:
+    # Alembic keeps its version table in the warehouse schema, so it has to be there before the first revision. Asking
+    # first serves roles that may not create schemas, in a database where somebody else has.
+    if not inspect(connection).has_schema(schema):
+        connection.execute(CreateSchema(schema))

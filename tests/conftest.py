@@ -1,0 +1,42 @@
+"""Real engines for every test: one PostgreSQL a session, a fresh database a test module."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import uuid
+from collections.abc import Iterator
+
+os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "False")
+
+import pytest
+
+from deploy.embedded.postgres import PostgresServer
+
+
+def free_port() -> int:
+    """Return a TCP port on the loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """Return a running embedded PostgreSQL."""
+    folder = tmp_path_factory.mktemp("postgres")
+    server = PostgresServer(folder / "cluster", free_port(), secrets.token_urlsafe(16))
+    server.initialise()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """Return the SQLAlchemy URL of a fresh database."""
+    name = f"warehouse_{uuid.uuid4().hex[:12]}"
+    postgres_server.create_database(name)
+    return postgres_server.url(name)

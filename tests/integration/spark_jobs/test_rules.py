@@ -1,0 +1,92 @@
+"""One declaration, one verdict: Pydantic and Spark judge every line alike."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from include.domain.line import violations
+from include.sources.model import CANONICAL_COLUMNS
+from spark_jobs.silver import parsed
+
+STYLE = ("date_order", "date_separator", "decimal_mark")
+PIECES: dict[str, list[str | None]] = {
+    "invoice": ["489434", "C489449", "A506401", "a1", "INV-2024/001", "", " 5 ", "53 65", "x" * 21, "ß12", "12\n"],
+    "stock_code": ["85123A", "gift_0001_20", "BANK CHARGES", "m", "é", "-1", "47503J ", "a" * 31, "15\u00a0CM"],
+    "description": ["MUG", "  TWO  SPACES ", "\u00a0", "é" * 500, "é" * 501, "line\nbreak"],
+    "quantity": ["6", "-1", "+3", "6.0", "6.00", "6.5", "1e3", "", "12x", "٣", "1000000", "1000001", "999999999", "7,0"],
+    "invoice_date": [
+        "2010-12-01 08:26:00",
+        "2010-12-01T08:26",
+        "2010-12-1",
+        "1/12/2010 8:26",
+        "12/31/2010 8:26",
+        "31.12.2010",
+        "2010-02-30 10:00",
+        "2010-12-01 24:00",
+        "2010-12-01 23:59:60",
+        "2010-12-01 08:26:00.5",
+        "2010-12-01 08:26:00.123456",
+        "0012-12-01",
+        "99-1-1",
+        "1-1-99",
+        "1989-12-31 23:59:59",
+        "1990-01-01",
+        "2100-01-01",
+        "2010-12/01",
+        "2010-12-01  08:26",
+        "soon",
+    ],
+    "price": ["2.55", "-11062.06", "0", "+1", "2.55555", "1,234.50", "2,55", "£2", ".5", "5.", "1000000.0001", "1e3", " 3 "],
+    "customer_id": ["13085.0", "CUST-001", "17850", "", "two words", "x" * 33, "é"],
+    "country": ["EIRE", "United Kingdom", "", "\t", "x" * 61, "Côte d'Ivoire"],
+}
+STYLES = [
+    (order, separator, mark)
+    for order in ("ymd", "mdy", "dmy")
+    for separator in ("-", "/", ".")
+    for mark in (".", ",")
+]
+
+
+def _lines(seed: int, count: int) -> list[dict[str, str | None]]:
+    chooser = random.Random(seed)
+    alphabet = "0123456789+-.,/: TCeé\t\n\u00a0"
+    lines = []
+    for _ in range(count):
+        order, separator, mark = chooser.choice(STYLES)
+        line: dict[str, str | None] = dict(zip(STYLE, (order, separator, mark), strict=True))
+        for name in CANONICAL_COLUMNS:
+            value = chooser.choice([*PIECES[name], None])
+            if value and chooser.random() < 0.3:
+                at = chooser.randrange(len(value))
+                value = value[:at] + chooser.choice(alphabet) + value[at + chooser.randrange(2) :]
+            line[name] = value
+        lines.append(line)
+    for name, pieces in PIECES.items():
+        for value in pieces:
+            for style in STYLES:
+                valid: dict[str, str | None] = {key: values[0] for key, values in PIECES.items()}
+                lines.append(valid | dict(zip(STYLE, style, strict=True)) | {name: value})
+    return lines
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_pydantic_and_spark_agree(spark: SparkSession, seed: int) -> None:
+    lines = _lines(seed, 3000)
+    columns = [*CANONICAL_COLUMNS, *STYLE]
+    schema = StructType([StructField(name, StringType()) for name in columns])
+    frame = spark.createDataFrame([tuple(line[name] for name in columns) for line in lines], schema)
+    judged = parsed(frame.withColumn("defect", F.lit(None).cast("string"))).select("codes").collect()
+    disagreements = [
+        (line, expected, row.codes)
+        for line, row in zip(lines, judged, strict=True)
+        if (expected := violations(line, *(str(line[name]) for name in STYLE))) != row.codes
+    ]
+    assert disagreements == []
+    assert any(row.codes == [] for row in judged)
