@@ -1,10 +1,11 @@
-"""# Retail medallion
+"""Retail medallion.
 
 A file dropped into the landing folder becomes a star schema: Bronze, Silver and Gold Delta tables, then the warehouse.
 
 * **Drop**: the folder watch starts a run by itself.
-* **Trigger**: takes the files named in `files`, or everything that waits; with `rebuild_day`, rebuilds that invoice day.
-* **Backfill**: one run per invoice day of the range; each rebuilds Silver, Gold and the warehouse for that day from Bronze.
+* **Trigger**: takes the files named in `files`, or all that wait; with `rebuild_day`, rebuilds that invoice day.
+* **Backfill**: one run per invoice day of the range; each rebuilds Silver, Gold and the warehouse for its day from
+  Bronze.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Any
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.sensors.filesystem import FileSensor
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseHook, Param, get_current_context, task
-from retail_timetable import BackfillOnlyTimetable
-from retail_watch import LandingFolderTrigger
 
 from include.settings import PROJECT_ROOT, get_settings
+from retail_timetable import BackfillOnlyTimetable
+from retail_watch import LandingFolderTrigger
 
 SETTINGS = get_settings()
 SPARK_CONNECTION = "spark_default"
@@ -27,9 +28,7 @@ LANDING = Asset(
     watchers=[
         AssetWatcher(
             name="landing_folder",
-            trigger=LandingFolderTrigger(
-                poll_seconds=SETTINGS.poll_seconds, settle_seconds=SETTINGS.settle_seconds
-            ),
+            trigger=LandingFolderTrigger(poll_seconds=SETTINGS.poll_seconds, settle_seconds=SETTINGS.settle_seconds),
         )
     ],
 )

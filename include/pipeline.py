@@ -129,13 +129,11 @@ def build_receipt(run: RunFolder) -> Receipt:
     versions = dict(gold.table_versions) if gold else {}
     if bronze and bronze.table_version is not None:
         versions["bronze"] = bronze.table_version
-    if silver:
-        versions |= {"silver": silver.table_version, "quarantine": silver.quarantine_version}
+    if silver is not None:
+        tables = {"silver": silver.table_version, "quarantine": silver.quarantine_version}
+        versions |= {name: version for name, version in tables.items() if version is not None}
     warnings = [
-        f"{file.name}: {warning}"
-        for file in files
-        if file.decisions is not None
-        for warning in file.decisions.warnings
+        f"{file.name}: {warning}" for file in files if file.decisions is not None for warning in file.decisions.warnings
     ]
     finished_at = datetime.now(UTC)
     seconds = {
@@ -177,9 +175,7 @@ def build_receipt(run: RunFolder) -> Receipt:
     )
 
 
-def _file_entry(
-    run: RunFolder, file: ClaimedFile, staged: StagedFile | None, reports: dict[str, str]
-) -> FileEntry:
+def _file_entry(run: RunFolder, file: ClaimedFile, staged: StagedFile | None, reports: dict[str, str]) -> FileEntry:
     if file.status == "already_seen":
         rows, amount = _rows_of_first_load(run.settings, file)
         return FileEntry(
@@ -261,9 +257,7 @@ def _row_reports(run: RunFolder, manifest: Manifest) -> dict[str, str]:
                     field = field_of(code)
                     value = row[field] if field else row["raw"]
                     problem, remedy = explain(code)
-                    report.writerow(
-                        [name, row["source_page"], row["source_line"], code, value, problem, remedy]
-                    )
+                    report.writerow([name, row["source_page"], row["source_line"], code, value, problem, remedy])
         reports[sha256] = _relative(run.settings, path)
     return reports
 

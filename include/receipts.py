@@ -26,7 +26,7 @@ class FileEntry(BaseModel):
         name: Name in the landing folder.
         sha256: Content hash of the bytes as dropped.
         bytes: Size in bytes as dropped.
-        status: `loaded`, `already_seen` (these bytes were loaded by `first_run_id`) or `rejected` (nothing of it was read).
+        status: `loaded`, `already_seen` (`first_run_id` loaded these bytes) or `rejected` (nothing of it was read).
         rows: Data rows found in the file; 0 for a rejected file.
         amount: Sum of quantity x price in GBP over the rows where both can be read.
         decisions: What was detected about the file; none for a rejected or already seen file.
@@ -56,7 +56,7 @@ class Receipt(BaseModel):
 
     Attributes:
         kind: `drop` for files from the landing folder, `rebuild` for a backfilled invoice day.
-        status: `loaded`, `nothing_new` (all bytes seen before, or nothing to claim) or `rejected` (no file was readable).
+        status: `loaded`, `nothing_new` (all bytes seen before, or nothing to claim) or `rejected` (no readable file).
         rows_quarantined: Rows kept out of the warehouse, by reason code.
         seconds: Wall seconds by stage.
         table_versions: Delta version of each table after the run.
@@ -104,9 +104,7 @@ class Receipt(BaseModel):
                 f"duplicate {self.rows_duplicate}, quarantined {self.rows_quarantined}, "
                 f"already seen {self.rows_already_seen}"
             )
-        money = (
-            self.amount_loaded + self.amount_duplicate + self.amount_quarantined + self.amount_already_seen
-        )
+        money = self.amount_loaded + self.amount_duplicate + self.amount_quarantined + self.amount_already_seen
         if self.amount_in != money:
             raise ReceiptUnbalanced(
                 f"GBP {self.amount_in} came in but GBP {money} is accounted for: loaded {self.amount_loaded}, "

@@ -1,8 +1,8 @@
 """Landing folder, claims and the records each run leaves behind.
 
 A claim is one atomic rename out of the landing folder into `archive/<run id>/`: of two runs that see the same file one
-gets it. What a run owns is written to `runs/<run id>/manifest.json`; each stage leaves `runs/<run id>/stages/<stage>.json`
-for the next one to verify.
+gets it. What a run owns is written to `runs/<run id>/manifest.json`; each stage leaves its record in
+`runs/<run id>/stages/<stage>.json` for the next one to verify.
 """
 
 from __future__ import annotations
@@ -187,11 +187,7 @@ def settled_files(settings: Settings) -> list[Path]:
     """Return the waiting files that have not changed for `settle_seconds`."""
     now = time.time_ns()
     first = {path: signature(path) for path in waiting_files(settings)}
-    young = [
-        path
-        for path, seen in first.items()
-        if seen is not None and now - seen[1] < settings.settle_seconds * 1e9
-    ]
+    young = [path for path, seen in first.items() if seen is not None and now - seen[1] < settings.settle_seconds * 1e9]
     if young:
         time.sleep(settings.settle_seconds)
     return [path for path, seen in first.items() if seen is not None and signature(path) == seen]

@@ -21,7 +21,7 @@ class Settings(BaseSettings):
         database_url: SQLAlchemy URL of the warehouse (`postgresql+psycopg://...`).
         warehouse_schema: Schema of the star in the warehouse.
         staging_schema: Schema the Gold job loads into before publishing.
-        date_order: How `03/04/2010` is read where a whole file gives no evidence; `auto` applies the documented convention.
+        date_order: How `03/04/2010` is read where a whole file gives no evidence; `auto` is the documented convention.
         poll_seconds: How often the landing folder is scanned.
         settle_seconds: How long a file's size and modification time must not change before it is claimed.
         max_line_bytes: A longer physical line is quarantined instead of being read.

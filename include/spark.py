@@ -59,7 +59,13 @@ def submit_conf(settings: Settings, input_bytes: int, master: str) -> dict[str, 
         master: Spark master URL; `local[...]` gets tuned for one small machine, others ship the jars to executors.
     """
     jars = [str(jar) for jar in jar_paths(settings)]
-    java_options = ["-Duser.timezone=UTC", "-XX:+UseSerialGC", "-Xshare:auto", "-Xlog:disable", "-Xlog:all=error:stderr"]
+    java_options = [
+        "-Duser.timezone=UTC",
+        "-XX:+UseSerialGC",
+        "-Xshare:auto",
+        "-Xlog:disable",
+        "-Xlog:all=error:stderr",
+    ]
     if input_bytes < LARGE_INPUT_BYTES:
         java_options.append("-XX:TieredStopAtLevel=1")
     archive = class_archive(settings)
@@ -95,7 +101,9 @@ def submit_conf(settings: Settings, input_bytes: int, master: str) -> dict[str, 
     }
 
 
-def submit_command(settings: Settings, application: Path, args: list[str], conf: dict[str, str], master: str) -> list[str]:
+def submit_command(
+    settings: Settings, application: Path, args: list[str], conf: dict[str, str], master: str
+) -> list[str]:
     """Return the spark-submit argv that runs `application` outside Airflow, as tests and `prepare` do."""
     properties = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
     spark_submit = Path(sys.executable).parent / "spark-submit"

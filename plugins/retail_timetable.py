@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from airflow.plugins_manager import AirflowPlugin
-from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
+from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 from airflow.timetables.trigger import CronTriggerTimetable
 
 
@@ -30,4 +32,4 @@ class RetailTimetablePlugin(AirflowPlugin):
     """Registers the timetable."""
 
     name = "retail_timetable"
-    timetables = [BackfillOnlyTimetable]
+    timetables: ClassVar[list[type[Timetable]]] = [BackfillOnlyTimetable]

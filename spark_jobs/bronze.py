@@ -15,11 +15,11 @@ from functools import reduce
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from include.records import BronzeRecord, StagedFile
 from include.runs import ClaimedFile, Manifest, RunFolder
 from include.settings import Settings, get_settings
 from include.sources.model import CANONICAL_COLUMNS, SourceReading, SourceRejected
 from include.sources.staging import stage_file
-from include.records import BronzeRecord, StagedFile
 from spark_jobs.session import append_once, spark_session, table_version
 
 

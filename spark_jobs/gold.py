@@ -16,15 +16,14 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from include.records import GoldRecord, SilverRecord
 from include.runs import Manifest, RunFolder, write_atomically
 from include.settings import Settings, get_settings
 from include.warehouse.engine import make_engine
 from include.warehouse.staging import create_staging, jdbc_options, qualified_staging_table
-from include.records import GoldRecord, SilverRecord
 from spark_jobs.session import (
     ensure_table,
     in_list,
@@ -291,7 +290,9 @@ def lines_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver
     return of_months.where(F.col("invoice_day").isin(manifest.days))
 
 
-def dimensions_of(spark: SparkSession, sales: DataFrame, manifest: Manifest, silver: SilverRecord) -> dict[str, DataFrame]:
+def dimensions_of(
+    spark: SparkSession, sales: DataFrame, manifest: Manifest, silver: SilverRecord
+) -> dict[str, DataFrame]:
     """Return the dimension rows of `sales`, by table."""
     first, last = silver.first_day or manifest.days[0], silver.last_day or manifest.days[-1]
     return {
@@ -303,14 +304,14 @@ def dimensions_of(spark: SparkSession, sales: DataFrame, manifest: Manifest, sil
     }
 
 
-def write_lake(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> dict[str, DataFrame]:
-    """Bring the lines of a run into the star and the aggregates in Delta; return the rows for the warehouse by table."""
+def write_lake(
+    spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord
+) -> dict[str, DataFrame]:
+    """Bring the lines of a run into the star and the aggregates in Delta; return the warehouse's rows by table."""
     months = silver.months
     sales = lines_of(spark, settings, manifest, silver).persist()
     fact = fact_sales(sales)
-    dimensions = {
-        name: frame.persist() for name, frame in dimensions_of(spark, sales, manifest, silver).items()
-    }
+    dimensions = {name: frame.persist() for name, frame in dimensions_of(spark, sales, manifest, silver).items()}
     if manifest.kind == "drop":
         replaced = f"batch_id = '{manifest.batch_id}'"
     else:

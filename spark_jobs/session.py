@@ -71,9 +71,7 @@ def append_once(frame: DataFrame, uri: str, transaction: str, partitioned_by: Se
 
 def replace_where(frame: DataFrame, uri: str, predicate: str) -> None:
     """Replace the rows of `uri` that match `predicate` by `frame`, in one commit."""
-    retry_conflicts(
-        lambda: frame.write.format("delta").mode("overwrite").option("replaceWhere", predicate).save(uri)
-    )
+    retry_conflicts(lambda: frame.write.format("delta").mode("overwrite").option("replaceWhere", predicate).save(uri))
 
 
 def in_list(column: str, values: Sequence[str]) -> str:

@@ -36,9 +36,9 @@ from include.domain.classify import (
     TEST_CODE,
     UNSPECIFIED_COUNTRY,
 )
+from include.records import BronzeRecord, SilverRecord
 from include.runs import Manifest, RunFolder, mark_days
 from include.settings import Settings, get_settings
-from include.records import BronzeRecord, SilverRecord
 from spark_jobs.rules import TEXT_COLUMNS, moment, number_text, trimmed, violation
 from spark_jobs.session import append_once, ensure_table, in_list, replace_where, retry_conflicts, spark_session
 from spark_jobs.session import table_version as version_of
@@ -115,9 +115,9 @@ def parsed(bronze: DataFrame) -> DataFrame:
     return typed.select(
         "*",
         F.when(F.col("defect").isNotNull(), F.array("defect")).otherwise(codes).alias("codes"),
-        F.when(
-            F.col("defect").isNull() & readable, (F.col("quantity_") * F.col("unit_price")).cast(MONEY)
-        ).alias("amount"),
+        F.when(F.col("defect").isNull() & readable, (F.col("quantity_") * F.col("unit_price")).cast(MONEY)).alias(
+            "amount"
+        ),
     )
 
 
@@ -226,7 +226,9 @@ def insert_new(spark: SparkSession, uri: str, lines: DataFrame, months: list[str
 
     def merge() -> None:
         table = ensure_table(spark, uri, SILVER_SCHEMA, ["invoice_month"])
-        condition = f"t.{in_list('invoice_month', months)} AND t.invoice_month = s.invoice_month AND t.sale_id = s.sale_id"
+        condition = (
+            f"t.{in_list('invoice_month', months)} AND t.invoice_month = s.invoice_month AND t.sale_id = s.sale_id"
+        )
         table.alias("t").merge(lines.alias("s"), condition).whenNotMatchedInsertAll().execute()
 
     retry_conflicts(merge)

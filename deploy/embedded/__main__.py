@@ -57,7 +57,9 @@ def up(instance: Instance) -> None:
         _run([sys.executable, "-m", "deploy.embedded.users"], environment, dumps(users))
         stamp.write_text(lock)
         if first:
-            console.print(f"Airflow user [bold]{ADMIN}[/], password [bold]{password}[/] (shown this once)", highlight=False)
+            console.print(
+                f"Airflow user [bold]{ADMIN}[/], password [bold]{password}[/] (shown this once)", highlight=False
+            )
     supervisor.control(instance, "start", *supervisor.COMPONENTS)
     _wait_api(instance)
 
@@ -120,9 +122,10 @@ def demonstrate(instance: Instance) -> int:
     _run([sys.executable, "-m", "include.sample", *arguments], instance.environment())
     code = load(instance, [str(sample)])
     os.environ["DATABASE_URL"] = instance.environment()["DATABASE_URL"]
+    from include.warehouse.queries import latest_sales
+
     from include.settings import Settings
     from include.warehouse.engine import make_engine
-    from include.warehouse.queries import latest_sales
 
     engine = make_engine(Settings())
     rows = latest_sales(engine, 3)
@@ -148,9 +151,7 @@ def status(instance: Instance) -> int:
     healthy = _healthy(instance)
     console.print(f"Airflow {instance.base_url()}: {'healthy' if healthy else 'not healthy'}", highlight=False)
     console.print(f"Waiting in {landing(instance.settings)}: {len(list(waiting_files(instance.settings)))}")
-    receipts = sorted(
-        (instance.settings.data_dir / "receipts").glob("*.json"), key=lambda path: path.stat().st_mtime
-    )
+    receipts = sorted((instance.settings.data_dir / "receipts").glob("*.json"), key=lambda path: path.stat().st_mtime)
     for path in receipts[-5:]:
         receipt = Receipt.model_validate_json(path.read_bytes())
         console.print(f"{receipt.run_id}: {receipt.status}, {receipt.rows_loaded:,} rows", highlight=False)

@@ -18,7 +18,7 @@ PACKAGES = (
     "org.xerial:sqlite-jdbc:3.50.3.0",
 )
 SHIPPED_BY_US = ("io.delta_", "io.unitycatalog_", "org.postgresql_postgresql", "org.xerial_sqlite-jdbc")
-"""Prefixes of the resolved jars that pyspark does not ship itself; older twins of its own jars must not precede them."""
+"""Prefixes of the resolved jars that pyspark does not ship; older twins of its own jars must not precede them."""
 
 
 class JarsUnusable(Exception):

@@ -131,9 +131,7 @@ class PostgresServer:
         """
         log = self.data_dir.parent / f"{self.data_dir.name}.log"
         with log.open("ab") as output:
-            process = subprocess.Popen(
-                self.command(), stdout=output, stderr=output, cwd="/", start_new_session=True
-            )
+            process = subprocess.Popen(self.command(), stdout=output, stderr=output, cwd="/", start_new_session=True)
         try:
             self.wait()
         except PostgresUnavailable:

@@ -20,7 +20,7 @@ CLI_USER = "retail-cli"
 
 
 class Ports(BaseSettings):
-    """TCP ports on 127.0.0.1: `RETAIL_API_PORT`, `RETAIL_POSTGRES_PORT`, `RETAIL_LOG_PORT`, `RETAIL_TRIGGER_LOG_PORT`."""
+    """TCP ports on 127.0.0.1; each is set by `RETAIL_<NAME>`, such as `RETAIL_API_PORT`."""
 
     model_config = SettingsConfigDict(env_prefix="RETAIL_", env_file=PROJECT_ROOT / ".env", extra="ignore")
 
@@ -67,9 +67,7 @@ class Instance:
 
     def postgres(self) -> PostgresServer:
         """Return the embedded PostgreSQL (running or not)."""
-        return PostgresServer(
-            self.services / "postgres", self.ports.postgres_port, self.secrets().postgres_password
-        )
+        return PostgresServer(self.services / "postgres", self.ports.postgres_port, self.secrets().postgres_password)
 
     def base_url(self) -> str:
         """Return the address of Airflow's API server and web interface."""

@@ -40,8 +40,7 @@ def render(instance: Instance) -> str:
         f"[unix_http_server]\nfile={control}\nchmod=0600",
         f"[supervisord]\nlogfile={instance.logs}/supervisord.log\npidfile={instance.services}/supervisord.pid\n"
         f"childlogdir={instance.logs}\ndirectory={PROJECT_ROOT}\nloglevel=info",
-        "[rpcinterface:supervisor]\n"
-        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+        "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
         f"[supervisorctl]\nserverurl=unix://{control}",
         _program(instance, "postgres", instance.postgres().command(), priority=1, signal="INT", directory="/"),
     ]

@@ -18,9 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 WHITESPACE = " \t\n\r\f\v\u00a0\ufeff"
 """Characters trimmed from the ends of every text field."""
 
-Field_ = Literal[
-    "invoice", "stock_code", "description", "quantity", "invoice_date", "price", "customer_id", "country"
-]
+Field_ = Literal["invoice", "stock_code", "description", "quantity", "invoice_date", "price", "customer_id", "country"]
 
 
 class LineText(BaseModel):

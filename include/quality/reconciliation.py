@@ -25,20 +25,10 @@ def reconcile(manifest: Manifest, bronze: BronzeRecord, silver: SilverRecord) ->
             problems.append(f"the files hold {bronze.rows} rows, Bronze gave Silver {silver.rows_in}")
         if bronze.amount != silver.amount_in:
             problems.append(f"the files hold GBP {bronze.amount}, Bronze gave Silver GBP {silver.amount_in}")
-    rows = (
-        silver.rows_loaded
-        + silver.rows_duplicate
-        + silver.rows_already_seen
-        + sum(silver.rows_quarantined.values())
-    )
+    rows = silver.rows_loaded + silver.rows_duplicate + silver.rows_already_seen + sum(silver.rows_quarantined.values())
     if rows != silver.rows_in:
         problems.append(f"{silver.rows_in} rows entered Silver, {rows} are accounted for")
-    amount = (
-        silver.amount_loaded
-        + silver.amount_duplicate
-        + silver.amount_already_seen
-        + silver.amount_quarantined
-    )
+    amount = silver.amount_loaded + silver.amount_duplicate + silver.amount_already_seen + silver.amount_quarantined
     if amount != silver.amount_in:
         problems.append(f"GBP {silver.amount_in} entered Silver, GBP {amount} is accounted for")
     if silver.rows_already_seen < 0:

@@ -1,0 +1,1 @@
+"""Readers of source files: CSV, JSON and PDF into one staging layout."""

@@ -45,9 +45,7 @@ class _Record:
     defect: str | None = None
 
 
-def read_csv(
-    path: Path, encoding: TextEncoding, max_line_bytes: int, decisions: FileDecisions
-) -> Iterator[Batch]:
+def read_csv(path: Path, encoding: TextEncoding, max_line_bytes: int, decisions: FileDecisions) -> Iterator[Batch]:
     """Yield the records of a CSV file.
 
     Args:
@@ -173,9 +171,7 @@ class _Table:
             numbers = [number for number, line in zip(numbers, block.lines, strict=True) if line.strip("\r\n")]
             if table.num_rows != len(numbers):
                 return None
-        columns: dict[str, Values] = {
-            name: table.column(position) for name, position in self.header.positions.items()
-        }
+        columns: dict[str, Values] = {name: table.column(position) for name, position in self.header.positions.items()}
         extras = None
         if self.header.extras:
             values = (table.column(position).to_pylist() for position in self.header.extras)
@@ -279,9 +275,7 @@ class _Table:
         raws: Sequence[str | None] | None = None,
     ) -> Batch:
         by_position = list(zip(*rows, strict=True)) or [()] * self.header.width
-        columns: dict[str, Values] = {
-            name: by_position[position] for name, position in self.header.positions.items()
-        }
+        columns: dict[str, Values] = {name: by_position[position] for name, position in self.header.positions.items()}
         extras = None
         if self.header.extras:
             extras = [self._extras([row[position] for position in self.header.extras]) for row in rows]

@@ -86,9 +86,7 @@ class SourceRejected(Exception):
         value: The offending text, shortened, if any.
     """
 
-    def __init__(
-        self, code: str, problem: str, remedy: str, line: int | None = None, value: str | None = None
-    ) -> None:
+    def __init__(self, code: str, problem: str, remedy: str, line: int | None = None, value: str | None = None) -> None:
         super().__init__(f"{code}: {problem} {remedy}")
         self.code = code
         self.problem = problem

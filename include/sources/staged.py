@@ -97,9 +97,7 @@ class RecordBuffer:
 
     def batch(self) -> Batch:
         """Return what was collected."""
-        columns: dict[str, Values] = dict(
-            zip(CANONICAL_COLUMNS, zip(*self.values, strict=True), strict=False)
-        )
+        columns: dict[str, Values] = dict(zip(CANONICAL_COLUMNS, zip(*self.values, strict=True), strict=False))
         return Batch(self.line_numbers, columns, self.extras, self.defects, self.raws, self.pages or None)
 
 

@@ -38,13 +38,9 @@ def warehouse_url(settings: Settings) -> URL:
     try:
         url = make_url(value)
     except (ArgumentError, ValueError):
-        raise WarehouseUnavailable(
-            f"DATABASE_URL cannot be read as a URL: it has to look like {example}."
-        ) from None
+        raise WarehouseUnavailable(f"DATABASE_URL cannot be read as a URL: it has to look like {example}.") from None
     if url.drivername not in _DIALECTS or not url.database:
-        raise WarehouseUnavailable(
-            f"DATABASE_URL does not name a PostgreSQL database: it has to look like {example}."
-        )
+        raise WarehouseUnavailable(f"DATABASE_URL does not name a PostgreSQL database: it has to look like {example}.")
     return url.set(drivername="postgresql+psycopg")
 
 

@@ -1,5 +1,6 @@
 """How a staged dimension row is merged into the one that is live: one rule a column, none of which looks at the order
-in which batches arrive."""
+in which batches arrive.
+"""
 
 from __future__ import annotations
 

@@ -58,9 +58,7 @@ STATEMENT_TIMEOUT_SECONDS = 900.0
 LOCK_TIMEOUT_SECONDS = 600.0
 """How long a publish waits for those before it."""
 
-_MERGE_COLUMNS = tuple(
-    column.name for column in star_table(FACT).columns if column.name not in {"sale_id", "batch_id"}
-)
+_MERGE_COLUMNS = tuple(column.name for column in star_table(FACT).columns if column.name not in {"sale_id", "batch_id"})
 
 
 class PublishError(Exception):
@@ -227,16 +225,10 @@ class _Publication:
 
     def _published_before(self, connection: Connection, token: str) -> PublishReport:
         batch = star_table("etl_batch")
-        recorded = (
-            connection.execute(select(batch).where(batch.c.batch_id == self.batch_id)).mappings().first()
-        )
+        recorded = connection.execute(select(batch).where(batch.c.batch_id == self.batch_id)).mappings().first()
         if recorded is not None and recorded["token"] == token:
             return PublishReport.model_validate(dict(recorded))
-        was = (
-            ""
-            if recorded is None
-            else f" An earlier Gold output of it was published at {recorded['published_at']}."
-        )
+        was = "" if recorded is None else f" An earlier Gold output of it was published at {recorded['published_at']}."
         raise PublishError(
             f"Batch {self.batch_id} is not staged in schema {self.settings.staging_schema}.{was} Run gold again."
         )
@@ -252,9 +244,7 @@ class _Publication:
         quote = connection.dialect.identifier_preparer.format_table
         for table in self.staging.values():
             connection.execute(text(f"ANALYZE {quote(table)}"))
-        counts = [
-            select(func.count()).select_from(table).scalar_subquery() for table in self.staging.values()
-        ]
+        counts = [select(func.count()).select_from(table).scalar_subquery() for table in self.staging.values()]
         rows = dict(zip(self.staging, connection.execute(select(*counts)).one(), strict=True))
         if expected is None and not any(rows.values()):
             raise PublishError(
@@ -296,18 +286,12 @@ class _Publication:
 
     def _delete_vanished(self, connection: Connection) -> int:
         fact, staging = star_table(FACT), self.staging[FACT]
-        day = (
-            func.unnest(bindparam("days", self.days, postgresql.ARRAY(Date)))
-            .table_valued("day")
-            .render_derived("d")
-        )
+        day = func.unnest(bindparam("days", self.days, postgresql.ARRAY(Date))).table_valued("day").render_derived("d")
         before = fact.c.batch_id <= self.batch_id
         if self.source_batches is not None:
             batch = star_table("etl_batch")
             rebuilds = select(batch.c.batch_id).where(batch.c.kind == "rebuild")
-            sources = fact.c.batch_id == any_(
-                literal(list(self.source_batches), postgresql.ARRAY(postgresql.TEXT))
-            )
+            sources = fact.c.batch_id == any_(literal(list(self.source_batches), postgresql.ARRAY(postgresql.TEXT)))
             before = or_(sources, and_(before, fact.c.batch_id.in_(rebuilds)))
         vanished = delete(fact).where(
             fact.c.sold_at >= day.c.day,
@@ -374,9 +358,7 @@ class _Publication:
             orphans.append(func.count().filter(dimension.c[rule.key].is_(None)).label(rule.table))
         day = star_table("dim_date").c.full_date
         misdated = func.count().filter(day != cast(fact.c.sold_at, Date))
-        found = connection.execute(
-            _rows_and_amount(fact).add_columns(*orphans, misdated).select_from(live)
-        ).one()
+        found = connection.execute(_rows_and_amount(fact).add_columns(*orphans, misdated).select_from(live)).one()
         if tuple(found[:2]) != tuple(expected):
             raise PublishError(
                 f"Batch {self.batch_id} staged {expected[0]} lines of GBP {expected[1]}, but {found[0]} of GBP {found[1]} "
@@ -398,9 +380,7 @@ class _Publication:
 
     def _record(self, connection: Connection, report: PublishReport) -> None:
         batch = star_table("etl_batch")
-        values: dict[str, Any] = report.model_dump() | {
-            "rebuilt_days": [day.isoformat() for day in self.days]
-        }
+        values: dict[str, Any] = report.model_dump() | {"rebuilt_days": [day.isoformat() for day in self.days]}
         statement = postgresql.insert(batch).values(values)
         connection.execute(
             statement.on_conflict_do_update(

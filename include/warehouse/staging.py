@@ -147,9 +147,7 @@ def purge_staging(engine: Engine, settings: Settings, older_than: timedelta = KE
         try:
             # One transaction each: dropping holds a lock on every table, and the lock table is of fixed size.
             with transaction(engine, lock_timeout_seconds=1) as connection:
-                connection.execute(
-                    DropTable(Table(name, MetaData(), schema=settings.staging_schema), if_exists=True)
-                )
+                connection.execute(DropTable(Table(name, MetaData(), schema=settings.staging_schema), if_exists=True))
         except OperationalError as error:
             log.warning("Staging table %s is left for the next purge: %s", name, error.orig)
         else:

@@ -129,9 +129,7 @@ class DimProduct(WarehouseTable, table=True):
         {"comment": "Stock codes; what is not goods (postage, fees, ...) is told by product_type"},
     )
 
-    product_key: int = _key(
-        BigInteger, "First 60 bits of SHA-256 of the stock code; 0 is the unknown product"
-    )
+    product_key: int = _key(BigInteger, "First 60 bits of SHA-256 of the stock code; 0 is the unknown product")
     stock_code: str = _column(Text, "Normalised stock code", unique=True)
     description: str | None = _column(Text, "Latest description seen on a line", nullable=True)
     product_type: str = _column(Text, "product, or the type of a code that is not goods: postage, fee, ...")
@@ -153,13 +151,9 @@ class DimCustomer(WarehouseTable, table=True):
         {"comment": "Customers; sales without a customer id belong to customer 0"},
     )
 
-    customer_key: int = _key(
-        BigInteger, "First 60 bits of SHA-256 of the customer id; 0 is the unknown customer"
-    )
+    customer_key: int = _key(BigInteger, "First 60 bits of SHA-256 of the customer id; 0 is the unknown customer")
     customer_id: str = _column(Text, "Customer id as normalised from the source", unique=True)
-    country_key: int = _column(
-        BigInteger, "Country of the latest invoice", ForeignKey("dim_country.country_key")
-    )
+    country_key: int = _column(BigInteger, "Country of the latest invoice", ForeignKey("dim_country.country_key"))
     first_invoice_at: datetime | None = _column(DateTime, "Shop time of the first line", nullable=True)
     last_invoice_at: datetime | None = _column(DateTime, "Shop time of the latest line", nullable=True)
 
@@ -175,9 +169,7 @@ class DimInvoice(WarehouseTable, table=True):
         {"comment": "Invoices, cancellations (C...) and adjustments (A...)"},
     )
 
-    invoice_key: int = _key(
-        BigInteger, "First 60 bits of SHA-256 of the invoice number; 0 is the unknown invoice"
-    )
+    invoice_key: int = _key(BigInteger, "First 60 bits of SHA-256 of the invoice number; 0 is the unknown invoice")
     invoice_no: str = _column(Text, "Normalised invoice number", unique=True)
     kind: str = _column(Text, f"Kind of document: {', '.join(INVOICE_KINDS)}")
     first_line_at: datetime | None = _column(DateTime, "Shop time of the earliest line", nullable=True)
@@ -195,9 +187,7 @@ class FactSales(WarehouseTable, table=True):
         CheckConstraint("amount = quantity * unit_price", name="amount"),
         CheckConstraint("sold_at >= '1990-01-01' AND sold_at < '2100-01-01'", name="sold_at_range"),
         Index(None, "sold_at"),
-        {
-            "comment": "Invoice lines: sales and every other kind of transaction; one row a line, duplicates removed"
-        },
+        {"comment": "Invoice lines: sales and every other kind of transaction; one row a line, duplicates removed"},
     )
 
     sale_id: UUID = _column(Uuid, "Identity of the line, made from its content", primary_key=True)
