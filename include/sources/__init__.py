@@ -1,1 +1,1 @@
-"""Readers of source files: CSV, JSON and PDF into one staging layout."""
+"""Source files of any accepted kind -> one Parquet file of raw text rows each, with the decisions made."""

@@ -38,7 +38,7 @@ DEFECTS: dict[str, Defect] = {
     ),
     "not_text": Defect(
         "file",
-        "The content is binary data, not a table in text form{detail}.",
+        "The content is binary data, not a table in text form.",
         "Export the data as CSV (UTF-8), JSON or PDF; renaming a file does not convert it.",
     ),
     "unsupported_type": Defect(
@@ -49,7 +49,8 @@ DEFECTS: dict[str, Defect] = {
     "missing_columns": Defect(
         "file",
         "The columns {missing} are missing; the columns found are {found}.",
-        "Add a first line with the column names, separated like the values. Accepted names: {accepted}.",
+        "Name the columns in the first line of the table, or the fields in each JSON record. "
+        "Accepted names: {accepted}.",
     ),
     "duplicate_columns": Defect(
         "file",
@@ -108,7 +109,7 @@ DEFECTS: dict[str, Defect] = {
     ),
     "no_table_in_pdf": Defect(
         "file",
-        "The PDF has text but no table of invoice lines; {detail}.",
+        "The PDF has text but no table of invoice lines.",
         "The table needs a header line with at least the columns {columns}.",
     ),
     "too_few_columns": Defect(

@@ -55,7 +55,7 @@ def kind_of(path: Path) -> Literal["pdf", "text"]:
     if head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise reject("unsupported_type", kind="a web page or XML document", advice=_CONVERT)
     if _is_binary(head):
-        raise reject("not_text", detail="")
+        raise reject("not_text")
     return "text"
 
 

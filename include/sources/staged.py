@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,8 +29,9 @@ SCHEMA = pa.schema(
 """One row per record of the source, in its order."""
 
 BATCH_ROWS = 50_000
+BATCH_CHARACTERS = 16 << 20
 
-Values = Sequence[str | None] | pa.Array | pa.ChunkedArray
+Values: TypeAlias = Sequence[str | None] | pa.Array | pa.ChunkedArray
 """One column of text."""
 
 
@@ -64,9 +66,12 @@ class RecordBuffer:
         self.extras: list[str | None] = []
         self.defects: list[str | None] = []
         self.raws: list[str | None] = []
+        self.characters = 0
 
-    def __len__(self) -> int:
-        return len(self.line_numbers)
+    @property
+    def full(self) -> bool:
+        """Whether it is time to hand on what was collected."""
+        return len(self.line_numbers) >= BATCH_ROWS or self.characters >= BATCH_CHARACTERS
 
     def add(
         self, line_number: int, values: Sequence[str | None], extras: str | None = None, page: int | None = None
@@ -92,6 +97,7 @@ class RecordBuffer:
         self.extras.append(extras)
         self.defects.append(defect)
         self.raws.append(raw)
+        self.characters += sum(len(value) for value in values if value) + len(extras or "") + len(raw or "")
         if page is not None:
             self.pages.append(page)
 
@@ -157,9 +163,6 @@ class StagedWriter:
 def _strings(values: Values | None, rows: int) -> pa.Array:
     if values is None:
         return pa.nulls(rows, pa.string())
-    if isinstance(values, pa.ChunkedArray):
-        array = values.combine_chunks()
-    else:
-        array = pa.array(values, pa.string())
+    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else pa.array(values, pa.string())
     empty = pc.equal(array, "")
     return pc.if_else(empty, None, array) if pc.any(empty).as_py() else array

@@ -9,12 +9,16 @@ from pathlib import Path
 from include.sources.compression import UnpackLimits, unpacked
 from include.sources.csv_reader import read_csv
 from include.sources.detection import kind_of, text_format
+from include.sources.json_reader import read_json, read_json_lines
 from include.sources.model import FileDecisions, SourceReading
+from include.sources.pdf_reader import read_pdf
 from include.sources.staged import Batch, StagedWriter
 from include.sources.style import DateSetting, StagedStyle
 from include.sources.text import encoding_of
 
 MAX_LINE_BYTES = 1 << 20
+
+_READERS = {"csv": read_csv, "json": read_json, "jsonl": read_json_lines}
 
 
 def stage_file(
@@ -69,7 +73,8 @@ def stage_file(
 def _open(plain: Path, name: str, max_line_bytes: int) -> tuple[FileDecisions, Iterator[Batch]]:
     """Return what is known before reading, and the batches; reading them completes the decisions."""
     if kind_of(plain) == "pdf":
-        raise NotImplementedError
+        decisions = FileDecisions(format="pdf")
+        return decisions, read_pdf(plain, decisions)
     encoding = encoding_of(plain)
     decisions = FileDecisions(
         format=text_format(plain, encoding, name),
@@ -77,4 +82,5 @@ def _open(plain: Path, name: str, max_line_bytes: int) -> tuple[FileDecisions, I
         byte_order_mark=encoding.byte_order_mark,
         warnings=list(encoding.warnings),
     )
-    return decisions, read_csv(plain, encoding, max_line_bytes, decisions)
+    read = _READERS[decisions.format]
+    return decisions, read(plain, encoding, max_line_bytes, decisions)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 
@@ -155,7 +155,7 @@ class StagedStyle:
         )
         return Decimal(0) if total is None else Decimal(total)
 
-    def _one(self, sql: str, parameters: dict[str, str]) -> tuple[object, ...]:
+    def _one(self, sql: str, parameters: dict[str, str]) -> tuple[Any, ...]:
         row = self.connection.execute(sql, parameters).fetchone()
         assert row is not None  # an aggregate without GROUP BY yields one row
         return row
@@ -169,7 +169,7 @@ def _order(tally: _DateTally, setting: DateSetting) -> tuple[DateOrder, Literal[
         return ("mdy" if tally.mdy > tally.dmy else "dmy"), "evidence"
     if setting != "auto":
         return ("dmy" if setting == "day_first" else "mdy"), "setting"
-    # spreadsheets set to US English write 12/1/2010 8:26 without leading zeros; nearly everyone else writes the day first
+    # US spreadsheets write 12/1/2010 8:26, without leading zeros; nearly everyone else writes the day first
     return ("mdy" if tally.separator == "/" and tally.unpadded else "dmy"), "convention"
 
 

@@ -1,5 +1,7 @@
-"""How a staged dimension row is merged into the one that is live: one rule a column, none of which looks at the order
-in which batches arrive.
+"""How a staged dimension row is merged into the one that is live.
+
+One rule a column. None looks at the order in which batches arrive, unless two batches say different things about the
+same moment.
 """
 
 from __future__ import annotations

@@ -210,7 +210,8 @@ class _Publication:
     def _require_schema(self, connection: Connection) -> None:
         if not inspect(connection).has_table("etl_batch", schema=self.settings.warehouse_schema):
             raise PublishError(
-                f"Schema {self.settings.warehouse_schema} has no warehouse tables. Run `python -m include.warehouse migrate`."
+                f"Schema {self.settings.warehouse_schema} has no warehouse tables. "
+                "Run `python -m include.warehouse migrate`."
             )
 
     def _configure(self, connection: Connection) -> None:
@@ -248,8 +249,8 @@ class _Publication:
         rows = dict(zip(self.staging, connection.execute(select(*counts)).one(), strict=True))
         if expected is None and not any(rows.values()):
             raise PublishError(
-                f"The staging tables of batch {self.batch_id} are empty, as after a crash of the server. Run gold again, "
-                "or state the rows that were staged if the batch is really empty."
+                f"The staging tables of batch {self.batch_id} are empty, as after a crash of the server. "
+                "Run gold again, or state the rows that were staged if the batch is really empty."
             )
         if expected is not None and {table: expected.get(table, 0) for table in STAR} != rows:
             raise PublishError(
@@ -358,22 +359,23 @@ class _Publication:
             orphans.append(func.count().filter(dimension.c[rule.key].is_(None)).label(rule.table))
         day = star_table("dim_date").c.full_date
         misdated = func.count().filter(day != cast(fact.c.sold_at, Date))
-        found = connection.execute(_rows_and_amount(fact).add_columns(*orphans, misdated).select_from(live)).one()
-        if tuple(found[:2]) != tuple(expected):
+        query = _rows_and_amount(fact).add_columns(*orphans, misdated).select_from(live)
+        rows, amount, *missing, stray = connection.execute(query).one()
+        if (rows, amount) != tuple(expected):
             raise PublishError(
-                f"Batch {self.batch_id} staged {expected[0]} lines of GBP {expected[1]}, but {found[0]} of GBP {found[1]} "
+                f"Batch {self.batch_id} staged {expected[0]} lines of GBP {expected[1]}, but {rows} of GBP {amount} "
                 "are live. Nothing was published. Run gold again."
             )
-        lost = {rule.table: count for rule, count in zip(DIMENSION_RULES, found[2:-1], strict=True) if count}
+        lost = {rule.table: count for rule, count in zip(DIMENSION_RULES, missing, strict=True) if count}
         if lost:
             counts = ", ".join(f"{count} in {table}" for table, count in lost.items())
             raise PublishError(
                 f"Lines of batch {self.batch_id} refer to keys that are missing: {counts}. Nothing was published. "
                 "Run gold again."
             )
-        if found[-1]:
+        if stray:
             raise PublishError(
-                f"{found[-1]} lines of batch {self.batch_id} have a date_key that is not the day of sold_at. "
+                f"{stray} lines of batch {self.batch_id} have a date_key that is not the day of sold_at. "
                 "Nothing was published."
             )
         return Decimal(expected[1])
@@ -399,7 +401,7 @@ class _Publication:
                 connection.execute(text(f"ANALYZE {_quoted(connection, self.settings, name)}"))
 
 
-def _rows_and_amount(table: Table) -> Select[tuple[int, Decimal]]:
+def _rows_and_amount(table: Table) -> Select[Any]:
     return select(func.count(), func.coalesce(func.sum(table.c.amount), Decimal(0)))
 
 

@@ -127,6 +127,8 @@ def purge_staging(engine: Engine, settings: Settings, older_than: timedelta = KE
     A table that somebody is using is left for the next purge, with a warning in the log.
 
     Args:
+        engine: From `make_engine`.
+        settings: Names the staging schema.
         older_than: Younger tables are kept.
 
     Returns:

@@ -1,0 +1,126 @@
+"""Command line of the warehouse: `python -m include.warehouse --help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from typing import Any, Literal
+
+from alembic.util import CommandError
+from sqlalchemy import Engine
+
+from include.settings import Settings, get_settings
+from include.warehouse.engine import WarehouseUnavailable, make_engine
+from include.warehouse.migrations import downgrade, upgrade
+from include.warehouse.publish import PublishError, publish
+from include.warehouse.queries import latest_sales, totals
+from include.warehouse.staging import KEPT, purge_staging
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name; those of the process if not given.
+
+    Returns:
+        0, or 1 after printing in one sentence what went wrong.
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    settings = get_settings()
+    action: Callable[[argparse.Namespace, Settings], Any] = options.action
+    try:
+        result = action(options, settings)
+    except (WarehouseUnavailable, PublishError, CommandError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps(result, indent=2, default=str))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m include.warehouse", description="The warehouse that DATABASE_URL names."
+    )
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+
+    migrate = actions.add_parser("migrate", help="bring the schema to a revision; does nothing if it is there")
+    migrate.add_argument("--revision", default="head", help="revision to reach (default: the newest)")
+    migrate.add_argument(
+        "--down",
+        action="store_true",
+        help="go back to --revision; `base` drops the warehouse's tables and data",
+    )
+    migrate.set_defaults(action=_migrate)
+
+    publishing = actions.add_parser("publish", help="make a staged batch live")
+    publishing.add_argument("batch_id", help="batch, such as 20101201T082600-0a1b2c3d")
+    publishing.add_argument("--run-id", required=True, help="run the batch belongs to")
+    publishing.add_argument("--token", required=True, help="token in the run's stages/gold.json")
+    publishing.add_argument(
+        "--rebuild-day",
+        action="append",
+        default=[],
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="invoice day the batch rebuilds; repeat it for several (default: the batch is a drop)",
+    )
+    publishing.add_argument(
+        "--source-batch",
+        action="append",
+        metavar="BATCH_ID",
+        help="batch the rebuild was made from; repeat it for several",
+    )
+    publishing.set_defaults(action=_publish)
+
+    show = actions.add_parser("totals", help="rows and GBP in the fact table, by kind")
+    show.add_argument("--latest", type=int, default=0, metavar="N", help="show the newest N sales too")
+    show.set_defaults(action=_totals)
+
+    purge = actions.add_parser("purge-staging", help="drop staging tables that no publish has come for")
+    purge.add_argument("--older-than-days", type=float, default=KEPT / timedelta(days=1), help="default: %(default)g")
+    purge.set_defaults(action=_purge_staging)
+    return parser
+
+
+def _migrate(options: argparse.Namespace, settings: Settings) -> dict[str, str | None]:
+    if options.down and options.revision == "head":
+        raise ValueError("Say which --revision to go back to; `base` drops the warehouse's tables and data.")
+    run = downgrade if options.down else upgrade
+    return {"schema": settings.warehouse_schema, "revision": run(settings, options.revision)}
+
+
+def _publish(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    days: list[date] = options.rebuild_day
+    kind: Literal["drop", "rebuild"] = "rebuild" if days else "drop"
+    report = publish(
+        make_engine(settings),
+        settings,
+        options.batch_id,
+        options.run_id,
+        kind,
+        options.token,
+        days,
+        source_batches=options.source_batch,
+    )
+    return report.model_dump(mode="json")
+
+
+def _totals(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    engine: Engine = make_engine(settings)
+    latest = {"latest": latest_sales(engine, options.latest)} if options.latest else {}
+    return totals(engine) | latest
+
+
+def _purge_staging(options: argparse.Namespace, settings: Settings) -> dict[str, list[str]]:
+    older_than = timedelta(days=options.older_than_days)
+    return {"dropped": purge_staging(make_engine(settings), settings, older_than)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

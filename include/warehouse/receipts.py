@@ -1,0 +1,46 @@
+"""Receipts in the warehouse: one row a run."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+from sqlalchemy.dialects.postgresql import insert
+
+from include.receipts import Receipt
+from include.warehouse.engine import transaction
+from include.warehouse.tables import star_table
+
+_SUMMARY = (
+    "run_id",
+    "batch_id",
+    "kind",
+    "status",
+    "started_at",
+    "finished_at",
+    "rows_in",
+    "rows_loaded",
+    "rows_duplicate",
+    "rows_already_seen",
+    "amount_in",
+    "amount_loaded",
+    "amount_duplicate",
+    "amount_quarantined",
+    "amount_already_seen",
+)
+
+
+def save_receipt(engine: Engine, receipt: Receipt) -> None:
+    """Write the receipt of a run, replacing what an earlier attempt of the run wrote.
+
+    Raises:
+        ReceiptUnbalanced: If rows or money of the receipt do not balance.
+        WarehouseUnavailable: If the server cannot be reached.
+    """
+    receipt.check()
+    values = receipt.model_dump(include=set(_SUMMARY)) | {
+        "rows_quarantined": sum(receipt.rows_quarantined.values()),
+        "document": receipt.model_dump(mode="json"),
+    }
+    statement = insert(star_table("etl_receipt")).values(values)
+    replaced = {name: statement.excluded[name] for name in values if name != "run_id"}
+    with transaction(engine) as connection:
+        connection.execute(statement.on_conflict_do_update(index_elements=["run_id"], set_=replaced))
