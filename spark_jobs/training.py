@@ -30,7 +30,10 @@ def staged_lines() -> pa.Table:
         for n in range(LINES)
     ]
     rows += [rows[0], ("536365", "22423", "JUG", "many", "2010-12-01 08:26:00", "2.55", "17850", "France")]
-    columns = {name: pa.array(values, pa.string()) for name, values in zip(CANONICAL_COLUMNS, zip(*rows, strict=True), strict=True)}
+    columns = {
+        name: pa.array(values, pa.string())
+        for name, values in zip(CANONICAL_COLUMNS, zip(*rows, strict=True), strict=True)
+    }
     missing = pa.nulls(len(rows), pa.string())
     return pa.table(
         {"line_number": pa.array(range(len(rows)), pa.int64()), "page": pa.nulls(len(rows), pa.int32())}

@@ -69,8 +69,10 @@ _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+\.[0-9]+")
 
 
 def _label_pattern() -> re.Pattern[str]:
-    """Return what finds a label: one of several words anywhere, with a mark or a value with digits after it; a single
-    word only where a text begins, so that "Due Date:" is not taken for "Date:".
+    """Return what finds a label.
+
+    One of several words counts anywhere, with a mark or a value with digits after it; a single word only where a text
+    begins, so that "Due Date:" is not taken for "Date:".
     """
     spellings = sorted((name for column in LABEL_COLUMNS for name in SPELLINGS[column]), key=len, reverse=True)
     phrases = "|".join(name.replace(" ", "[ _]?") for name in spellings if " " in name)
@@ -354,7 +356,7 @@ class _Reader:
 
     def _continues(self, last: _Row, row: _Row) -> bool:
         """Return whether `row` is the rest of a row that was cut by the end of a page."""
-        if row.page == last.page or row.header is not last.header:
+        if row.page == last.page or row.header.positions != last.header.positions:
             return False
         filled = [position for position, cell in enumerate(row.cells) if cell]
         return filled == [row.header.positions.get("description")]

@@ -42,7 +42,9 @@ def test_only_tables_of_the_star_are_staged() -> None:
 
 def test_jdbc_keeps_the_credentials_out_of_the_url() -> None:
     url, properties = jdbc_options(
-        settings("postgresql+psycopg://shop:p%40ss%2Fword@db.example:6543/ware%20house?sslmode=require&sslrootcert=/ca.pem")
+        settings(
+            "postgresql+psycopg://shop:p%40ss%2Fword@db.example:6543/ware%20house?sslmode=require&sslrootcert=/ca.pem"
+        )
     )
     assert url == "jdbc:postgresql://db.example:6543/ware%20house"
     assert (properties["user"], properties["password"]) == ("shop", "p@ss/word")

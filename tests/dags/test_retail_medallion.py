@@ -1,0 +1,72 @@
+"""The DAG as Airflow loads it: no import error, serializable, wired as documented, gated as its kind of run needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from include.settings import PROJECT_ROOT
+
+PROGRAM = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+bag = DagBag("dags")
+dag = bag.dags["retail_medallion"]
+serialized = DagSerialization.to_dict(dag)
+print("RESULT" + json.dumps({
+    "errors": {str(path): str(error) for path, error in bag.import_errors.items()},
+    "downstream": {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks},
+    "timetable": serialized["dag"]["timetable"]["__type"],
+    "sensor": [dag.task_dict["wait_for_files"].deferrable, dag.task_dict["wait_for_files"].filepath],
+    "spark": [dag.task_dict[name]._conn_id for name in ("bronze", "silver", "gold")],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """Return what a fresh Airflow process makes of the dags folder."""
+    scratch: Path = tmp_path_factory.mktemp("airflow")
+    environment = os.environ | {
+        "AIRFLOW_HOME": str(PROJECT_ROOT),
+        "PYTHONPATH": f"{PROJECT_ROOT}{os.pathsep}{PROJECT_ROOT / 'plugins'}",
+        "RETAIL_DATA_DIR": str(scratch / "data"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{scratch}/airflow.db",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(scratch / "logs"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+    )
+    line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT")), None)
+    assert line is not None, done.stderr[-3000:]
+    found: dict[str, object] = json.loads(line.removeprefix("RESULT"))
+    return found
+
+
+def test_it_imports_and_serializes(loaded: dict[str, object]) -> None:
+    assert loaded["errors"] == {}
+    assert str(loaded["timetable"]).endswith("AssetOrTimeSchedule")
+
+
+def test_its_tasks_run_in_the_documented_order(loaded: dict[str, object]) -> None:
+    assert loaded["downstream"] == {
+        "wait_for_files": ["claim_files"],
+        "claim_files": ["bronze", "gold", "silver"],
+        "bronze": ["silver"],
+        "silver": ["audit"],
+        "audit": ["gold"],
+        "gold": ["publish"],
+        "publish": ["receipt"],
+        "receipt": [],
+    }
+
+
+def test_the_gate_is_deferrable_and_the_stages_use_the_spark_connection(loaded: dict[str, object]) -> None:
+    assert loaded["sensor"] == [True, "{{ gate(dag_run, params, triggering_asset_events) }}"]
+    assert loaded["spark"] == ["spark_default"] * 3

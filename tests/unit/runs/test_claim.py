@@ -1,0 +1,118 @@
+"""Claiming: each file once, by name, by content, and again for a retried task."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from include.runs import (
+    RunFolder,
+    RunRecordMissing,
+    batches_of_day,
+    claim_drop,
+    claim_rebuild,
+    landing,
+    mark_days,
+    mark_seen,
+    waiting_files,
+)
+from include.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, settle_seconds=0)
+
+
+@pytest.mark.parametrize("name", ["plain.csv", "with space.csv", "it's \"quoted\".csv", "-dash.csv", "ünï.csv"])
+def test_a_file_is_moved_out_of_the_landing_folder_under_its_name(settings: Settings, name: str) -> None:
+    (landing(settings) / name).write_bytes(b"content")
+    manifest = claim_drop(settings, "run-1")
+    assert [file.name for file in manifest.files] == [name]
+    assert RunFolder(settings, "run-1").original(name).read_bytes() == b"content"
+    assert list(waiting_files(settings)) == []
+
+
+def test_a_retried_claim_returns_the_first_manifest(settings: Settings) -> None:
+    (landing(settings) / "a.csv").write_bytes(b"a")
+    first = claim_drop(settings, "run-1")
+    (landing(settings) / "b.csv").write_bytes(b"b")
+    assert claim_drop(settings, "run-1") == first
+
+
+def test_a_claim_cut_off_after_the_rename_is_completed_by_its_retry(settings: Settings) -> None:
+    run = RunFolder(settings, "run-1")
+    run.archive.mkdir(parents=True)
+    (run.archive / "a.csv").write_bytes(b"a")
+    assert [file.name for file in claim_drop(settings, "run-1").files] == ["a.csv"]
+
+
+def test_the_same_bytes_under_another_name_are_already_seen(settings: Settings) -> None:
+    (landing(settings) / "a.csv").write_bytes(b"same")
+    first = claim_drop(settings, "run-1")
+    mark_seen(settings, first.files[0].sha256, "run-1")
+    (landing(settings) / "b.csv").write_bytes(b"same")
+    second = claim_drop(settings, "run-2")
+    assert (second.files[0].status, second.files[0].first_run_id) == ("already_seen", "run-1")
+    assert not second.has_work
+
+
+def test_bytes_of_a_run_that_never_finished_are_taken_again(settings: Settings) -> None:
+    for number in (1, 2):
+        (landing(settings) / "a.csv").write_bytes(b"same")
+        assert claim_drop(settings, f"run-{number}").files[0].status == "new"
+
+
+def test_two_runs_that_claim_at_once_never_share_a_file(settings: Settings) -> None:
+    for number in range(200):
+        (landing(settings) / f"{number}.csv").write_bytes(str(number).encode())
+    with ThreadPoolExecutor(4) as pool:
+        manifests = list(pool.map(lambda number: claim_drop(settings, f"run-{number}"), range(4)))
+    names = [file.name for manifest in manifests for file in manifest.files]
+    assert sorted(names) == sorted(f"{number}.csv" for number in range(200))
+
+
+@pytest.mark.parametrize("name", ["../a.csv", "/etc/passwd", "", "..", "a/b"])
+def test_a_name_with_folders_is_refused(settings: Settings, name: str) -> None:
+    with pytest.raises(ValueError, match="not the name of a file"):
+        claim_drop(settings, "run-1", [name])
+
+
+@pytest.mark.parametrize("name", [".hidden.csv", "a.csv.part", "a.tmp", "a.csv~"])
+def test_unfinished_files_are_left(settings: Settings, name: str) -> None:
+    (landing(settings) / name).write_bytes(b"x")
+    assert list(waiting_files(settings)) == []
+
+
+def test_a_file_still_being_written_is_left(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, settle_seconds=0.3)
+    growing = landing(settings) / "a.csv"
+    growing.write_bytes(b"x")
+    with ThreadPoolExecutor(1) as pool:
+        claimed = pool.submit(claim_drop, settings, "run-1")
+        while not claimed.done():
+            with growing.open("ab") as stream:
+                stream.write(b"x")
+    assert claimed.result().files == []
+
+
+@pytest.mark.parametrize("run_id", ["../x", "a/b", "", "a b"])
+def test_a_run_id_that_is_no_file_name_is_refused(settings: Settings, run_id: str) -> None:
+    with pytest.raises(ValueError, match="not a run id"):
+        RunFolder(settings, run_id)
+
+
+def test_a_missing_record_names_the_task_to_run_again(settings: Settings) -> None:
+    with pytest.raises(RunRecordMissing, match="claim_files"):
+        RunFolder(settings, "run-1").manifest()
+
+
+def test_a_rebuild_takes_the_batches_of_its_day(settings: Settings) -> None:
+    mark_days(settings, "b1", [date(2010, 12, 1), date(2010, 12, 2)])
+    mark_days(settings, "b2", [date(2010, 12, 2)])
+    assert batches_of_day(settings, date(2010, 12, 2)) == ["b1", "b2"]
+    assert claim_rebuild(settings, "run-1", date(2010, 12, 1)).source_batches == ["b1"]
+    assert not claim_rebuild(settings, "run-2", date(2010, 12, 3)).has_work
