@@ -16,7 +16,7 @@ import random
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -196,7 +196,7 @@ def generate_lines(rows: int, seed: int, start: date, days: int, *, defects: boo
     """
     if rows < 1 or days < 1:
         raise SampleError("A sample needs at least one row and one day.")
-    shop = _Shop(random.Random(seed), start)
+    shop = _Shop(random.Random(seed))
     spoil_at = set(shop.random.sample(range(rows), max(3, rows // 250))) if defects and rows >= 20 else set()
     made = 0
     for index in range(days):
@@ -209,7 +209,7 @@ def generate_lines(rows: int, seed: int, start: date, days: int, *, defects: boo
 class _Shop:
     """The state of the made-up shop: its last invoice number, and sales that may be cancelled."""
 
-    def __init__(self, source: random.Random, start: date) -> None:
+    def __init__(self, source: random.Random) -> None:
         self.random = source
         self.products = catalogue()
         self.popularity = list(accumulate(1 / (rank + 5) for rank in range(len(self.products))))
@@ -218,33 +218,27 @@ class _Shop:
         self.weights = [weight for _, weight in _COUNTRIES]
         self.number = 0
         self.sold: list[dict[str, str]] = []
-        self.start = start
 
     def day(self, day: date, rows: int) -> Iterator[dict[str, str]]:
         """Yield `rows` lines of one day."""
         self.number = max(self.number, 480_000 + (day - _FIRST_DAY).days * _INVOICES_A_DAY)
-        invoices = max(1, rows // 18)
-        opening = datetime.combine(day, time(8))
-        minutes = sorted(self.random.randrange(600) for _ in range(invoices))
-        left = rows
-        for index, minute in enumerate(minutes):
-            last = index + 1 == invoices
-            lines = self._invoice(opening + timedelta(minutes=minute), left if last else None)
-            for line in lines[:left]:
-                yield line
-            left -= min(left, len(lines))
+        opening, minutes, left = datetime.combine(day, time(8)), 0.0, rows
+        while left:
+            minutes = min(minutes + self.random.expovariate(rows / 18 / 600), 600)
+            lines = self._invoice(opening + timedelta(minutes=int(minutes)))[:left]
+            left -= len(lines)
+            yield from lines
 
-    def _invoice(self, moment: datetime, rows: int | None) -> list[dict[str, str]]:
+    def _invoice(self, moment: datetime) -> list[dict[str, str]]:
         self.number += self.random.choice((1, 1, 1, 2))
         kind = self.random.random()
-        if rows is None and kind < 0.06 and self.sold:
+        if kind < 0.06 and self.sold:
             return [self._cancelled(moment)]
-        if rows is None and kind < 0.10:
+        if kind < 0.10:
             return [self._stock_movement(moment)]
-        if rows is None and kind < 0.11:
+        if kind < 0.11:
             return [self._adjustment(moment)]
-        size = rows if rows is not None else max(1, round(self.random.expovariate(1 / 21)))
-        return self._sale(moment, size)
+        return self._sale(moment, max(1, round(self.random.expovariate(1 / 21))))
 
     def _line(self, moment: datetime, invoice: str, **values: str) -> dict[str, str]:
         line = dict.fromkeys(CANONICAL_COLUMNS, "")
@@ -397,15 +391,13 @@ def restyled_date(text: str, style: DateStyle) -> str:
 @contextmanager
 def _text_file(path: Path, style: SampleStyle) -> Iterator[TextIO]:
     encoding = "utf-8-sig" if style.byte_order_mark and style.encoding == "utf-8" else style.encoding
-    with path.open("wb") as plain:
+    with ExitStack() as opened:
+        binary: io.BufferedIOBase = opened.enter_context(path.open("wb"))
         if path.suffix == ".gz":
-            binary: io.BufferedIOBase = gzip.GzipFile(filename="", mode="wb", fileobj=plain, mtime=0)
+            binary = opened.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=binary, mtime=0))
         elif path.suffix == ".xz":
-            binary = lzma.LZMAFile(plain, "wb")
-        else:
-            binary = plain
-        with io.TextIOWrapper(cast("io.BufferedWriter", binary), encoding=encoding, newline="") as stream:
-            yield stream
+            binary = opened.enter_context(lzma.open(cast("io.BufferedWriter", binary), "wb"))
+        yield opened.enter_context(io.TextIOWrapper(cast("io.BufferedWriter", binary), encoding, newline=""))
 
 
 def _write_csv(lines: Iterable[dict[str, str]], stream: TextIO, style: SampleStyle) -> None:
@@ -455,7 +447,7 @@ def _write_pdf(lines: Iterable[dict[str, str]], path: Path, style: SampleStyle) 
             "Writing a PDF needs reportlab: install requirements-dev.txt, or choose --format csv, json or jsonl."
         ) from error
     body = getSampleStyleSheet()["BodyText"].clone("cell", fontSize=7, leading=8)
-    grid = [("FONTSIZE", (0, 0), (-1, -1), 7), ("VALIGN", (0, 0), (-1, -1), "TOP")]
+    grid: list[tuple[object, ...]] = [("FONTSIZE", (0, 0), (-1, -1), 7), ("VALIGN", (0, 0), (-1, -1), "TOP")]
     if style.pdf_layout != "plain":
         grid.append(("GRID", (0, 0), (-1, -1), 0.4, colors.black))
 

@@ -122,10 +122,9 @@ def demonstrate(instance: Instance) -> int:
     _run([sys.executable, "-m", "include.sample", *arguments], instance.environment())
     code = load(instance, [str(sample)])
     os.environ["DATABASE_URL"] = instance.environment()["DATABASE_URL"]
-    from include.warehouse.queries import latest_sales
-
     from include.settings import Settings
     from include.warehouse.engine import make_engine
+    from include.warehouse.queries import latest_sales
 
     engine = make_engine(Settings())
     rows = latest_sales(engine, 3)

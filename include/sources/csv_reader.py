@@ -225,20 +225,14 @@ class _Table:
         """Return the record that starts at line `index` of the block."""
         if index in block.overlong:
             return _Record(1, defect="line_too_long")
-        stop = min((i for i in block.overlong if i > index), default=len(block.lines))
-        available = islice(block.lines, index, min(stop, index + MAX_RECORD_LINES))
-        reader = csv.reader(available, delimiter=self.delimiter, strict=True)
-        try:
-            values = next(reader)
-        except csv.Error:
-            out_of_lines = reader.line_num == len(block.lines) - index < MAX_RECORD_LINES
-            if out_of_lines and not at_end:
-                return _Record(0)
-            return _Record(1, defect=self._damage_of(block.lines[index]) or "unbalanced_quote")
-        used = reader.line_num
+        values, used = self._parsed(block, index)
+        at_hand = len(block.lines) - index
+        if not at_end and (used >= at_hand if values is None else used > 1 and used + MAX_RECORD_LINES > at_hand):
+            return _Record(0)
         lines = block.lines[index : index + used]
-        if used > 1 and (len(values) != self.header.width or any(map(self._stands_alone, lines[1:]))):
-            return _Record(1, defect=self._damage_of(lines[0]) or "unbalanced_quote")
+        whole = values is not None and (used == 1 or len(values) == self.header.width)
+        if values is None or not whole or any(self._begins(block, index + i) for i in range(1, used)):
+            return _Record(1, defect=self._damage_of(block.lines[index]) or "unbalanced_quote")
         damage = self._damage_of("".join(lines)) if block.suspect else None
         if damage:
             return _Record(used, defect=damage)
@@ -254,10 +248,22 @@ class _Table:
             return "undecodable_bytes"
         return None
 
-    def _stands_alone(self, line: str) -> bool:
-        """Return whether `line` looks like a whole record, so that a quoted field must not run across it."""
-        values = next(csv.reader([line], delimiter=self.delimiter), [])
-        if len(values) != self.header.width:
+    def _parsed(self, block: LineBlock, index: int) -> tuple[list[str] | None, int]:
+        """Return the values from line `index` on, None if quotes do not balance, and how many lines were read."""
+        stop = min((i for i in block.overlong if i > index), default=len(block.lines))
+        available = islice(block.lines, index, min(stop, index + MAX_RECORD_LINES))
+        reader = csv.reader(available, delimiter=self.delimiter, strict=True)
+        try:
+            return next(reader), reader.line_num
+        except csv.Error:
+            return None, reader.line_num
+
+    def _begins(self, block: LineBlock, index: int) -> bool:
+        """Return whether a record seems to begin at line `index`: a quoted field must not run across it."""
+        if not block.lines[index].strip(_BLANK):
+            return False
+        values, _ = self._parsed(block, index)
+        if values is None or len(values) != self.header.width:
             return False
         position = self.header.positions
         signs = (
@@ -265,7 +271,8 @@ class _Table:
             _NUMBER.fullmatch(values[position["price"]]),
             _DATE.match(values[position["invoice_date"]]),
         )
-        return sum(sign is not None for sign in signs) >= 2
+        named = values[position["invoice"]].strip() and values[position["stock_code"]].strip()
+        return bool(named) and sum(sign is not None for sign in signs) >= 2
 
     def _batch(
         self,

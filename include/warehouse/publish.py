@@ -38,10 +38,10 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
 from include.settings import Settings
-from include.warehouse.engine import advisory_lock, set_local, transaction
+from include.warehouse.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
 from include.warehouse.merge import DIMENSION_RULES, collisions, merge_statement
 from include.warehouse.staging import drop_staging, purge_staging, staged, staging_present, staging_table
 from include.warehouse.tables import DIMENSIONS, FACT, STAR, star_table
@@ -145,7 +145,10 @@ def publish(
             f"The staged rows of batch {batch_id} do not fit the warehouse: {cause}. Nothing was published. "
             "Run gold again; if it fails the same way, the batch itself has to be corrected."
         ) from error
-    purge_staging(engine, settings)
+    try:
+        purge_staging(engine, settings)
+    except (OperationalError, WarehouseUnavailable) as error:
+        log.warning("Batch %s is published, but old staging tables were not purged: %s", batch_id, error)
     return report
 
 
@@ -219,6 +222,7 @@ class _Publication:
         for name, value in {
             "work_mem": "128MB",
             "jit": "off",
+            "random_page_cost": "1.1",  # a small batch looks its lines up rather than reading every fact
             "idle_in_transaction_session_timeout": "60s",
             "client_connection_check_interval": "5s",
         }.items():

@@ -27,7 +27,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path, settle_seconds=0)
 
 
-@pytest.mark.parametrize("name", ["plain.csv", "with space.csv", "it's \"quoted\".csv", "-dash.csv", "ünï.csv"])
+@pytest.mark.parametrize("name", ["plain.csv", "with space.csv", 'it\'s "quoted".csv', "-dash.csv", "ünï.csv"])
 def test_a_file_is_moved_out_of_the_landing_folder_under_its_name(settings: Settings, name: str) -> None:
     (landing(settings) / name).write_bytes(b"content")
     manifest = claim_drop(settings, "run-1")

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import Engine, text
+
+from include.settings import Settings
+from include.warehouse.engine import transaction
+from include.warehouse.publish import publish
+from include.warehouse.staging import staging_table
+from include.warehouse.tables import FACT
+from tests.integration.warehouse.batches import Line, batch, stage
+
+HISTORY = 200_000
+INCREMENT = 400
+
+MANY_FACTS = """
+INSERT INTO {staging}
+SELECT md5(CAST(:first + n AS text))::uuid, date_key, product_key, customer_key, country_key, invoice_key,
+       sold_at, 1, unit_price, unit_price, kind, batch_id
+FROM {staging}, generate_series(2, :rows) n
+"""
+
+
+def stage_many(engine: Engine, settings: Settings, batch_id: str, first: int, rows: int) -> None:
+    stage(engine, settings, batch_id, [Line(quantity=1, invoice=f"I{first}")])
+    staging = f"{settings.staging_schema}.{staging_table(FACT, batch_id)}"
+    with transaction(engine) as connection:
+        connection.execute(text(MANY_FACTS.format(staging=staging)), {"first": first, "rows": rows})
+
+
+def sequential_scans(engine: Engine, settings: Settings) -> int:
+    query = "SELECT seq_scan FROM pg_stat_user_tables WHERE schemaname = :schema AND relname = :table"
+    with transaction(engine) as connection:
+        connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+        found: int = connection.execute(text(query), {"schema": settings.warehouse_schema, "table": FACT}).scalar_one()
+    return found
+
+
+def test_a_small_batch_never_scans_the_facts(engine: Engine, settings: Settings) -> None:
+    stage_many(engine, settings, batch(1), 0, HISTORY)
+    publish(engine, settings, batch(1), "run", "drop", "t")
+    engine.dispose()  # a closing connection reports its statistics
+    time.sleep(0.5)
+    before = sequential_scans(engine, settings)
+    stage_many(engine, settings, batch(2), HISTORY, INCREMENT)
+    started = time.monotonic()
+    report = publish(engine, settings, batch(2), "run", "drop", "t")
+    seconds = time.monotonic() - started
+    engine.dispose()
+    time.sleep(0.5)
+    assert report.rows_written[FACT] == INCREMENT
+    assert sequential_scans(engine, settings) == before
+    assert seconds < 3
