@@ -77,7 +77,7 @@ def test_blank_lines_are_no_rows(stage: Stage) -> None:
         "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country",
         "invoice_no,stock_code,description,qty,invoice_timestamp,unit_price,customer_id,country",
         "INVOICE NUMBER,SKU,PRODUCT DESCRIPTION,QTY,INVOICE DATE,UNIT PRICE,CUSTOMER NO,COUNTRY",
-        '"Invoice No.","Stock Code"," Description ","Quantity","Invoice Date","Unit Price (GBP)","Customer #ID",Country',
+        '"Invoice No.","Stock Code"," Description ","Quantity","Invoice Date","Unit Price (GBP)",Customer #ID,Country',
     ],
 )
 def test_header_spellings(stage: Stage, names: str) -> None:

@@ -31,6 +31,9 @@ def rows_of(texts: list[str]) -> list[tuple[str, ...]]:
 
 
 def written(rows: list[tuple[str, ...]], delimiter: str, end: str, quoting: int) -> str:
+    # before Python 3.13 the writer leaves a CR or LF that is not its line end unquoted
+    broken = any(set("\r\n") & set("".join(row)) for row in rows)
+    quoting = csv.QUOTE_ALL if broken else quoting
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, delimiter=delimiter, lineterminator=end, quoting=quoting)  # type: ignore[arg-type]
     writer.writerows([CANONICAL_COLUMNS, *rows])
