@@ -16,7 +16,7 @@ from tests.unit.sources.material import read_rows
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "cp1252")
 LATIN = st.characters(codec="cp1252", exclude_characters="\0\x1a")
-ANY = st.characters(exclude_categories=("Cs",), exclude_characters="\0\x1a")
+ANY = st.characters(exclude_categories=["Cs"], exclude_characters="\0\x1a")
 LOOKS_LIKE_A_RECORD = re.compile(r"[\r\n][^,;|\t\r\n]+[,;|\t][^,;|\t\r\n]+[,;|\t]")
 DESCRIPTIONS = st.one_of(
     st.text(st.sampled_from(' ",;|\t\n\ra7'), max_size=12), st.text(LATIN, max_size=12), st.text(ANY, max_size=12)
