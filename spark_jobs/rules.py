@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from include.domain.line import DATE_PATTERNS, TYPED_FROM, WHITESPACE, InvoiceLine, LineText
+from include.domain.line import DATE_PATTERNS, DATE_SHAPES, TYPED_FROM, WHITESPACE, InvoiceLine, LineText
 
 TEXT_COLUMNS = tuple(LineText.model_fields)
 
@@ -38,7 +38,8 @@ def moment(name: str) -> Column:
     parsed = F.lit(None).cast("timestamp")
     for order, pattern in DATE_PATTERNS.items():
         spark_pattern = F.lit(f"{pattern} H:mm[:ss[.SSSSSS]]")
-        parsed = F.when(F.col("date_order") == order, F.try_to_timestamp(rest, spark_pattern)).otherwise(parsed)
+        fits = (F.col("date_order") == order) & day.rlike(rf"\A{DATE_SHAPES[order]}\z")
+        parsed = F.when(fits, F.try_to_timestamp(rest, spark_pattern)).otherwise(parsed)
     return parsed
 
 

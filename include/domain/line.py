@@ -67,11 +67,12 @@ TYPED_FROM: dict[str, Field_] = {"quantity": "quantity", "sold_at": "invoice_dat
 DATE_PATTERNS = {"ymd": "yyyy-M-d", "mdy": "M-d-yyyy", "dmy": "d-M-yyyy"}
 """Order of the file -> pattern after its separators were replaced by `-` (java.time letters)."""
 
-_DATE_GROUPS = {
-    "ymd": r"(?P<y>[0-9]{4})-(?P<m>[0-9]{1,2})-(?P<d>[0-9]{1,2})",
-    "mdy": r"(?P<m>[0-9]{1,2})-(?P<d>[0-9]{1,2})-(?P<y>[0-9]{4})",
-    "dmy": r"(?P<d>[0-9]{1,2})-(?P<m>[0-9]{1,2})-(?P<y>[0-9]{4})",
+DATE_SHAPES = {
+    "ymd": r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})",
+    "mdy": r"([0-9]{1,2})-([0-9]{1,2})-([0-9]{4})",
+    "dmy": r"([0-9]{1,2})-([0-9]{1,2})-([0-9]{4})",
 }
+"""Order of the file -> digits of its days after their separators were replaced by `-`."""
 
 
 def trim(text: str | None) -> str | None:
@@ -88,16 +89,17 @@ def parse_date(text: str, order: str, separator: str) -> datetime | None:
         separator: The file's date separator.
     """
     day, _, time = text.replace("T", " ").partition(" ")
-    found = re.fullmatch(_DATE_GROUPS[order], day.replace(separator, "-"))
+    found = re.fullmatch(DATE_SHAPES[order], day.replace(separator, "-"))
     if not found:
         return None
+    parts = dict(zip(order, found.groups(), strict=True))
     clock = [*time.split(":"), "0", "0"][:3] if time else ["0", "0", "0"]
     seconds, _, fraction = clock[2].partition(".")
     try:
         return datetime(
-            int(found["y"]),
-            int(found["m"]),
-            int(found["d"]),
+            int(parts["y"]),
+            int(parts["m"]),
+            int(parts["d"]),
             int(clock[0]),
             int(clock[1]),
             int(seconds),

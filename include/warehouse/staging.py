@@ -218,7 +218,7 @@ def _spark_type(kind: TypeEngine[object]) -> str | None:
         case Boolean():
             return "BOOLEAN"
         case DateTime():
-            return "TIMESTAMP"
+            return "TIMESTAMP_NTZ"
         case Date():
             return "DATE"
         case _:

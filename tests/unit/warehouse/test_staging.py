@@ -62,7 +62,7 @@ def test_jdbc_defaults_and_ipv6() -> None:
 def test_spark_is_told_every_type_that_is_not_text() -> None:
     assert spark_column_types("fact_sales") == (
         "date_key INT, product_key BIGINT, customer_key BIGINT, country_key BIGINT, invoice_key BIGINT, "
-        "sold_at TIMESTAMP, quantity INT, unit_price DECIMAL(14,4), amount DECIMAL(18,4)"
+        "sold_at TIMESTAMP_NTZ, quantity INT, unit_price DECIMAL(14,4), amount DECIMAL(18,4)"
     )
     assert spark_column_types("dim_date") == (
         "date_key INT, full_date DATE, year SMALLINT, quarter SMALLINT, month SMALLINT, day SMALLINT, "
