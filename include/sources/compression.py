@@ -19,7 +19,6 @@ _MAGIC: tuple[tuple[bytes, Compression], ...] = ((b"\x1f\x8b", "gzip"), (b"\xfd7
 _READ_BYTES = 1 << 18
 _WRITE_BYTES = 1 << 20
 _XZ_MEMORY = 256 << 20
-_HARMLESS_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +27,13 @@ class UnpackLimits:
 
     Attributes:
         max_bytes: Largest unpacked size.
-        max_ratio: Largest unpacked size for each compressed byte; up to 64 MiB any ratio is fine.
+        max_ratio: Largest unpacked size for each compressed byte.
+        harmless_bytes: Up to this unpacked size any ratio is fine.
     """
 
     max_bytes: int = 8 << 30
     max_ratio: int = 250
+    harmless_bytes: int = 64 << 20
 
 
 def compression_of(path: Path) -> Compression:
@@ -54,7 +55,7 @@ def unpacked(path: Path, folder: Path, limits: UnpackLimits) -> Iterator[tuple[P
         yield path, compression
         return
     folder.mkdir(parents=True, exist_ok=True)
-    allowed = min(limits.max_bytes, max(_HARMLESS_BYTES, path.stat().st_size * limits.max_ratio))
+    allowed = min(limits.max_bytes, max(limits.harmless_bytes, path.stat().st_size * limits.max_ratio))
     with NamedTemporaryFile(dir=folder, prefix=".unpacked-") as target:
         with path.open("rb") as source:
             pieces = _gzip_pieces(source) if compression == "gzip" else _xz_pieces(source)

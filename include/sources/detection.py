@@ -76,17 +76,21 @@ def text_format(path: Path, encoding: TextEncoding, hint: str) -> Literal["csv",
     """
     with encoding.open(path) as stream:
         head = stream.read(_HEAD_BYTES)
+    named_json_lines = any(part in {".jsonl", ".ndjson"} for part in Path(hint.lower()).suffixes)
     start = head.lstrip("\ufeff \t\r\n")
-    if start.startswith("["):
-        return "json"
-    if not start.startswith("{"):
-        named_json_lines = any(part in {".jsonl", ".ndjson"} for part in Path(hint.lower()).suffixes)
+    if not start.startswith(("[", "{")):
         return "jsonl" if named_json_lines and start else "csv"
-    if any(part in {".jsonl", ".ndjson"} for part in Path(hint.lower()).suffixes):
+    if start.startswith("{") and named_json_lines:
         return "jsonl"
     first, _, rest = start.partition("\n")
-    try:
-        json.loads(first)
-    except ValueError:
+    if start.startswith("[") and not named_json_lines:
         return "json"
-    return "jsonl" if rest.strip() else "json"
+    return "jsonl" if rest.strip() and _is_json(first) else "json"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -26,7 +26,7 @@ from include.sources.text import TextEncoding, line_blocks, storable
 _READ_CHARACTERS = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_PARTIAL_TOKEN = re.compile(r'-?|t|tr|tru|f|fa|fal|fals|n|nu|nul|N|Na|"?\\?(u[0-9a-fA-F]{0,3})?')
+_PARTIAL_TOKEN = re.compile(r'-?|t|tr|tru|f|fa|fal|fals|n|nu|nul|N|Na|"?\\?(u[0-9a-fA-F]{0,4})?')
 _REMEMBERED_KEYS = 1_000
 _MAX_MEMBERS = 1_000
 
@@ -158,6 +158,7 @@ class _Records:
     def _fill(self, row: list[str | None], extras: dict[str, str], fields: _Fields, raw: str) -> str | None:
         """Fill `row` and `extras` from a record and return its defect, if any."""
         self.objects += 1
+        defect: str | None = None
         for key, value in fields:
             position = self._position(key)
             if position is None:
@@ -166,18 +167,18 @@ class _Records:
             elif value is None:
                 continue
             elif not isinstance(value, str):
-                return "nested_value"
+                defect = "nested_value"
             elif row[position] is not None:
-                return "duplicate_field"
+                defect = "duplicate_field"
             else:
                 row[position] = value
-        if "\\u" in raw or (self.damage is not None and self.damage.search(raw)):
+        if defect is None and ("\\u" in raw or (self.damage is not None and self.damage.search(raw))):
             text = "".join(filter(None, (*row, *extras, *extras.values())))
             if "\0" in text:
                 return "nul_byte"
             if _SURROGATE.search(text) or (self.damage is not None and self.damage.search(text)):
                 return "undecodable_bytes"
-        return None
+        return defect
 
     def _position(self, key: str) -> int | None:
         """Return the position of the canonical column that `key` means, None for one of the sender's own."""

@@ -58,7 +58,7 @@ WITH numbers AS (
     SELECT replace(trim(quantity, $space), $mark, '.') AS quantity, replace(trim(price, $space), $mark, '.') AS price
     FROM read_parquet($path) WHERE defect IS NULL
 )
-SELECT sum(quantity::DECIMAL(10, 0) * price::DECIMAL(14, 4))
+SELECT sum(quantity::DECIMAL(19, 0) * price::DECIMAL(19, 4))
 FROM numbers
 WHERE regexp_full_match(quantity, $quantity) AND regexp_full_match(price, $price)
 """

@@ -70,7 +70,7 @@ class PublishReport(BaseModel):
 
     Attributes:
         token: Identity of the Gold output that was published.
-        published_at: Time of the transaction, by the server's clock.
+        published_at: When the batch was ready to commit, by the server's clock.
         rows_staged: Rows staged by table.
         rows_written: Rows inserted or changed by table; the rest was live already.
         facts_deleted: Facts that a rebuild found gone.
@@ -198,7 +198,7 @@ class _Publication:
             run_id=run_id,
             kind=self.kind,
             token=token,
-            published_at=connection.execute(select(func.now())).scalar_one(),
+            published_at=connection.execute(select(func.clock_timestamp())).scalar_one(),
             rebuilt_days=self.days,
             rows_staged=rows,
             rows_written=written,
@@ -220,6 +220,7 @@ class _Publication:
     def _configure(self, connection: Connection) -> None:
         # synchronous_commit is left alone: what is reported as published has to survive a crash.
         for name, value in {
+            "TimeZone": "UTC",  # so are the moments Spark writes, if it made the columns with a time zone
             "work_mem": "128MB",
             "jit": "off",
             "random_page_cost": "1.1",  # a small batch looks its lines up rather than reading every fact

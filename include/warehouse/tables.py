@@ -219,7 +219,7 @@ class EtlBatch(WarehouseTable, table=True):
     run_id: str = _column(Text, "Airflow run that published it")
     kind: str = _column(Text, "drop (files) or rebuild (invoice days from Bronze)")
     token: str = _column(Text, "Identity of the Gold output that was published")
-    published_at: datetime = _column(DateTime(timezone=True), "Time of the publishing transaction")
+    published_at: datetime = _column(DateTime(timezone=True), "When the batch was ready to commit")
     rebuilt_days: list[str] = _column(JSON_DOCUMENT, "Rebuilt invoice days, ISO dates; empty for a drop")
     rows_staged: dict[str, int] = _column(JSON_DOCUMENT, "Rows staged by table")
     rows_written: dict[str, int] = _column(JSON_DOCUMENT, "Rows inserted or changed by table")

@@ -44,13 +44,13 @@ def settings(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Set
     return found
 
 
-def run(spark: SparkSession, settings: Settings, run_id: str) -> Receipt:
-    """Run every stage after the claim, each twice: a retried task changes nothing."""
+def run(spark: SparkSession, settings: Settings, run_id: str, times: int = 1) -> Receipt:
+    """Run every stage after the claim, each as often as `times`: a retried task changes nothing."""
     folder = RunFolder(settings, run_id)
     manifest = folder.manifest()
     if manifest.has_work:
-        staged = []
-        for _ in range(2):
+        staged, version = [], None
+        for _ in range(times):
             folder.staged.mkdir(parents=True, exist_ok=True)
             staged = [bronze.stage(file, folder) for file in manifest.new_files]
             version = bronze.write(spark, settings, folder, staged) if manifest.kind == "drop" else None
@@ -63,12 +63,12 @@ def run(spark: SparkSession, settings: Settings, run_id: str) -> Receipt:
             seconds=0,
         )
         folder.save_stage("bronze", record)
-        for _ in range(2):
+        for _ in range(times):
             folder.save_stage("silver", silver.refine(spark, settings, manifest))
         audit(settings, run_id)
-        for _ in range(2):
+        for _ in range(times):
             folder.save_stage("gold", gold.build(spark, settings, manifest, folder.stage("silver", SilverRecord)))
-        for _ in range(2):
+        for _ in range(times):
             publish(settings, run_id)
     return receipt(settings, run_id)
 
@@ -80,9 +80,10 @@ def dropped(settings: Settings, run_id: str, **files: list[str]) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(1800)
 def test_drops_overlaps_repeats_and_rebuilds(spark: SparkSession, settings: Settings) -> None:
     dropped(settings, "first", day_one=FIRST_DAY)
-    first = run(spark, settings, "first")
+    first = run(spark, settings, "first", times=2)
     assert (first.rows_in, first.rows_loaded, first.rows_duplicate) == (7, 4, 1)
     assert first.rows_quarantined == {"malformed_quantity": 1, "too_few_columns": 1}
     assert first.amount_loaded == Decimal("45.19")
@@ -114,6 +115,7 @@ def test_drops_overlaps_repeats_and_rebuilds(spark: SparkSession, settings: Sett
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(1800)
 def test_a_rejected_file_does_not_stop_the_others(spark: SparkSession, settings: Settings) -> None:
     (landing(settings) / "binary.csv").write_bytes(bytes(range(256)) * 8)
     dropped(settings, "mixed", good=["600000,22086,PAPER CHAIN,1,2011-01-04 10:00:00,1.00,,France"])

@@ -126,12 +126,24 @@ def test_empty_staging_is_refused_unless_it_is_said_to_be_empty(engine: Engine, 
     assert report.rows_written["fact_sales"] == 0
 
 
-def test_staging_that_spark_made_with_text_ids_is_cast(engine: Engine, settings: Settings) -> None:
+def test_staging_that_spark_made_with_types_of_its_own_is_cast(engine: Engine, settings: Settings) -> None:
     stage(engine, settings, BATCH, lines_of(10))
+    own_types = {
+        "fact_sales": ("sale_id TYPE text USING replace(sale_id::text, '-', '')", "sold_at TYPE timestamptz"),
+        "dim_product": ("described_at TYPE timestamptz", "last_sold_at TYPE timestamptz"),
+    }
     with transaction(engine) as connection:
-        name = f"{settings.staging_schema}.{staging_table('fact_sales', BATCH)}"
-        connection.execute(text(f"ALTER TABLE {name} ALTER sale_id TYPE text USING replace(sale_id::text, '-', '')"))
-    drop(engine, settings, BATCH)
+        connection.execute(text("SET LOCAL TimeZone = 'UTC'"))
+        for table, changes in own_types.items():
+            for change in changes:
+                name = f"{settings.staging_schema}.{staging_table(table, BATCH)}"
+                connection.execute(text(f"ALTER TABLE {name} ALTER {change}"))
+    url = engine.url.update_query_dict({"options": "-c TimeZone=America/New_York"})
+    abroad = make_engine(
+        settings.model_copy(update={"database_url": SecretStr(url.render_as_string(hide_password=False))})
+    )
+    drop(abroad, settings, BATCH)
+    abroad.dispose()
     assert star_rows(engine) == stated(lines_of(10))
 
 

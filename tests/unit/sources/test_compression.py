@@ -46,13 +46,13 @@ def test_damaged(rejection: Reject, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", COMPRESS)
 def test_waste_after_the_content(rejection: Reject, kind: str) -> None:
-    assert rejection(COMPRESS[kind](CONTENT) + b"waste").code == "corrupt_archive"
+    assert rejection(COMPRESS[kind](CONTENT) + b"waste").code in {"corrupt_archive", "truncated_archive"}
 
 
 @pytest.mark.parametrize("kind", COMPRESS)
 def test_bombs_are_bounded(rejection: Reject, kind: str) -> None:
-    bomb = COMPRESS[kind](b"0" * 66_000_000)
-    assert rejection(bomb, limits=UnpackLimits(max_ratio=10)).code == "archive_too_large"
+    bomb = COMPRESS[kind](b"0" * 3_000_000)
+    assert rejection(bomb, limits=UnpackLimits(max_ratio=10, harmless_bytes=1_000_000)).code == "archive_too_large"
     assert rejection(bomb, limits=UnpackLimits(max_bytes=1_000)).code == "archive_too_large"
 
 

@@ -243,7 +243,7 @@ def upgrade() -> None:
             "published_at",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="Time of the publishing transaction",
+            comment="When the batch was ready to commit",
         ),
         sa.Column(
             "rebuilt_days",
