@@ -257,7 +257,7 @@ class _Shop:
         }
         lines: list[dict[str, str]] = []
         while len(lines) < size:
-            if lines and self.random.random() < 0.03:
+            if lines and self.random.random() < 0.02:
                 lines.append(dict(lines[-1]))
                 continue
             lines.append(self._line(moment, str(self.number), **head, **self._article()))

@@ -259,11 +259,16 @@ class _Table:
             return None, reader.line_num
 
     def _begins(self, block: LineBlock, index: int) -> bool:
-        """Return whether a record seems to begin at line `index`: a quoted field must not run across it."""
+        """Return whether a record seems to begin at line `index`: a quoted field must not run across it.
+
+        An odd number of quotes is no record's beginning: one of them closes a field that began on a line above.
+        """
         if not block.lines[index].strip(_BLANK):
             return False
-        values, _ = self._parsed(block, index)
+        values, used = self._parsed(block, index)
         if values is None or len(values) != self.header.width:
+            return False
+        if sum(line.count('"') for line in block.lines[index : index + used]) % 2:
             return False
         position = self.header.positions
         signs = (

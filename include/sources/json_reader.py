@@ -26,7 +26,7 @@ from include.sources.text import TextEncoding, line_blocks, storable
 _READ_CHARACTERS = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_PARTIAL_TOKEN = re.compile(r'-?|t|tr|tru|f|fa|fal|fals|n|nu|nul|N|Na|"?\\?(u[0-9a-fA-F]{0,4})?')
+_PARTIAL_TOKEN = re.compile(r'[.eE]?[+-]?|t|tr|tru|f|fa|fal|fals|n|nu|nul|N|Na|"?\\?(u[0-9a-fA-F]{0,4})?')
 _REMEMBERED_KEYS = 1_000
 _MAX_MEMBERS = 1_000
 

@@ -1,0 +1,65 @@
+"""Every reason code has its sentences, in the table and in the documentation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import include.sources
+from include.sources.columns import SPELLINGS, canonical
+from include.sources.defects import DEFECTS, reject
+from include.sources.model import CANONICAL_COLUMNS
+
+PACKAGE = Path(include.sources.__file__).parent
+DOCUMENT = PACKAGE.parent.parent / "docs" / "sources.md"
+
+
+def test_every_code_used_is_declared_and_every_code_declared_is_used() -> None:
+    source = "".join(path.read_text() for path in PACKAGE.glob("*.py") if path.name != "defects.py")
+    assert set(re.findall(r'reject\(\s*"([a-z_]+)"', source)) == {c for c, d in DEFECTS.items() if d.scope == "file"}
+    for code, defect in DEFECTS.items():
+        assert defect.scope == "file" or f'"{code}"' in source
+
+
+@pytest.mark.parametrize("code", DEFECTS)
+def test_sentences(code: str) -> None:
+    defect = DEFECTS[code]
+    assert re.fullmatch(r"[a-z_]+", code)
+    assert defect.problem.endswith(".")
+    assert defect.remedy.endswith((".", "}"))
+    if defect.scope == "record":
+        assert "{" not in defect.problem
+
+
+def test_documentation_lists_the_codes_and_spellings() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE)) == set(DEFECTS) | set(CANONICAL_COLUMNS)
+    for names in SPELLINGS.values():
+        assert f"| {', '.join(names)} |" in text
+
+
+def test_values_are_shortened() -> None:
+    error = reject("empty_file", value="x" * 1_000)
+    assert error.value is not None
+    assert len(error.value) == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("InvoiceNo", "invoice"),
+        ("invoice_no", "invoice"),
+        ("INVOICE-NO.", "invoice"),
+        (" stock  code ", "stock_code"),
+        ("UnitPrice", "price"),
+        ("Unit Price (GBP)", "price"),
+        ("unit_price", "price"),
+        ("\uff29nvoice", "invoice"),
+        ("Total", None),
+        ("", None),
+    ],
+)
+def test_spellings(name: str, column: str | None) -> None:
+    assert canonical(name) == column
