@@ -81,17 +81,23 @@ def submit_conf(settings: Settings, input_bytes: int, master: str) -> dict[str, 
     }
     if not is_local(master):
         return conf | {"spark.jars": ",".join(jars), "spark.executor.extraJavaOptions": "-Duser.timezone=UTC"}
+    small = input_bytes < LARGE_INPUT_BYTES
+    if small:
+        # Compiling a query takes longer than interpreting it on a few thousand rows.
+        conf |= {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
     return conf | {
         "spark.driver.extraClassPath": ":".join(jars),
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.shuffle.partitions": "1" if small else "4",
         "spark.default.parallelism": "2",
+        "spark.sql.ui.explainMode": "simple",
+        "spark.sql.maxPlanStringLength": "2000",
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.databricks.delta.stats.skipping": "true",
-        "spark.sql.adaptive.enabled": "true" if input_bytes >= LARGE_INPUT_BYTES else "false",
+        "spark.sql.adaptive.enabled": "false" if small else "true",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
         "spark.sql.codegen.cache.maxEntries": "400",
         "spark.shuffle.compress": "true",

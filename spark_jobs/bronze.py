@@ -10,62 +10,94 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from functools import reduce
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from include.records import BronzeRecord, StagedFile
 from include.runs import ClaimedFile, Manifest, RunFolder
 from include.settings import Settings, get_settings
-from include.sources.model import CANONICAL_COLUMNS, SourceReading, SourceRejected
-from include.sources.staging import stage_file
-from spark_jobs.session import append_once, spark_session, table_version
+from include.sources.model import CANONICAL_COLUMNS, SourceRejected
+from spark_jobs.session import Table, spark_session, table_version
+
+STAGED_SCHEMA = (
+    "line_number bigint, page int, "
+    + ", ".join(f"{name} string" for name in CANONICAL_COLUMNS)
+    + ", extras string, defect string, raw string"
+)
+"""`include.sources.staged.SCHEMA` in Spark's words."""
 
 
-def stage(file: ClaimedFile, run: RunFolder) -> StagedFile:
-    """Read one claimed file into `staged/<sha256>.parquet`; a file that cannot be read yields its rejection."""
-    try:
-        reading = stage_file(
-            run.original(file.name),
-            file.name,
-            run.staged / f"{file.sha256}.parquet",
-            date_order=run.settings.date_order,
-            max_line_bytes=run.settings.max_line_bytes,
-        )
-    except SourceRejected as rejection:
-        return StagedFile(
-            name=file.name,
-            sha256=file.sha256,
-            code=rejection.code,
-            problem=rejection.problem,
-            remedy=rejection.remedy,
-            line=rejection.line,
-            value=rejection.value,
-        )
-    return StagedFile(name=file.name, sha256=file.sha256, reading=reading)
+def bronze_table(settings: Settings) -> Table:
+    """Return Bronze."""
+    return Table(settings.table("bronze", "invoice_lines"), ("ingest_date",), ("batch_id",))
 
 
-def bronze_rows(staged: DataFrame, file: StagedFile, reading: SourceReading, manifest: Manifest) -> DataFrame:
+def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
+    """Read each claimed file into `staged/<sha256>.parquet`; one that cannot be read yields its rejection."""
+    # Arrow, DuckDB and the PDF reader take a second to import: here that passes while the JVM starts.
+    from include.sources.staging import stage_file
+
+    found = []
+    for number, file in enumerate(files, 1):
+        try:
+            reading = stage_file(
+                run.original(file.name),
+                file.name,
+                run.staged / f"{file.sha256}.parquet",
+                date_order=run.settings.date_order,
+                max_line_bytes=run.settings.max_line_bytes,
+            )
+        except SourceRejected as rejection:
+            print(f"[{number}/{len(files)}] {file.name!r} rejected: {rejection}", flush=True)
+            found.append(
+                StagedFile(
+                    name=file.name,
+                    sha256=file.sha256,
+                    code=rejection.code,
+                    problem=rejection.problem,
+                    remedy=rejection.remedy,
+                    line=rejection.line,
+                    value=rejection.value,
+                )
+            )
+        else:
+            print(f"[{number}/{len(files)}] {file.name!r}: {reading.rows:,} rows, {reading.amount} GBP", flush=True)
+            found.append(StagedFile(name=file.name, sha256=file.sha256, reading=reading))
+    return found
+
+
+def bronze_rows(staged: DataFrame, files: Sequence[StagedFile], manifest: Manifest) -> DataFrame:
     """Return staged rows with their origin.
+
+    Args:
+        staged: Rows of `<sha256>.parquet` files (STAGED_SCHEMA).
+        files: The files they come from, all read.
+        manifest: The run.
 
     Returns:
         The 8 canonical columns as text, extras, defect, raw, source_file, source_sha256, source_line, source_page,
         date_order, date_separator, decimal_mark, batch_id, ingested_at, ingest_date.
     """
-    decisions = reading.decisions
+    sha256 = F.substring_index(F.col("_metadata.file_name"), ".", 1)
+
+    def of_file(values: dict[str, str]) -> Column:
+        pairs = [F.lit(part) for pair in values.items() for part in pair]
+        return F.element_at(F.create_map(*pairs), sha256)
+
+    decisions = {file.sha256: file.reading.decisions for file in files if file.reading is not None}
     return staged.select(
         *CANONICAL_COLUMNS,
         "extras",
         "defect",
         "raw",
-        F.lit(file.name).alias("source_file"),
-        F.lit(file.sha256).alias("source_sha256"),
+        of_file({file.sha256: file.name for file in files}).alias("source_file"),
+        sha256.alias("source_sha256"),
         F.col("line_number").alias("source_line"),
         F.col("page").alias("source_page"),
-        F.lit(decisions.date_order).alias("date_order"),
-        F.lit(decisions.date_separator).alias("date_separator"),
-        F.lit(decisions.decimal_mark).alias("decimal_mark"),
+        of_file({key: decided.date_order for key, decided in decisions.items()}).alias("date_order"),
+        of_file({key: decided.date_separator for key, decided in decisions.items()}).alias("date_separator"),
+        of_file({key: decided.decimal_mark for key, decided in decisions.items()}).alias("decimal_mark"),
         F.lit(manifest.batch_id).alias("batch_id"),
         F.lit(manifest.claimed_at.replace(tzinfo=None)).cast("timestamp").alias("ingested_at"),
         F.lit(manifest.claimed_at.date()).alias("ingest_date"),
@@ -75,16 +107,13 @@ def bronze_rows(staged: DataFrame, file: StagedFile, reading: SourceReading, man
 def write(spark: SparkSession, settings: Settings, run: RunFolder, files: Sequence[StagedFile]) -> int | None:
     """Append the staged files to Bronze once; return the table version, None if there is nothing to append."""
     manifest = run.manifest()
-    frames = [
-        bronze_rows(spark.read.parquet(str(run.staged / f"{file.sha256}.parquet")), file, file.reading, manifest)
-        for file in files
-        if file.reading is not None
-    ]
-    if not frames:
+    read = [file for file in files if file.reading is not None]
+    if not read:
         return None
-    uri = settings.table("bronze", "invoice_lines")
-    append_once(reduce(DataFrame.unionByName, frames), uri, f"bronze-{manifest.batch_id}", ["ingest_date"])
-    return table_version(spark, uri)
+    staged = spark.read.schema(STAGED_SCHEMA).parquet(*[str(run.staged / f"{file.sha256}.parquet") for file in read])
+    table = bronze_table(settings)
+    table.append(bronze_rows(staged, read, manifest), f"bronze-{manifest.batch_id}")
+    return table_version(table.uri)
 
 
 def main(run_id: str) -> None:
@@ -97,10 +126,10 @@ def main(run_id: str) -> None:
     version: int | None = None
     if manifest.new_files:
         run.staged.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(max_workers=1) as reader:  # reads while the JVM starts
-            staged = [reader.submit(stage, file, run) for file in manifest.new_files]
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            staged = reader.submit(stage, manifest.new_files, run)
             spark = spark_session(f"bronze {run_id}")
-            files = [future.result() for future in staged]
+            files = staged.result()
         version = write(spark, settings, run, files)
     readings = [file.reading for file in files if file.reading is not None]
     run.save_stage(

@@ -5,44 +5,26 @@ Usage: spark-submit gold.py RUN_ID
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from decimal import Decimal
-from functools import partial
-from typing import Any
+from functools import partial, reduce
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY, Dimension, Fixed, Greatest, Least, Newer
 from include.records import GoldRecord, SilverRecord
-from include.runs import Manifest, RunFolder, write_atomically
+from include.runs import Manifest, RunFolder
 from include.settings import Settings, get_settings
-from include.warehouse.engine import make_engine
-from include.warehouse.staging import create_staging, jdbc_options, qualified_staging_table
-from spark_jobs.session import (
-    ensure_table,
-    in_list,
-    replace_where,
-    retry_conflicts,
-    spark_session,
-    surrogate_key,
-    table_version,
-)
+from spark_jobs.session import Table, in_list, spark_session, surrogate_key, table_version
 
-DIMENSION_KEYS = {
-    "dim_date": "date_key",
-    "dim_country": "country_key",
-    "dim_product": "product_key",
-    "dim_customer": "customer_key",
-    "dim_invoice": "invoice_key",
-}
-UNKNOWN_KEY = 0
-TOP_PRODUCTS = 100
+FACT_PARTITIONS = 2
+"""Connections that load the facts into the warehouse side by side."""
 
 
 def dim_date(spark: SparkSession, first: date, last: date) -> DataFrame:
@@ -66,25 +48,39 @@ def dim_date(spark: SparkSession, first: date, last: date) -> DataFrame:
     )
 
 
+def keyed(lines: DataFrame) -> DataFrame:
+    """Return Silver lines with the keys of their dimensions."""
+    unknown = F.lit(UNKNOWN_KEY).cast("bigint")
+    return lines.withColumns(
+        {
+            "date_key": F.date_format("sold_at", "yyyyMMdd").cast("int"),
+            "product_key": surrogate_key(F.col("stock_code")),
+            "customer_key": F.coalesce(surrogate_key(F.col("customer_id")), unknown),
+            "country_key": surrogate_key(F.col("country")),
+            "invoice_key": surrogate_key(F.col("invoice_no")),
+        }
+    )
+
+
 def dim_country(sales: DataFrame) -> DataFrame:
     """Return one row per country name."""
-    return sales.select("country").distinct().select(surrogate_key(F.col("country")).alias("country_key"), "country")
+    return sales.select("country_key", "country").distinct()
 
 
 def dim_product(sales: DataFrame) -> DataFrame:
     """Return one row per stock code; the description is that of its latest described line."""
     described = F.col("description").isNotNull()
     return (
-        sales.groupBy("stock_code")
+        sales.groupBy("product_key", "stock_code")
         .agg(
             F.max(F.when(described, F.struct("sold_at", "description"))).alias("latest"),
-            F.first("product_type").alias("product_type"),
-            F.first("is_product").alias("is_product"),
+            F.max("product_type").alias("product_type"),
+            F.max("is_product").alias("is_product"),
             F.min("sold_at").alias("first_sold_at"),
             F.max("sold_at").alias("last_sold_at"),
         )
         .select(
-            surrogate_key(F.col("stock_code")).alias("product_key"),
+            "product_key",
             "stock_code",
             F.col("latest.description").alias("description"),
             "product_type",
@@ -100,15 +96,12 @@ def dim_customer(sales: DataFrame) -> DataFrame:
     """Return one row per known customer; the country is that of the latest line."""
     return (
         sales.where(F.col("customer_id").isNotNull())
-        .groupBy("customer_id")
-        .agg(
-            F.max(F.struct("sold_at", "country")).alias("latest"),
-            F.min("sold_at").alias("first_invoice_at"),
-        )
+        .groupBy("customer_key", "customer_id")
+        .agg(F.max(F.struct("sold_at", "country_key")).alias("latest"), F.min("sold_at").alias("first_invoice_at"))
         .select(
-            surrogate_key(F.col("customer_id")).alias("customer_key"),
+            "customer_key",
             "customer_id",
-            surrogate_key(F.col("latest.country")).alias("country_key"),
+            F.col("latest.country_key").alias("country_key"),
             "first_invoice_at",
             F.col("latest.sold_at").alias("last_invoice_at"),
         )
@@ -123,15 +116,9 @@ def dim_invoice(sales: DataFrame) -> DataFrame:
         .otherwise(F.lit("sale"))
     )
     return (
-        sales.groupBy("invoice_no")
+        sales.groupBy("invoice_key", "invoice_no")
         .agg(kind.alias("kind"), F.min("sold_at").alias("first_line_at"), F.max("sold_at").alias("last_line_at"))
-        .select(
-            surrogate_key(F.col("invoice_no")).alias("invoice_key"),
-            "invoice_no",
-            "kind",
-            "first_line_at",
-            "last_line_at",
-        )
+        .select("invoice_key", "invoice_no", "kind", "first_line_at", "last_line_at")
     )
 
 
@@ -139,11 +126,11 @@ def fact_sales(sales: DataFrame) -> DataFrame:
     """Return one row per line, with the keys of its dimensions."""
     return sales.select(
         "sale_id",
-        F.date_format("sold_at", "yyyyMMdd").cast("int").alias("date_key"),
-        surrogate_key(F.col("stock_code")).alias("product_key"),
-        F.coalesce(surrogate_key(F.col("customer_id")), F.lit(UNKNOWN_KEY).cast("bigint")).alias("customer_key"),
-        surrogate_key(F.col("country")).alias("country_key"),
-        surrogate_key(F.col("invoice_no")).alias("invoice_key"),
+        "date_key",
+        "product_key",
+        "customer_key",
+        "country_key",
+        "invoice_key",
         "sold_at",
         "quantity",
         "unit_price",
@@ -153,129 +140,132 @@ def fact_sales(sales: DataFrame) -> DataFrame:
     )
 
 
-def sales_aggregates(sales: DataFrame) -> DataFrame:
-    """Return lines, invoices, units and revenue (GBP) by day, by month, by month and country, by month and product."""
-    revenue = F.sum("amount")
-    return (
-        sales.groupingSets(
-            [
-                ["invoice_month", "invoice_day"],
-                ["invoice_month"],
-                ["invoice_month", "country"],
-                ["invoice_month", "stock_code"],
-            ],
+def sales_aggregates(lines: DataFrame) -> DataFrame:
+    """Return lines, invoices, units and revenue (GBP) by day, month, month and country, month and product.
+
+    Args:
+        lines: All Silver lines of some months.
+
+    Returns:
+        grain (day, month, country or product), invoice_month, invoice_day, country, stock_code, description (of a
+        product, its latest), lines, invoices (distinct numbers), units, revenue (all lines), gross_sales (sales only).
+    """
+    sale = F.when(F.col("kind") == "sale", F.col("amount"))
+    sums = [
+        F.count("*").alias("lines"),
+        F.sum("quantity").alias("units"),
+        F.sum("amount").alias("revenue"),
+        F.sum(sale).alias("gross_sales"),
+    ]
+    summed_up = [F.sum(name).alias(name) for name in ("lines", "units", "revenue", "gross_sales")]
+    invoices = F.countDistinct("invoice_no").alias("invoices")
+    nothing = F.lit(None).cast("string")
+    latest = F.max(F.when(F.col("description").isNotNull(), F.struct("sold_at", "description")))
+    # Invoices are few beside lines: the coarse grains are summed up from them, not from the lines again.
+    by_invoice = lines.groupBy("invoice_month", "invoice_day", "country", "invoice_no").agg(*sums)
+    coarse = (
+        by_invoice.groupingSets(
+            [["invoice_month", "invoice_day"], ["invoice_month"], ["invoice_month", "country"]],
             "invoice_month",
             "invoice_day",
             "country",
-            "stock_code",
         )
-        .agg(
-            F.grouping_id().alias("grouping"),
-            F.count("*").alias("lines"),
-            F.countDistinct("invoice_no").alias("invoices"),
-            F.sum("quantity").alias("units"),
-            revenue.cast("decimal(20,4)").alias("revenue"),
-            F.coalesce(F.sum(F.when(F.col("kind") == "sale", F.col("amount"))), F.lit(0))
-            .cast("decimal(20,4)")
-            .alias("gross_sales"),
-            F.max(F.struct("sold_at", "description")).getField("description").alias("description"),
-        )
+        .agg(F.grouping_id().alias("grouping"), invoices, *summed_up)
         .select(
-            F.when(F.col("grouping") == 3, "day")
-            .when(F.col("grouping") == 7, "month")
-            .when(F.col("grouping") == 5, "country")
-            .otherwise("product")
+            F.when(F.col("grouping") == 1, "day")
+            .when(F.col("grouping") == 3, "month")
+            .otherwise("country")
             .alias("grain"),
             "invoice_month",
             "invoice_day",
             "country",
-            "stock_code",
-            "description",
-            "lines",
-            "invoices",
-            "units",
-            "revenue",
-            "gross_sales",
+            nothing.alias("stock_code"),
+            nothing.alias("description"),
+            *_measures(),
         )
     )
+    of_products = (
+        lines.groupBy("invoice_month", "stock_code")
+        .agg(latest.getField("description").alias("description"), invoices, *sums)
+        .select(
+            F.lit("product").alias("grain"),
+            "invoice_month",
+            F.lit(None).cast("date").alias("invoice_day"),
+            nothing.alias("country"),
+            "stock_code",
+            "description",
+            *_measures(),
+        )
+    )
+    return coarse.unionByName(of_products)
 
 
-def merge_dimension(spark: SparkSession, uri: str, key: str, staged: DataFrame) -> None:
-    """Upsert a dimension in Delta by its surrogate key; attributes follow the latest moment, first_* the earliest."""
-    newest = {"description": "described_at", "country_key": "last_invoice_at"}
-    changes = {}
-    for name in staged.columns:
-        if name.startswith("first_"):
-            changes[name] = F.least(f"t.{name}", f"s.{name}")
-        elif name.startswith("last_") or name == "described_at":
-            changes[name] = F.greatest(f"t.{name}", f"s.{name}")
-        elif name in newest and newest[name] in staged.columns:
-            moment = newest[name]
-            newer = F.col(f"t.{moment}").isNull() | (F.col(f"s.{moment}") >= F.col(f"t.{moment}"))
-            changes[name] = F.when(newer, F.col(f"s.{name}")).otherwise(F.col(f"t.{name}"))
-        elif name != key:
-            changes[name] = F.col(f"s.{name}")
-    differs = F.lit(False)
-    for name, value in changes.items():
-        differs = differs | ~value.eqNullSafe(F.col(f"t.{name}"))
-
-    def merge() -> None:
-        table = ensure_table(spark, uri, staged.schema)
-        merging = table.alias("t").merge(staged.alias("s"), f"t.{key} = s.{key}")
-        if key != "date_key":
-            merging = merging.whenMatchedUpdate(condition=differs, set=dict(changes))
-        merging.whenNotMatchedInsertAll().execute()
-
-    retry_conflicts(merge)
+def _measures() -> list[Column]:
+    money = "decimal(20,4)"
+    return [
+        F.col("lines"),
+        F.col("invoices"),
+        F.col("units"),
+        F.col("revenue").cast(money).alias("revenue"),
+        F.coalesce(F.col("gross_sales"), F.lit(0)).cast(money).alias("gross_sales"),
+    ]
 
 
-def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: str, partitions: int) -> None:
+def merged(rows: DataFrame, dimension: Dimension) -> DataFrame:
+    """Return one row a member of rows that several batches have for it, by the dimension's rules."""
+    values: list[Column] = []
+    for name, rule in dimension.rules.items():
+        column = F.col(name)
+        match rule:
+            case Fixed() | Greatest():
+                values.append(F.max(column).alias(name))
+            case Least():
+                values.append(F.min(column).alias(name))
+            case Newer(clock):
+                newest = F.max(F.when(F.col(clock).isNotNull(), F.struct(clock, name)))
+                values.append(newest.getField(name).alias(name))
+    keys = rows.groupBy(dimension.key, dimension.natural)
+    return (keys.agg(*values) if values else keys.agg(F.lit(1)).drop("1")).select(rows.columns)
+
+
+def write_dimension(spark: SparkSession, settings: Settings, dimension: Dimension, staged: DataFrame) -> None:
+    """Merge the rows of a batch into a dimension in Delta.
+
+    The dimension is small beside the facts and rewritten whole: a MERGE joins, then rewrites nearly as much.
+    """
+    table = Table(settings.table("gold", dimension.table))
+    if not table.exists(spark):
+        table.replace(spark, staged)
+        return
+    live = spark.read.format("delta").load(table.uri)
+    table.replace(spark, merged(live.unionByName(staged), dimension).coalesce(1))
+
+
+def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: str) -> None:
     """Fill the empty staging table of this batch."""
+    from include.warehouse.staging import jdbc_options, qualified_staging_table
+
     url, properties = jdbc_options(settings)
     name = qualified_staging_table(settings, table, batch_id)
+    partitions = FACT_PARTITIONS if table == "fact_sales" else 1
     frame.coalesce(partitions).write.jdbc(url, name, mode="append", properties=properties)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    return value
+def prepare_staging(settings: Settings, batch_id: str) -> None:
+    """Make the batch's staging tables, empty."""
+    # SQLAlchemy takes two seconds to import: here that passes while Spark works.
+    from include.warehouse.engine import make_engine
+    from include.warehouse.staging import create_staging
+
+    engine = make_engine(settings)
+    try:
+        create_staging(engine, settings, batch_id)
+    finally:
+        engine.dispose()
 
 
-def _rows(frame: DataFrame) -> list[dict[str, Any]]:
-    return [{name: _plain(value) for name, value in row.asDict().items()} for row in frame.collect()]
-
-
-def write_json(spark: SparkSession, settings: Settings) -> None:
-    """Write the JSON aggregates under `data/gold`; money as decimal strings in GBP."""
-    table = spark.read.format("delta").load(settings.table("gold", "sales_aggregates")).persist()
-    measures = ("lines", "invoices", "units", "revenue", "gross_sales")
-
-    def summed(grain: str, key: str) -> DataFrame:
-        sums = [
-            F.sum(name).cast("decimal(20,4)" if name in {"revenue", "gross_sales"} else "bigint").alias(name)
-            for name in ("lines", "units", "revenue", "gross_sales")
-        ]
-        latest = F.max(F.struct("invoice_month", "description")).getField("description").alias("description")
-        extra = [latest] if key == "stock_code" else []
-        return table.where(F.col("grain") == grain).groupBy(key).agg(*extra, *sums).orderBy(F.desc("revenue"), key)
-
-    documents = {
-        "daily_sales": table.where("grain = 'day'").select("invoice_day", *measures).orderBy("invoice_day"),
-        "monthly_sales": table.where("grain = 'month'").select("invoice_month", *measures).orderBy("invoice_month"),
-        "sales_by_country": summed("country", "country"),
-        "top_products": summed("product", "stock_code").limit(TOP_PRODUCTS),
-    }
-    for name, frame in documents.items():
-        text = json.dumps(_rows(frame), indent=1, ensure_ascii=False)
-        write_atomically(settings.data_dir / "gold" / f"{name}.json", text)
-    table.unpersist()
-
-
-def run_together(work: Sequence[Callable[[], None]]) -> None:
-    """Run independent writes side by side: each is mostly driver time; raise the first failure."""
+def run_together(work: Iterable[Callable[[], None]]) -> None:
+    """Run independent writes side by side, as each is mostly driver time; raise the first failure."""
     with ThreadPoolExecutor(max_workers=3) as pool:
         for done in [pool.submit(task) for task in work]:
             done.result()
@@ -290,76 +280,74 @@ def lines_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver
     return of_months.where(F.col("invoice_day").isin(manifest.days))
 
 
-def dimensions_of(
-    spark: SparkSession, sales: DataFrame, manifest: Manifest, silver: SilverRecord
-) -> dict[str, DataFrame]:
-    """Return the dimension rows of `sales`, by table."""
+def star_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> dict[str, DataFrame]:
+    """Return what a run brings to each table of the star, the facts last."""
+    sales = keyed(lines_of(spark, settings, manifest, silver)).persist(StorageLevel.MEMORY_AND_DISK)
     first, last = silver.first_day or manifest.days[0], silver.last_day or manifest.days[-1]
-    return {
+    dimensions = {
         "dim_date": dim_date(spark, first, last),
         "dim_country": dim_country(sales),
         "dim_product": dim_product(sales),
         "dim_customer": dim_customer(sales),
         "dim_invoice": dim_invoice(sales),
     }
+    return {name: frame.persist() for name, frame in dimensions.items()} | {"fact_sales": fact_sales(sales)}
 
 
-def write_lake(
-    spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord
-) -> dict[str, DataFrame]:
-    """Bring the lines of a run into the star and the aggregates in Delta; return the warehouse's rows by table."""
-    months = silver.months
-    sales = lines_of(spark, settings, manifest, silver).persist()
-    fact = fact_sales(sales)
-    dimensions = {name: frame.persist() for name, frame in dimensions_of(spark, sales, manifest, silver).items()}
+def write_fact(
+    spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord, fact: DataFrame
+) -> None:
+    """Replace the batch's or the days' rows of fact_sales in Delta."""
     if manifest.kind == "drop":
-        replaced = f"batch_id = '{manifest.batch_id}'"
+        ours = f"batch_id = '{manifest.batch_id}'"
     else:
-        replaced = f"date_key IN ({', '.join(f'{day:%Y%m%d}' for day in manifest.days)})"
+        ours = f"date_key IN ({', '.join(f'{day:%Y%m%d}' for day in manifest.days)})"
+    table = Table(settings.table("gold", "fact_sales"), ("invoice_month",), ("batch_id", "date_key"))
+    monthly = fact.withColumn("invoice_month", F.date_format("sold_at", "yyyy-MM"))
+    table.replace(spark, monthly, f"{in_list('invoice_month', silver.months)} AND {ours}")
 
-    def write_fact() -> None:
-        uri = settings.table("gold", "fact_sales")
-        monthly = fact.withColumn("invoice_month", F.date_format("sold_at", "yyyy-MM"))
-        ensure_table(spark, uri, monthly.schema, ["invoice_month"])
-        replace_where(monthly, uri, f"{in_list('invoice_month', months)} AND {replaced}")
 
-    def write_aggregates() -> None:
-        uri = settings.table("gold", "sales_aggregates")
-        lines = spark.read.format("delta").load(settings.table("silver", "invoice_lines"))
-        aggregates = sales_aggregates(lines.where(F.col("invoice_month").isin(months)))
-        ensure_table(spark, uri, aggregates.schema, ["invoice_month"])
-        replace_where(aggregates, uri, in_list("invoice_month", months))
-        write_json(spark, settings)
+def write_aggregates(spark: SparkSession, settings: Settings, silver: SilverRecord) -> None:
+    """Replace the aggregates of the months a run touched, then write the JSON documents."""
+    from include.aggregates import write_documents
 
-    merges = [
-        partial(merge_dimension, spark, settings.table("gold", name), DIMENSION_KEYS[name], frame)
-        for name, frame in dimensions.items()
+    lines = spark.read.format("delta").load(settings.table("silver", "invoice_lines"))
+    aggregates = sales_aggregates(lines.where(F.col("invoice_month").isin(silver.months)))
+    table = Table(settings.table("gold", "sales_aggregates"), ("invoice_month",))
+    table.replace(spark, aggregates.coalesce(1), in_list("invoice_month", silver.months))
+    write_documents(settings)
+
+
+def lake_writes(
+    spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord, star: dict[str, DataFrame]
+) -> list[Callable[[], None]]:
+    """Return the Delta writes of a run; each may run beside the others."""
+    return [
+        partial(write_fact, spark, settings, manifest, silver, star["fact_sales"]),
+        partial(write_aggregates, spark, settings, silver),
+        *[partial(write_dimension, spark, settings, rules, star[rules.table]) for rules in DIMENSION_RULES],
     ]
-    run_together([write_fact, write_aggregates, *merges])
-    return {**dimensions, "fact_sales": fact}
+
+
+def row_counts(frames: dict[str, DataFrame]) -> dict[str, int]:
+    """Return the rows of each frame, counted by one job."""
+    counts = [frame.agg(F.lit(name).alias("name"), F.count("*").alias("rows")) for name, frame in frames.items()]
+    return {row["name"]: row["rows"] for row in reduce(DataFrame.union, counts).collect()}
 
 
 def build(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> GoldRecord:
     """Bring the lines of a run from Silver into the star, the aggregates and the warehouse's staging tables."""
     started = time.monotonic()
-    frames = write_lake(spark, settings, manifest, silver)
-    engine = make_engine(settings)
-    try:
-        create_staging(engine, settings, manifest.batch_id)
-    finally:
-        engine.dispose()
-    run_together(
-        [
-            partial(write_staging, frame, settings, name, manifest.batch_id, 2 if name == "fact_sales" else 1)
-            for name, frame in frames.items()
-        ]
-    )
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        prepared = pool.submit(prepare_staging, settings, manifest.batch_id)
+        star = star_of(spark, settings, manifest, silver)
+        prepared.result()
+    staging = [partial(write_staging, frame, settings, name, manifest.batch_id) for name, frame in star.items()]
+    run_together([*lake_writes(spark, settings, manifest, silver, star), *staging])
     return GoldRecord(
         token=uuid.uuid4().hex,
-        staged_rows={name: frame.count() for name, frame in frames.items()},
-        table_versions={
-            name: table_version(spark, settings.table("gold", name)) for name in (*frames, "sales_aggregates")
-        },
+        staged_rows=row_counts(star),
+        table_versions={name: table_version(settings.table("gold", name)) for name in (*star, "sales_aggregates")},
         seconds=time.monotonic() - started,
     )
 

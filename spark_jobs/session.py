@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from delta.exceptions import DeltaConcurrentModificationException
 from delta.tables import DeltaTable
+from deltalake import DeltaTable as DeltaLake
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 log = logging.getLogger(__name__)
 
@@ -46,32 +47,52 @@ def retry_conflicts(write: Callable[[], ResultT]) -> ResultT:
     raise AssertionError("unreachable")
 
 
-def ensure_table(spark: SparkSession, uri: str, schema: StructType, partitioned_by: Sequence[str] = ()) -> DeltaTable:
-    """Return the Delta table at `uri`, created empty if absent."""
-    if not DeltaTable.isDeltaTable(spark, uri):
-
-        def create() -> DeltaTable:
-            builder = DeltaTable.createIfNotExists(spark).location(uri).addColumns(schema)
-            return (builder.partitionedBy(*partitioned_by) if partitioned_by else builder).execute()
-
-        retry_conflicts(create)
-    return DeltaTable.forPath(spark, uri)
-
-
-def table_version(spark: SparkSession, uri: str) -> int:
+def table_version(uri: str) -> int:
     """Return the latest version of a Delta table."""
-    return int(DeltaTable.forPath(spark, uri).history(1).select("version").head()[0])
+    return int(DeltaLake(uri, without_files=True).version())
 
 
-def append_once(frame: DataFrame, uri: str, transaction: str, partitioned_by: Sequence[str] = ()) -> None:
-    """Append `frame`; a second call with the same transaction name adds nothing."""
-    writer = frame.write.format("delta").mode("append").option("txnAppId", transaction).option("txnVersion", 1)
-    (writer.partitionBy(*partitioned_by) if partitioned_by else writer).save(uri)
+@dataclass(frozen=True)
+class Table:
+    """A Delta table that its first write creates.
 
+    Attributes:
+        uri: Where it is.
+        partitioned_by: Partition columns.
+        statistics: Columns to keep minimum and maximum of, so that reads skip files; each costs time at every write.
+    """
 
-def replace_where(frame: DataFrame, uri: str, predicate: str) -> None:
-    """Replace the rows of `uri` that match `predicate` by `frame`, in one commit."""
-    retry_conflicts(lambda: frame.write.format("delta").mode("overwrite").option("replaceWhere", predicate).save(uri))
+    uri: str
+    partitioned_by: tuple[str, ...] = ()
+    statistics: tuple[str, ...] = ()
+
+    def exists(self, spark: SparkSession) -> bool:
+        """Return whether something was written."""
+        return bool(DeltaTable.isDeltaTable(spark, self.uri))
+
+    def append(self, frame: DataFrame, transaction: str | None = None) -> None:
+        """Append `frame`; a second call with the same transaction name adds nothing."""
+        writer = (
+            frame.write.format("delta")
+            .mode("append")
+            .partitionBy(*self.partitioned_by)
+            .option("delta.dataSkippingStatsColumns", ",".join(self.statistics))
+        )
+        if transaction is not None:
+            writer = writer.option("txnAppId", transaction).option("txnVersion", 1)
+        writer.save(self.uri)
+
+    def replace(self, spark: SparkSession, frame: DataFrame, predicate: str | None = None) -> None:
+        """Replace the rows that match `predicate` (all if None) by `frame`, in one commit."""
+
+        def write() -> None:
+            if not self.exists(spark):
+                self.append(frame)
+                return
+            writer = frame.write.format("delta").mode("overwrite")
+            (writer.option("replaceWhere", predicate) if predicate else writer).save(self.uri)
+
+        retry_conflicts(write)
 
 
 def in_list(column: str, values: Sequence[str]) -> str:

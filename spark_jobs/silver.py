@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
+from delta.tables import DeltaTable
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
-    ArrayType,
     BooleanType,
     DateType,
     DecimalType,
@@ -40,10 +40,10 @@ from include.records import BronzeRecord, SilverRecord
 from include.runs import Manifest, RunFolder, mark_days
 from include.settings import Settings, get_settings
 from spark_jobs.rules import TEXT_COLUMNS, moment, number_text, trimmed, violation
-from spark_jobs.session import append_once, ensure_table, in_list, replace_where, retry_conflicts, spark_session
-from spark_jobs.session import table_version as version_of
+from spark_jobs.session import Table, in_list, retry_conflicts, spark_session, table_version
 
 MONEY = DecimalType(18, 4)
+LINE, DUPLICATE, QUARANTINED = "line", "duplicate", "quarantined"
 
 SILVER_SCHEMA = StructType(
     [
@@ -66,22 +66,6 @@ SILVER_SCHEMA = StructType(
         StructField("batch_id", StringType()),
         StructField("invoice_day", DateType()),
         StructField("invoice_month", StringType()),
-    ]
-)
-
-QUARANTINE_SCHEMA = StructType(
-    [
-        StructField("batch_id", StringType()),
-        StructField("source_file", StringType()),
-        StructField("source_sha256", StringType()),
-        StructField("source_line", LongType()),
-        StructField("source_page", IntegerType()),
-        StructField("code", StringType()),
-        StructField("codes", ArrayType(StringType())),
-        *[StructField(name, StringType()) for name in TEXT_COLUMNS],
-        StructField("raw", StringType()),
-        StructField("amount", MONEY),
-        StructField("invoice_day", DateType()),
     ]
 )
 
@@ -109,15 +93,23 @@ def parsed(bronze: DataFrame) -> DataFrame:
         number["price"].try_cast("decimal(14,4)").alias("unit_price"),
     )
     columns = {"quantity": F.col("quantity_"), "sold_at": F.col("sold_at"), "unit_price": F.col("unit_price")}
-    codes = F.array_compact(F.array(*[violation(name, columns) for name in TEXT_COLUMNS]))
-    readable = violation("quantity", columns).isNull() | violation("quantity", columns).endswith("out_of_range")
-    readable &= violation("price", columns).isNull() | violation("price", columns).endswith("out_of_range")
-    return typed.select(
-        "*",
+    numbers = ("quantity", "price")
+    judged = typed.select("*", *[violation(name, columns).alias(f"{name}_code") for name in numbers])
+    codes = F.array_compact(
+        F.array(*[F.col(f"{name}_code") if name in numbers else violation(name, columns) for name in TEXT_COLUMNS])
+    )
+    readable = F.col("defect").isNull()
+    for name in numbers:
+        code = F.col(f"{name}_code")
+        readable = readable & (code.isNull() | (code == f"{name}_out_of_range"))
+    return judged.select(
+        *TEXT_COLUMNS,
+        *others,
+        "quantity_",
+        "sold_at",
+        "unit_price",
         F.when(F.col("defect").isNotNull(), F.array("defect")).otherwise(codes).alias("codes"),
-        F.when(F.col("defect").isNull() & readable, (F.col("quantity_") * F.col("unit_price")).cast(MONEY)).alias(
-            "amount"
-        ),
+        F.when(readable, F.col("quantity_") * F.col("unit_price")).alias("amount"),
     )
 
 
@@ -160,9 +152,15 @@ def sale_id() -> Column:
     return F.substring(F.sha2(F.concat_ws("\x1f", *parts), 256), 1, 32)
 
 
-def normalised(valid: DataFrame) -> DataFrame:
-    """Return valid parsed rows as Silver lines (SILVER_SCHEMA)."""
-    lines = valid.select(
+def normalised(rows: DataFrame) -> DataFrame:
+    """Return parsed rows as Silver lines, with what the quarantine keeps of an invalid one.
+
+    Returns:
+        SILVER_SCHEMA, but amount wide enough for what is out of range; codes as `parsed` gives them; rejected: null for
+        a valid row, else a struct of source_page, the text columns and raw.
+    """
+    kept = F.struct("source_page", *TEXT_COLUMNS, "raw")
+    lines = rows.select(
         F.upper("invoice").alias("invoice_no"),
         F.upper("stock_code").alias("stock_code"),
         F.regexp_replace("description", r"[\s\u00a0]+", " ").alias("description"),
@@ -178,6 +176,8 @@ def normalised(valid: DataFrame) -> DataFrame:
         "batch_id",
         F.to_date("sold_at").alias("invoice_day"),
         F.date_format("sold_at", "yyyy-MM").alias("invoice_month"),
+        "codes",
+        F.when(F.size("codes") > 0, kept).alias("rejected"),
     )
     typed = lines.withColumn("product_type", product_type())
     return typed.withColumns(
@@ -186,29 +186,44 @@ def normalised(valid: DataFrame) -> DataFrame:
             "kind": transaction_kind(),
             "sale_id": sale_id(),
         }
-    ).select(*SILVER_SCHEMA.fieldNames())
+    ).select(*SILVER_SCHEMA.fieldNames(), "codes", "rejected")
 
 
-def first_of_each_line(lines: DataFrame) -> DataFrame:
-    """Return `lines` with column is_first: the earliest row of each line repeated in full, by batch, file and line."""
-    order = Window.partitionBy("sale_id").orderBy("batch_id", "source_file", "source_line")
-    return lines.withColumn("is_first", F.row_number().over(order) == 1)
+def judged(lines: DataFrame) -> DataFrame:
+    """Return `lines` with column outcome: what becomes of each.
+
+    Returns:
+        The columns given, and outcome: quarantined; line, the earliest of each line repeated in full, by batch, file
+        and line number; or duplicate.
+    """
+    valid = F.size("codes") == 0
+    # Each invalid row is a group of its own, so that a file full of them is spread over the partitions.
+    identity = F.when(valid, F.col("sale_id")).otherwise(F.concat_ws(":", "source_sha256", "source_line"))
+    order = Window.partitionBy("identity").orderBy("batch_id", "source_file", "source_line")
+    numbered = lines.withColumn("identity", identity).withColumn("position", F.row_number().over(order))
+    outcome = F.when(~valid, QUARANTINED).when(F.col("position") == 1, LINE).otherwise(DUPLICATE)
+    return numbered.withColumn("outcome", outcome).drop("identity", "position")
 
 
 def quarantined(rows: DataFrame) -> DataFrame:
-    """Return parsed rows with codes as quarantine rows (QUARANTINE_SCHEMA)."""
-    return rows.select(
+    """Return the quarantined of `judged` rows.
+
+    Returns:
+        batch_id, source_file, source_sha256, source_line, source_page, code (the first), codes, the text columns, raw,
+        amount (GBP, null where it cannot be told), invoice_day.
+    """
+    return rows.where(F.col("outcome") == QUARANTINED).select(
         "batch_id",
         "source_file",
         "source_sha256",
         "source_line",
-        "source_page",
+        "rejected.source_page",
         F.element_at("codes", 1).alias("code"),
         "codes",
-        *TEXT_COLUMNS,
-        "raw",
+        *[f"rejected.{name}" for name in TEXT_COLUMNS],
+        "rejected.raw",
         "amount",
-        F.to_date("sold_at").alias("invoice_day"),
+        "invoice_day",
     )
 
 
@@ -221,23 +236,50 @@ def bronze_of(spark: SparkSession, settings: Settings, manifest: Manifest) -> Da
     return bronze.where(F.col("batch_id").isin(manifest.source_batches))
 
 
-def insert_new(spark: SparkSession, uri: str, lines: DataFrame, months: list[str]) -> None:
+def insert_new(spark: SparkSession, table: Table, lines: DataFrame, months: list[str]) -> None:
     """Insert the lines whose sale_id Silver does not hold; looks into the touched months only."""
+    condition = f"t.{in_list('invoice_month', months)} AND t.invoice_month = s.invoice_month AND t.sale_id = s.sale_id"
 
-    def merge() -> None:
-        table = ensure_table(spark, uri, SILVER_SCHEMA, ["invoice_month"])
-        condition = (
-            f"t.{in_list('invoice_month', months)} AND t.invoice_month = s.invoice_month AND t.sale_id = s.sale_id"
-        )
-        table.alias("t").merge(lines.alias("s"), condition).whenNotMatchedInsertAll().execute()
+    def insert() -> None:
+        if not table.exists(spark):
+            table.append(lines)
+            return
+        silver = DeltaTable.forPath(spark, table.uri).alias("t")
+        silver.merge(lines.alias("s"), condition).whenNotMatchedInsertAll().execute()
 
-    retry_conflicts(merge)
+    retry_conflicts(insert)
 
 
-def total(frame: DataFrame) -> tuple[int, Decimal]:
-    """Return row count and sum of amount (null counts 0)."""
-    row = frame.agg(F.count("*"), F.coalesce(F.sum("amount"), F.lit(Decimal(0)))).head()
-    assert row is not None
+class Tally:
+    """Rows and money of each outcome, reason code and invoice day; null money counts 0."""
+
+    def __init__(self, rows: DataFrame) -> None:
+        amount = F.coalesce(F.sum("amount"), F.lit(Decimal(0)))
+        code = F.when(F.col("outcome") == QUARANTINED, F.element_at("codes", 1)).alias("code")
+        self.groups = rows.groupBy("outcome", code, "invoice_day").agg(F.count("*"), amount).collect()
+
+    def total(self, outcome: str | None = None) -> tuple[int, Decimal]:
+        """Return rows and money of one outcome, or of all."""
+        of = [group for group in self.groups if outcome in {None, group[0]}]
+        return sum(group[3] for group in of), sum((group[4] for group in of), Decimal(0))
+
+    def codes(self) -> dict[str, int]:
+        """Return the quarantined rows by code."""
+        found: Counter[str] = Counter()
+        for outcome, code, _, rows, _ in self.groups:
+            if outcome == QUARANTINED:
+                found[code] += rows
+        return dict(sorted(found.items()))
+
+    def days(self) -> list[date]:
+        """Return the invoice days of valid lines in order."""
+        return sorted({group[2] for group in self.groups if group[0] != QUARANTINED})
+
+
+def written(lines: DataFrame) -> tuple[int, Decimal]:
+    """Return rows and money of Silver lines."""
+    row = lines.agg(F.count("*"), F.coalesce(F.sum("amount"), F.lit(Decimal(0)))).head()
+    assert row is not None  # an aggregate without groups yields one row
     return int(row[0]), Decimal(row[1])
 
 
@@ -247,57 +289,49 @@ def refine(spark: SparkSession, settings: Settings, manifest: Manifest) -> Silve
     rows = parsed(bronze_of(spark, settings, manifest))
     if manifest.kind == "rebuild":
         rows = rows.where(F.to_date("sold_at").isin(manifest.days))
-    rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
-    lines = first_of_each_line(normalised(rows.where(F.size("codes") == 0))).persist(StorageLevel.MEMORY_AND_DISK)
-    bad = quarantined(rows.where(F.size("codes") > 0))
-    rows_in, amount_in = total(rows)
-    by_code = bad.groupBy("code").agg(F.count("*"), F.coalesce(F.sum("amount"), F.lit(Decimal(0)))).collect()
-    summary: dict[str, Any] = {
-        "days": [row[0] for row in lines.select("invoice_day").distinct().collect()],
-        "duplicate": total(lines.where(~F.col("is_first"))),
-        "first": total(lines.where("is_first")),
-    }
-    days: list[date] = sorted(summary["days"])
-    months = sorted({f"{day:%Y-%m}" for day in days} | {f"{day:%Y-%m}" for day in manifest.days})
-    rows.unpersist() if not by_code else None
-    silver_uri = settings.table("silver", "invoice_lines")
-    quarantine_uri = settings.table("silver", "quarantine")
-    unique = lines.where("is_first").drop("is_first")
-    ensure_table(spark, silver_uri, SILVER_SCHEMA, ["invoice_month"])
-    ensure_table(spark, quarantine_uri, QUARANTINE_SCHEMA)
-    silver = spark.read.format("delta").load(silver_uri)
-    touched = silver.where(F.col("invoice_month").isin(months))
+    rows = judged(normalised(rows)).persist(StorageLevel.MEMORY_AND_DISK)
+    tally = Tally(rows)
+    days, codes = tally.days(), tally.codes()
+    months = sorted({f"{day:%Y-%m}" for day in [*days, *manifest.days]})
+    silver = Table(settings.table("silver", "invoice_lines"), ("invoice_month",), ("batch_id", "invoice_day"))
+    quarantine = Table(settings.table("silver", "quarantine"), (), ("batch_id", "invoice_day"))
+    unique = rows.where(F.col("outcome") == LINE).select(*SILVER_SCHEMA.fieldNames())
+    unique = unique.withColumn("amount", F.col("amount").cast(MONEY))
+    loaded = (0, Decimal(0))
     if manifest.kind == "drop":
-        if months:
-            insert_new(spark, silver_uri, unique, months)
-        if by_code:
-            append_once(bad, quarantine_uri, f"quarantine-{manifest.batch_id}")
-        loaded = total(touched.where(F.col("batch_id") == manifest.batch_id))
-        batches = [manifest.batch_id]
+        batches, ours = [manifest.batch_id], F.col("batch_id") == manifest.batch_id
+        if days:
+            insert_new(spark, silver, unique, months)
+        if codes:
+            quarantine.append(quarantined(rows), f"quarantine-{manifest.batch_id}")
     else:
+        batches, ours = manifest.source_batches, F.col("invoice_day").isin(manifest.days)
         of_days = in_list("invoice_day", [day.isoformat() for day in manifest.days])
-        replace_where(unique, silver_uri, f"{in_list('invoice_month', months)} AND {of_days}")
-        replace_where(bad, quarantine_uri, of_days)
-        loaded = total(touched.where(F.col("invoice_day").isin(manifest.days)))
-        batches = manifest.source_batches
+        silver.replace(spark, unique, f"{in_list('invoice_month', months)} AND {of_days}")
+        if codes or quarantine.exists(spark):
+            quarantine.replace(spark, quarantined(rows), of_days)
+    if months:
+        lines = spark.read.format("delta").load(silver.uri)
+        loaded = written(lines.where(F.col("invoice_month").isin(months) & ours))
     for batch in batches:
         mark_days(settings, batch, days)
+    firsts = tally.total(LINE)
     return SilverRecord(
-        rows_in=rows_in,
-        amount_in=amount_in,
+        rows_in=tally.total()[0],
+        amount_in=tally.total()[1],
         rows_loaded=loaded[0],
         amount_loaded=loaded[1],
-        rows_duplicate=summary["duplicate"][0],
-        amount_duplicate=summary["duplicate"][1],
-        rows_already_seen=summary["first"][0] - loaded[0],
-        amount_already_seen=summary["first"][1] - loaded[1],
-        rows_quarantined={row[0]: row[1] for row in by_code},
-        amount_quarantined=sum((row[2] for row in by_code), Decimal(0)),
+        rows_duplicate=tally.total(DUPLICATE)[0],
+        amount_duplicate=tally.total(DUPLICATE)[1],
+        rows_already_seen=firsts[0] - loaded[0],
+        amount_already_seen=firsts[1] - loaded[1],
+        rows_quarantined=codes,
+        amount_quarantined=tally.total(QUARANTINED)[1],
         first_day=days[0] if days else None,
         last_day=days[-1] if days else None,
         months=months,
-        table_version=version_of(spark, silver_uri),
-        quarantine_version=version_of(spark, quarantine_uri),
+        table_version=table_version(silver.uri) if months else None,
+        quarantine_version=table_version(quarantine.uri) if codes else None,
         seconds=time.monotonic() - started,
     )
 

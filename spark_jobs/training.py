@@ -63,7 +63,9 @@ def main(scratch: str) -> None:
         file = StagedFile(name=claimed.name, sha256=claimed.sha256, reading=reading)
         bronze.write(spark, settings, run, [file])
         record = silver.refine(spark, settings, manifest)
-        gold.write_lake(spark, settings, manifest, record)
+        star = gold.star_of(spark, settings, manifest, record)
+        gold.run_together(gold.lake_writes(spark, settings, manifest, record, star))
+        gold.row_counts(star)
     spark.stop()
 
 

@@ -1,111 +1,14 @@
-"""How a staged dimension row is merged into the one that is live.
-
-One rule a column. None looks at the order in which batches arrive, unless two batches say different things about the
-same moment.
-"""
+"""How a staged dimension row is merged into the one that is live."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, String, Table, and_, case, cast, collate, func, or_, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from include.warehouse.tables import UNKNOWN_KEY, star_table
-
-
-@dataclass(frozen=True)
-class Staged:
-    """The staged value replaces the live one."""
-
-
-@dataclass(frozen=True)
-class Least:
-    """The smaller value stays; null is no value."""
-
-
-@dataclass(frozen=True)
-class Greatest:
-    """The greater value stays; null is no value."""
-
-
-@dataclass(frozen=True)
-class Newer:
-    """The value of the row with the later `clock` column stays, the staged one on a tie; no clock is the earliest."""
-
-    clock: str
-
-
-Rule = Staged | Least | Greatest | Newer
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """Merge rules of one dimension.
-
-    Attributes:
-        table: Name of the table.
-        key: Surrogate key.
-        natural: Natural key; never changed.
-        rules: Rule of every other column.
-    """
-
-    table: str
-    key: str
-    natural: str
-    rules: dict[str, Rule]
-
-
-DIMENSION_RULES = (
-    Dimension(
-        "dim_date",
-        "date_key",
-        "full_date",
-        {
-            "year": Staged(),
-            "quarter": Staged(),
-            "month": Staged(),
-            "month_name": Staged(),
-            "day": Staged(),
-            "day_of_week": Staged(),
-            "day_name": Staged(),
-            "iso_week": Staged(),
-            "is_weekend": Staged(),
-        },
-    ),
-    Dimension("dim_country", "country_key", "country", {}),
-    Dimension(
-        "dim_product",
-        "product_key",
-        "stock_code",
-        {
-            "description": Newer("described_at"),
-            "product_type": Staged(),
-            "is_product": Staged(),
-            "described_at": Greatest(),
-            "first_sold_at": Least(),
-            "last_sold_at": Greatest(),
-        },
-    ),
-    Dimension(
-        "dim_customer",
-        "customer_key",
-        "customer_id",
-        {
-            "country_key": Newer("last_invoice_at"),
-            "first_invoice_at": Least(),
-            "last_invoice_at": Greatest(),
-        },
-    ),
-    Dimension(
-        "dim_invoice",
-        "invoice_key",
-        "invoice_no",
-        {"kind": Staged(), "first_line_at": Least(), "last_line_at": Greatest()},
-    ),
-)
-"""The dimensions in the order they are written: a table comes after those it refers to."""
+from include.domain.star import UNKNOWN_KEY, Dimension, Fixed, Greatest, Least, Newer, Rule
+from include.warehouse.tables import star_table
 
 
 def merge_statement(dimension: Dimension, staging: Table) -> Insert:
@@ -132,7 +35,7 @@ def merge_statement(dimension: Dimension, staging: Table) -> Insert:
 
 def _merged(rule: Rule, live: Table, staged: Any, name: str) -> ColumnElement[Any]:
     match rule:
-        case Staged():
+        case Fixed():
             value: ColumnElement[Any] = staged[name]
             return value
         case Least():
@@ -140,8 +43,17 @@ def _merged(rule: Rule, live: Table, staged: Any, name: str) -> ColumnElement[An
         case Greatest():
             return func.greatest(live.c[name], staged[name])
         case Newer(clock):
-            newer = or_(live.c[clock].is_(None), staged[clock] >= live.c[clock])
+            newer = or_(
+                live.c[clock].is_(None),
+                staged[clock] > live.c[clock],
+                and_(staged[clock] == live.c[clock], _ordered(staged[name]) > _ordered(live.c[name])),
+            )
             return case((newer, staged[name]), else_=live.c[name])
+
+
+def _ordered(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return `column` so that text compares by code point, as Spark compares it, whatever the database's collation."""
+    return collate(column, "C") if isinstance(column.type, String) else column
 
 
 def collisions(dimension: Dimension, staging: Table) -> Any:

@@ -40,9 +40,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
+from include.domain.star import DIMENSION_RULES
 from include.settings import Settings
 from include.warehouse.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
-from include.warehouse.merge import DIMENSION_RULES, collisions, merge_statement
+from include.warehouse.merge import collisions, merge_statement
 from include.warehouse.staging import drop_staging, purge_staging, staged, staging_present, staging_table
 from include.warehouse.tables import DIMENSIONS, FACT, STAR, star_table
 

@@ -37,9 +37,6 @@ from include.domain.classify import KINDS
 MODEL_SCHEMA = "retail_dwh"
 """Name of the schema in the models; engines translate it to the configured one."""
 
-UNKNOWN_KEY = 0
-"""Surrogate key of the unknown member of each dimension."""
-
 UNKNOWN = "(unknown)"
 """Natural key of the unknown members."""
 

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from include.pipeline import audit, claim, publish, receipt
 from include.receipts import Receipt
-from include.records import BronzeRecord, SilverRecord
+from include.records import BronzeRecord, SilverRecord, StagedFile
 from include.runs import RunFolder, landing
 from include.settings import Settings
 from include.warehouse.engine import make_engine
@@ -49,10 +49,11 @@ def run(spark: SparkSession, settings: Settings, run_id: str, times: int = 1) ->
     folder = RunFolder(settings, run_id)
     manifest = folder.manifest()
     if manifest.has_work:
-        staged, version = [], None
+        staged: list[StagedFile] = []
+        version = None
         for _ in range(times):
             folder.staged.mkdir(parents=True, exist_ok=True)
-            staged = [bronze.stage(file, folder) for file in manifest.new_files]
+            staged = bronze.stage(manifest.new_files, folder)
             version = bronze.write(spark, settings, folder, staged) if manifest.kind == "drop" else None
         readings = [file.reading for file in staged if file.reading]
         record = BronzeRecord(

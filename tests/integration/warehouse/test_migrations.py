@@ -10,10 +10,11 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.schema import CreateSchema, DropSchema
 
+from include.domain.star import UNKNOWN_KEY
 from include.settings import Settings
 from include.warehouse.engine import transaction
 from include.warehouse.migrations import current_revision, downgrade, upgrade
-from include.warehouse.tables import UNKNOWN, UNKNOWN_KEY, WarehouseTable, metadata_in, star_table
+from include.warehouse.tables import UNKNOWN, WarehouseTable, metadata_in, star_table
 
 CATALOGUE = {
     "columns": """

@@ -1,0 +1,105 @@
+"""The star's dimensions: keys, and how rows that different batches have for one member become one row.
+
+Every rule is commutative, associative and idempotent, so the outcome depends neither on the order in which batches
+arrive nor on how often one is repeated. Declared once; the lake (Spark) and the warehouse (SQL) both follow it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+UNKNOWN_KEY = 0
+"""Key of the member of each dimension that stands for what is not known."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A function of the natural key: all batches have the same value, unless the rules that derive it changed."""
+
+
+@dataclass(frozen=True)
+class Least:
+    """The smaller value stays; null is no value."""
+
+
+@dataclass(frozen=True)
+class Greatest:
+    """The greater value stays; null is no value."""
+
+
+@dataclass(frozen=True)
+class Newer:
+    """The value at the latest `clock` stays, the greatest on a tie; no clock is the earliest."""
+
+    clock: str
+
+
+Rule = Fixed | Least | Greatest | Newer
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """Merge rules of one dimension.
+
+    Attributes:
+        table: Name of the table.
+        key: Surrogate key: first 60 bits of SHA-256 of the natural key; of dim_date, the day as yyyymmdd.
+        natural: Natural key; never changed.
+        rules: Rule of every other column.
+    """
+
+    table: str
+    key: str
+    natural: str
+    rules: dict[str, Rule]
+
+
+DIMENSION_RULES = (
+    Dimension(
+        "dim_date",
+        "date_key",
+        "full_date",
+        {
+            "year": Fixed(),
+            "quarter": Fixed(),
+            "month": Fixed(),
+            "month_name": Fixed(),
+            "day": Fixed(),
+            "day_of_week": Fixed(),
+            "day_name": Fixed(),
+            "iso_week": Fixed(),
+            "is_weekend": Fixed(),
+        },
+    ),
+    Dimension("dim_country", "country_key", "country", {}),
+    Dimension(
+        "dim_product",
+        "product_key",
+        "stock_code",
+        {
+            "description": Newer("described_at"),
+            "product_type": Fixed(),
+            "is_product": Fixed(),
+            "described_at": Greatest(),
+            "first_sold_at": Least(),
+            "last_sold_at": Greatest(),
+        },
+    ),
+    Dimension(
+        "dim_customer",
+        "customer_key",
+        "customer_id",
+        {
+            "country_key": Newer("last_invoice_at"),
+            "first_invoice_at": Least(),
+            "last_invoice_at": Greatest(),
+        },
+    ),
+    Dimension(
+        "dim_invoice",
+        "invoice_key",
+        "invoice_no",
+        {"kind": Fixed(), "first_line_at": Least(), "last_line_at": Greatest()},
+    ),
+)
+"""The dimensions in the order they are written: a table comes after those it refers to."""
