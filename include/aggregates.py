@@ -31,13 +31,13 @@ DOCUMENTS = {
             sum(revenue) AS revenue, sum(gross_sales) AS gross_sales
         FROM aggregates WHERE grain = 'country' GROUP BY country ORDER BY revenue DESC, country""",
     "top_products": f"""
-        SELECT stock_code, arg_max(description, invoice_month) FILTER (description IS NOT NULL) AS description,
-            sum(lines)::BIGINT AS lines, sum(units)::BIGINT AS units, sum(revenue) AS revenue,
-            sum(gross_sales) AS gross_sales
-        FROM aggregates WHERE grain = 'product' GROUP BY stock_code
+        SELECT stock_code, any_value(products.description) AS description, sum(lines)::BIGINT AS lines,
+            sum(units)::BIGINT AS units, sum(revenue) AS revenue, sum(gross_sales) AS gross_sales
+        FROM aggregates JOIN products USING (stock_code) WHERE grain = 'product' GROUP BY stock_code
         ORDER BY revenue DESC, stock_code LIMIT {TOP_PRODUCTS}""",
 }
-"""Document -> its query. Revenue counts every line, cancellations and fees included; gross_sales counts sales only."""
+"""Document -> its query. Revenue counts every line, cancellations and fees included; gross_sales counts sales only.
+A country's invoices are counted by month: one with lines in two months counts twice."""
 
 
 def _plain(value: Any) -> Any:
@@ -54,10 +54,10 @@ def write_documents(settings: Settings) -> list[Path]:
     Raises:
         deltalake.exceptions.TableNotFoundError: If Gold has no aggregates yet.
     """
-    aggregates = DeltaTable(settings.table("gold", "sales_aggregates")).to_pyarrow_dataset()
     paths = []
     with duckdb.connect() as connection:
-        connection.register("aggregates", aggregates)
+        for name, table in (("aggregates", "sales_aggregates"), ("products", "dim_product")):
+            connection.register(name, DeltaTable(settings.table("gold", table)).to_pyarrow_dataset())
         for name, query in DOCUMENTS.items():
             found = connection.execute(query)
             names = [column[0] for column in found.description or []]

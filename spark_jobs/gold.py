@@ -69,15 +69,24 @@ def dim_country(sales: DataFrame) -> DataFrame:
 
 def dim_product(sales: DataFrame) -> DataFrame:
     """Return one row per stock code; the description is that of its latest described line."""
-    described = F.col("description").isNotNull()
-    return (
-        sales.groupBy("product_key", "stock_code")
+    # Text cannot be aggregated by hashing, only grouped: the lines are first reduced to code and description.
+    described = (
+        sales.groupBy("product_key", "stock_code", "description", "product_type")
         .agg(
-            F.max(F.when(described, F.struct("sold_at", "description"))).alias("latest"),
-            F.max("product_type").alias("product_type"),
             F.max("is_product").alias("is_product"),
             F.min("sold_at").alias("first_sold_at"),
             F.max("sold_at").alias("last_sold_at"),
+        )
+        .withColumn("named", F.when(F.col("description").isNotNull(), F.struct("last_sold_at", "description")))
+    )
+    return (
+        described.groupBy("product_key", "stock_code")
+        .agg(
+            F.max("named").alias("latest"),
+            F.max("product_type").alias("product_type"),
+            F.max("is_product").alias("is_product"),
+            F.min("first_sold_at").alias("first_sold_at"),
+            F.max("last_sold_at").alias("last_sold_at"),
         )
         .select(
             "product_key",
@@ -85,7 +94,7 @@ def dim_product(sales: DataFrame) -> DataFrame:
             F.col("latest.description").alias("description"),
             "product_type",
             "is_product",
-            F.col("latest.sold_at").alias("described_at"),
+            F.col("latest.last_sold_at").alias("described_at"),
             "first_sold_at",
             "last_sold_at",
         )
@@ -94,16 +103,23 @@ def dim_product(sales: DataFrame) -> DataFrame:
 
 def dim_customer(sales: DataFrame) -> DataFrame:
     """Return one row per known customer; the country is that of the latest line."""
-    return (
+    of_countries = (
         sales.where(F.col("customer_id").isNotNull())
-        .groupBy("customer_key", "customer_id")
-        .agg(F.max(F.struct("sold_at", "country_key")).alias("latest"), F.min("sold_at").alias("first_invoice_at"))
+        .groupBy("customer_key", "customer_id", "country_key")
+        .agg(F.min("sold_at").alias("first_invoice_at"), F.max("sold_at").alias("last_invoice_at"))
+    )
+    return (
+        of_countries.groupBy("customer_key", "customer_id")
+        .agg(
+            F.max(F.struct("last_invoice_at", "country_key")).alias("latest"),
+            F.min("first_invoice_at").alias("first_invoice_at"),
+        )
         .select(
             "customer_key",
             "customer_id",
             F.col("latest.country_key").alias("country_key"),
             "first_invoice_at",
-            F.col("latest.sold_at").alias("last_invoice_at"),
+            F.col("latest.last_invoice_at").alias("last_invoice_at"),
         )
     )
 
@@ -147,8 +163,8 @@ def sales_aggregates(lines: DataFrame) -> DataFrame:
         lines: All Silver lines of some months.
 
     Returns:
-        grain (day, month, country or product), invoice_month, invoice_day, country, stock_code, description (of a
-        product, its latest), lines, invoices (distinct numbers), units, revenue (all lines), gross_sales (sales only).
+        grain (day, month, country or product), invoice_month, invoice_day, country, stock_code, lines, invoices
+        (distinct numbers; null for products), units, revenue (all lines), gross_sales (sales only).
     """
     sale = F.when(F.col("kind") == "sale", F.col("amount"))
     sums = [
@@ -158,57 +174,37 @@ def sales_aggregates(lines: DataFrame) -> DataFrame:
         F.sum(sale).alias("gross_sales"),
     ]
     summed_up = [F.sum(name).alias(name) for name in ("lines", "units", "revenue", "gross_sales")]
-    invoices = F.countDistinct("invoice_no").alias("invoices")
-    nothing = F.lit(None).cast("string")
-    latest = F.max(F.when(F.col("description").isNotNull(), F.struct("sold_at", "description")))
     # Invoices are few beside lines: the coarse grains are summed up from them, not from the lines again.
     by_invoice = lines.groupBy("invoice_month", "invoice_day", "country", "invoice_no").agg(*sums)
-    coarse = (
-        by_invoice.groupingSets(
-            [["invoice_month", "invoice_day"], ["invoice_month"], ["invoice_month", "country"]],
-            "invoice_month",
-            "invoice_day",
-            "country",
-        )
-        .agg(F.grouping_id().alias("grouping"), invoices, *summed_up)
-        .select(
-            F.when(F.col("grouping") == 1, "day")
-            .when(F.col("grouping") == 3, "month")
-            .otherwise("country")
-            .alias("grain"),
-            "invoice_month",
-            "invoice_day",
-            "country",
-            nothing.alias("stock_code"),
-            nothing.alias("description"),
-            *_measures(),
-        )
-    )
-    of_products = (
-        lines.groupBy("invoice_month", "stock_code")
-        .agg(latest.getField("description").alias("description"), invoices, *sums)
-        .select(
-            F.lit("product").alias("grain"),
-            "invoice_month",
-            F.lit(None).cast("date").alias("invoice_day"),
-            nothing.alias("country"),
-            "stock_code",
-            "description",
-            *_measures(),
-        )
-    )
-    return coarse.unionByName(of_products)
-
-
-def _measures() -> list[Column]:
+    coarse = by_invoice.groupingSets(
+        [["invoice_month", "invoice_day"], ["invoice_month"], ["invoice_month", "country"]],
+        "invoice_month",
+        "invoice_day",
+        "country",
+    ).agg(F.grouping_id().alias("grouping"), F.countDistinct("invoice_no").alias("invoices"), *summed_up)
+    # grouping_id: one bit a column, set where it is summed over; invoice_month, invoice_day, country.
+    grain = F.when(F.col("grouping") == 0b001, "day").when(F.col("grouping") == 0b010, "country").otherwise("month")
     money = "decimal(20,4)"
-    return [
-        F.col("lines"),
-        F.col("invoices"),
-        F.col("units"),
-        F.col("revenue").cast(money).alias("revenue"),
-        F.coalesce(F.col("gross_sales"), F.lit(0)).cast(money).alias("gross_sales"),
-    ]
+
+    def of_grain(grain: Column, frame: DataFrame, missing: dict[str, str]) -> DataFrame:
+        nothing = {name: F.lit(None).cast(kind) for name, kind in missing.items()}
+        return frame.withColumns(nothing).select(
+            grain.alias("grain"),
+            "invoice_month",
+            "invoice_day",
+            "country",
+            "stock_code",
+            "lines",
+            "invoices",
+            "units",
+            F.col("revenue").cast(money).alias("revenue"),
+            F.coalesce("gross_sales", F.lit(0)).cast(money).alias("gross_sales"),
+        )
+
+    products = lines.groupBy("invoice_month", "stock_code").agg(*sums)
+    return of_grain(grain, coarse, {"stock_code": "string"}).unionByName(
+        of_grain(F.lit("product"), products, {"invoice_day": "date", "country": "string", "invoices": "bigint"})
+    )
 
 
 def merged(rows: DataFrame, dimension: Dimension) -> DataFrame:
@@ -282,7 +278,8 @@ def lines_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver
 
 def star_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> dict[str, DataFrame]:
     """Return what a run brings to each table of the star, the facts last."""
-    sales = keyed(lines_of(spark, settings, manifest, silver)).persist(StorageLevel.MEMORY_AND_DISK)
+    lines = lines_of(spark, settings, manifest, silver).drop("source_file", "source_sha256", "source_line")
+    sales = keyed(lines).persist(StorageLevel.MEMORY_AND_DISK)
     first, last = silver.first_day or manifest.days[0], silver.last_day or manifest.days[-1]
     dimensions = {
         "dim_date": dim_date(spark, first, last),
@@ -308,13 +305,17 @@ def write_fact(
 
 
 def write_aggregates(spark: SparkSession, settings: Settings, silver: SilverRecord) -> None:
-    """Replace the aggregates of the months a run touched, then write the JSON documents."""
-    from include.aggregates import write_documents
-
+    """Replace the aggregates of the months a run touched."""
     lines = spark.read.format("delta").load(settings.table("silver", "invoice_lines"))
     aggregates = sales_aggregates(lines.where(F.col("invoice_month").isin(silver.months)))
     table = Table(settings.table("gold", "sales_aggregates"), ("invoice_month",))
     table.replace(spark, aggregates.coalesce(1), in_list("invoice_month", silver.months))
+
+
+def write_json(settings: Settings) -> None:
+    """Write the JSON documents."""
+    from include.aggregates import write_documents  # a second of imports, passed beside the loads
+
     write_documents(settings)
 
 
@@ -343,7 +344,8 @@ def build(spark: SparkSession, settings: Settings, manifest: Manifest, silver: S
         star = star_of(spark, settings, manifest, silver)
         prepared.result()
     staging = [partial(write_staging, frame, settings, name, manifest.batch_id) for name, frame in star.items()]
-    run_together([*lake_writes(spark, settings, manifest, silver, star), *staging])
+    run_together(lake_writes(spark, settings, manifest, silver, star))
+    run_together([partial(write_json, settings), *staging])
     return GoldRecord(
         token=uuid.uuid4().hex,
         staged_rows=row_counts(star),

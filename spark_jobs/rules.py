@@ -24,9 +24,7 @@ def trimmed(name: str) -> Column:
 
 def number_text(name: str) -> Column:
     """Return trimmed column `name` with the file's decimal mark as a point."""
-    return F.when(F.col("decimal_mark") == ".", trimmed(name)).otherwise(
-        F.replace(trimmed(name), F.col("decimal_mark"), F.lit("."))
-    )
+    return F.replace(trimmed(name), F.col("decimal_mark"), F.lit("."))
 
 
 def moment(name: str) -> Column:

@@ -95,8 +95,9 @@ def parsed(bronze: DataFrame) -> DataFrame:
     columns = {"quantity": F.col("quantity_"), "sold_at": F.col("sold_at"), "unit_price": F.col("unit_price")}
     numbers = ("quantity", "price")
     judged = typed.select("*", *[violation(name, columns).alias(f"{name}_code") for name in numbers])
-    codes = F.array_compact(
-        F.array(*[F.col(f"{name}_code") if name in numbers else violation(name, columns) for name in TEXT_COLUMNS])
+    # Joined as text and split where there are any: functions on arrays are interpreted row by row.
+    broken = F.concat_ws(
+        " ", *[F.col(f"{name}_code") if name in numbers else violation(name, columns) for name in TEXT_COLUMNS]
     )
     readable = F.col("defect").isNull()
     for name in numbers:
@@ -108,7 +109,10 @@ def parsed(bronze: DataFrame) -> DataFrame:
         "quantity_",
         "sold_at",
         "unit_price",
-        F.when(F.col("defect").isNotNull(), F.array("defect")).otherwise(codes).alias("codes"),
+        F.when(F.col("defect").isNotNull(), F.array("defect"))
+        .when(broken != "", F.split(broken, " "))
+        .otherwise(F.array().cast("array<string>"))
+        .alias("codes"),
         F.when(readable, F.col("quantity_") * F.col("unit_price")).alias("amount"),
     )
 
