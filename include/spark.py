@@ -61,6 +61,7 @@ def submit_conf(settings: Settings, input_bytes: int, master: str) -> dict[str, 
     jars = [str(jar) for jar in jar_paths(settings)]
     java_options = [
         "-Duser.timezone=UTC",
+        f'"-Dlog4j2.configurationFile={PROJECT_ROOT}/spark_jobs/log4j2.properties"',
         "-XX:+UseSerialGC",
         "-Xshare:auto",
         "-Xlog:disable",
@@ -70,7 +71,7 @@ def submit_conf(settings: Settings, input_bytes: int, master: str) -> dict[str, 
         java_options.append("-XX:TieredStopAtLevel=1")
     archive = class_archive(settings)
     if archive.exists():
-        java_options.append(f"-XX:SharedArchiveFile={archive}")
+        java_options.append(f'"-XX:SharedArchiveFile={archive}"')
     conf = {
         "spark.driver.extraJavaOptions": " ".join(java_options),
         "spark.driver.memory": settings.spark_driver_memory,
@@ -145,7 +146,7 @@ def prepare(settings: Settings) -> Path:
     (settings.data_dir / "services" / "spark-local").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         conf = submit_conf(settings, input_bytes=0, master="local[2]")
-        conf["spark.driver.extraJavaOptions"] += f" -XX:ArchiveClassesAtExit={partial}"
+        conf["spark.driver.extraJavaOptions"] += f' "-XX:ArchiveClassesAtExit={partial}"'
         command = submit_command(
             settings, PROJECT_ROOT / "spark_jobs" / "training.py", [scratch], conf, master="local[2]"
         )

@@ -22,12 +22,10 @@ MAX_CONFLICTS = 8
 
 
 def spark_session(name: str) -> SparkSession:
-    """Return the session spark-submit configured, with Spark's own logging reduced to warnings."""
+    """Return the session spark-submit configured."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("py4j").setLevel(logging.WARNING)
-    spark = SparkSession.builder.appName(name).getOrCreate()
-    spark.sparkContext.setLogLevel("WARN")
-    return spark
+    return SparkSession.builder.appName(name).getOrCreate()
 
 
 def retry_conflicts(write: Callable[[], ResultT]) -> ResultT:
