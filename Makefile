@@ -59,6 +59,10 @@ clean: ## stop every service and delete data/ (asks; CONFIRM=yes does not)
 reset-password: ## give the Airflow admin a new password
 	@$(BIN)/python -m deploy.embedded reset-password
 
+.PHONY: compose-env
+compose-env: prerequisites .venv/installed ## generate the secrets docker-compose.yaml needs
+	@$(BIN)/python -m deploy.compose_env
+
 .PHONY: lint types test
 lint: prerequisites .venv/installed-dev ## check style and format
 	@$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import date
 from functools import partial, reduce
 
 from pyspark import StorageLevel
@@ -30,10 +30,12 @@ FACT_PARTITIONS = 2
 def dim_date(spark: SparkSession, first: date, last: date) -> DataFrame:
     """Return every day of the calendar years from `first` to `last`."""
     start, end = date(first.year, 1, 1), date(last.year, 12, 31)
-    days = [(start + timedelta(days=offset),) for offset in range((end - start).days + 1)]
+    days = spark.range((end - start).days + 1).select(
+        F.date_add(F.lit(start), F.col("id").cast("int")).alias("full_date")
+    )
     day = F.col("full_date")
     iso_weekday = F.weekday(day) + 1
-    return spark.createDataFrame(days, "full_date date").select(
+    return days.select(
         F.date_format(day, "yyyyMMdd").cast("int").alias("date_key"),
         "full_date",
         F.year(day).cast("smallint").alias("year"),

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import requests
 from rich.console import Console
-from rich.table import Table
 
 from deploy.embedded import jars, supervisor
 from deploy.embedded.follow import NotFollowed, drop, find_run, follow, print_receipt
@@ -23,7 +22,7 @@ from deploy.embedded.state import CLI_USER, Instance, PortTaken
 from include.receipts import Receipt
 from include.runs import landing, waiting_files
 from include.settings import PROJECT_ROOT
-from include.spark import prepare
+from include.spark import class_archive, prepare
 
 API_SECONDS = 180.0
 ADMIN = "admin"
@@ -33,7 +32,11 @@ console = Console()
 def up(instance: Instance) -> None:
     """Start everything that does not run; on the first start make databases and users and show the password."""
     jars.fetch(instance.settings)
-    prepare(instance.settings)
+    if not class_archive(instance.settings).exists():
+        with console.status(
+            "Recording Spark's classes once, so that every later stage starts faster (a minute or two) ..."
+        ):
+            prepare(instance.settings)
     if supervisor.running(instance):
         _wait_api(instance)
         return
@@ -129,12 +132,10 @@ def demonstrate(instance: Instance) -> int:
     engine = make_engine(Settings())
     rows = latest_sales(engine, 3)
     engine.dispose()
-    table = Table(title="fact_sales joined to its dimensions", title_justify="left")
-    for name in rows[0]:
-        table.add_column(name)
+    console.print("Three rows of fact_sales, joined to its dimensions:")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    console.print(table)
+        line = ", ".join(f"{name} {value}" for name, value in row.items())
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Airflow   {instance.base_url()}  (user {ADMIN})", highlight=False)
     console.print(f"Landing   {landing(instance.settings)}", highlight=False)
     console.print(f"Receipts  {instance.settings.data_dir / 'receipts'}", highlight=False)

@@ -135,7 +135,8 @@ def follow(instance: Instance, run_id: str, console: Console) -> Receipt:
 
 def print_receipt(receipt: Receipt, console: Console) -> None:
     """Print a receipt as a person reads it."""
-    table = Table(title=f"Receipt of {receipt.run_id}", title_justify="left")
+    console.print(f"Receipt of {receipt.run_id}", highlight=False, soft_wrap=True)
+    table = Table()
     for column in ("", "rows", "GBP"):
         table.add_column(column, justify="left" if not column else "right")
     quarantined = sum(receipt.rows_quarantined.values())
@@ -149,11 +150,13 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
         table.add_row(label, f"{rows:,}", f"{amount:,.2f}")
     console.print(table)
     for file in receipt.files:
-        console.print(f"{file.name}: {file.status}{f' ({file.reason})' if file.reason else ''}", markup=False)
+        console.print(
+            f"{file.name}: {file.status}{f' ({file.reason})' if file.reason else ''}", markup=False, soft_wrap=True
+        )
         if file.report:
-            console.print(f"  report: {file.report}", markup=False)
+            console.print(f"  report: data/{file.report}", markup=False, soft_wrap=True)
     for code, rows in receipt.rows_quarantined.items():
         console.print(f"  quarantined {rows} x {code}", markup=False)
     for warning in receipt.warnings:
-        console.print(f"  note: {warning}", markup=False)
+        console.print(f"  note: {warning}", markup=False, soft_wrap=True)
     console.print(f"{receipt.status}, {receipt.seconds.get('total', 0):.0f} s from claim to receipt")

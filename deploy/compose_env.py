@@ -1,0 +1,52 @@
+"""Write deploy/compose.env: the secrets of the containers, generated once, readable by the owner only.
+
+Usage: python -m deploy.compose_env
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from deploy.embedded.state import CLI_USER, Secrets
+from include.settings import PROJECT_ROOT
+
+ADMIN = "admin"
+
+
+def write(path: Path) -> str:
+    """Write the file; return the generated password of the Airflow user `admin`.
+
+    Raises:
+        FileExistsError: If it is there; the secrets in it are in use.
+    """
+    known, password = Secrets(), secrets.token_urlsafe(12)
+    values = {
+        "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
+        "FERNET_KEY": known.fernet_key,
+        "API_SECRET_KEY": known.api_secret_key,
+        "JWT_SECRET": known.jwt_secret,
+        "AIRFLOW_USERS": f"'{json.dumps({ADMIN: password, CLI_USER: known.cli_password})}'",
+    }
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.writelines(f"{name}={value}\n" for name, value in values.items())
+    return password
+
+
+def main() -> int:
+    """Run the command line."""
+    path = PROJECT_ROOT / "deploy" / "compose.env"
+    try:
+        password = write(path)
+    except FileExistsError:
+        print(f"{path} is there already; its secrets are kept.")
+        return 1
+    print(f"Wrote {path}. Airflow user {ADMIN}, password {password}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

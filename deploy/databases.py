@@ -1,0 +1,37 @@
+"""Create Airflow's metadata database beside the warehouse, if the server lacks it.
+
+Usage: python -m deploy.databases, with AIRFLOW__DATABASE__SQL_ALCHEMY_CONN set.
+"""
+
+from __future__ import annotations
+
+import os
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
+
+
+def create_database(url: str) -> bool:
+    """Create the database that an SQLAlchemy URL names; return whether it was missing.
+
+    Raises:
+        psycopg.OperationalError: If the server cannot be reached.
+    """
+    target = make_url(url)
+    with psycopg.connect(
+        host=target.host,
+        port=target.port,
+        user=target.username,
+        password=target.password,
+        dbname="postgres",
+        autocommit=True,
+    ) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [target.database]).fetchone():
+            return False
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(target.database or "")))
+        return True
+
+
+if __name__ == "__main__":
+    create_database(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])

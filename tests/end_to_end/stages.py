@@ -1,0 +1,45 @@
+"""A run's tasks in their order, each Spark stage by spark-submit, as the DAG submits it but without Airflow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from include.pipeline import audit, claim, publish, receipt
+from include.receipts import Receipt
+from include.runs import landing
+from include.settings import PROJECT_ROOT, Settings
+from include.spark import submit_command, submit_conf, submit_environment
+
+MASTER = "local[2]"
+
+
+def submit(settings: Settings, stage: str, run_id: str, input_bytes: int) -> None:
+    """Run one Spark stage."""
+    (settings.data_dir / "services" / "spark-local").mkdir(parents=True, exist_ok=True)
+    environment = submit_environment() | {
+        "RETAIL_DATA_DIR": str(settings.data_dir),
+        "RETAIL_SPARK_JARS_DIR": str(settings.jars),
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+    }
+    application = PROJECT_ROOT / "spark_jobs" / f"{stage}.py"
+    conf = submit_conf(settings, input_bytes, MASTER)
+    subprocess.run(submit_command(settings, application, [run_id], conf, MASTER), env=environment, check=True)
+
+
+def load(settings: Settings, run_id: str, *sources: Path) -> Receipt:
+    """Drop files and take them all the way to the receipt."""
+    for source in sources:
+        partial = landing(settings) / f".{os.getpid()}"
+        shutil.copyfile(source, partial)
+        partial.rename(landing(settings) / source.name)
+    manifest = claim(settings, run_id)
+    if manifest.has_work:
+        for stage in ("bronze", "silver"):
+            submit(settings, stage, run_id, manifest.input_bytes)
+        audit(settings, run_id)
+        submit(settings, "gold", run_id, manifest.input_bytes)
+        publish(settings, run_id)
+    return receipt(settings, run_id)
