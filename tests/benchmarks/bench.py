@@ -1,0 +1,156 @@
+"""Time a drop to its receipt on a fresh embedded system, with a DuckDB pipeline beside it in the same run.
+
+Usage: python -m tests.benchmarks.bench [FILE]; `make bench` calls it. FILE is a large CSV of invoice lines, by default
+RETAIL_REAL_FILE, else one made by the sample generator (1,067,371 rows). Prints a table and writes
+`bench/results/<time>.json`. Three loads, in this order: 1,000 rows onto nothing, FILE, 2,000 new rows onto all that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from deploy.embedded import supervisor
+from deploy.embedded.__main__ import up
+from deploy.embedded.follow import drop, find_run, follow
+from deploy.embedded.state import Instance
+from include.sample import SampleStyle, generate_lines, write_sample
+from include.settings import PROJECT_ROOT, Settings, get_settings
+from tests.benchmarks import duckdb_pipeline
+
+LARGE_ROWS = 1_067_371
+POLL_SECONDS = 0.2
+
+
+class DriverWatch(threading.Thread):
+    """Watches the Spark drivers among the descendants of the supervisor.
+
+    Attributes:
+        peak: Largest resident set of one driver, JVM and Python together, in bytes.
+    """
+
+    def __init__(self, supervisor_pid: int) -> None:
+        super().__init__(daemon=True)
+        self.root = psutil.Process(supervisor_pid)
+        self.peak = 0
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        """Sample until `done`."""
+        while not self.done.wait(POLL_SECONDS):
+            for process in self.root.children(recursive=True):
+                try:
+                    if process.name() == "java":
+                        family = [process, *process.children(recursive=True)]
+                        self.peak = max(self.peak, sum(member.memory_info().rss for member in family))
+                except psutil.NoSuchProcess:
+                    continue
+
+
+def free_port() -> int:
+    """Return a TCP port on the loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def system(folder: Path) -> Iterator[Instance]:
+    """Yield a fresh running embedded system below `folder`, with the project's jars and ports of its own."""
+    os.environ["RETAIL_SPARK_JARS_DIR"] = str(get_settings().jars)
+    os.environ["RETAIL_API_PORT"], os.environ["RETAIL_POSTGRES_PORT"] = str(free_port()), str(free_port())
+    instance = Instance(Settings(data_dir=folder))
+    try:
+        up(instance)
+        yield instance
+    finally:
+        supervisor.stop(instance)
+
+
+def generated(path: Path, rows: int, start: date, days: int) -> Path:
+    """Make a CSV file of sound invoice lines; return its path."""
+    write_sample(generate_lines(rows, rows, start, days), path, "csv", SampleStyle(defects=False))
+    return path
+
+
+def measure(instance: Instance, name: str, file: Path, console: Console) -> dict[str, Any]:
+    """Load one file; return rows, seconds from drop to receipt, by stage and of DuckDB, and the driver's peak memory."""
+    watch = DriverWatch(int((instance.services / "supervisord.pid").read_text()))
+    watch.start()
+    started = time.time()
+    console.print(f"{name}: {file.stat().st_size:,} bytes")
+    dropped, sha256 = drop(instance, file)
+    receipt = follow(instance, find_run(instance, dropped, sha256).run_id, console)
+    watch.done.set()
+    with tempfile.TemporaryDirectory() as out:
+        begun = time.monotonic()
+        duckdb_pipeline.run(file, Path(out)).close()
+        peer = time.monotonic() - begun
+    return {
+        "load": name,
+        "bytes": file.stat().st_size,
+        "rows": receipt.rows_in,
+        "loaded": receipt.rows_loaded,
+        "seconds": round(receipt.finished_at.timestamp() - started, 1),
+        "stages": receipt.seconds,
+        "driver_peak_mib": watch.peak // 2**20,
+        "duckdb_seconds": round(peer, 2),
+    }
+
+
+def main(large: str) -> None:
+    """Run the benchmark on the CSV file `large`."""
+    console = Console()
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=PROJECT_ROOT / "data"))
+    try:
+        files = {
+            "1,000 rows onto nothing": generated(folder / "small.csv", 1_000, date(2012, 1, 9), 1),
+            "large file": Path(large) if large else generated(folder / "large.csv", LARGE_ROWS, date(2009, 12, 1), 700),
+            "2,000 rows onto all that": generated(folder / "increment.csv", 2_000, date(2011, 12, 12), 1),
+        }
+        with system(folder / "data") as instance:
+            results = [measure(instance, name, file, console) for name, file in files.items()]
+    finally:
+        shutil.rmtree(folder)
+    table = Table()
+    for column in ("load", "rows", "drop to receipt", "bronze", "silver", "gold", "driver peak", "DuckDB alone"):
+        table.add_column(column, justify="left" if column == "load" else "right")
+    for row in results:
+        stages = [f"{row['stages'][stage]:.0f} s" for stage in ("bronze", "silver", "gold")]
+        table.add_row(
+            row["load"],
+            f"{row['rows']:,}",
+            f"{row['seconds']:.0f} s",
+            *stages,
+            f"{row['driver_peak_mib']:,} MiB",
+            f"{row['duckdb_seconds']:.1f} s",
+        )
+    console.print(table)
+    ratio = results[2]["seconds"] / results[0]["seconds"]
+    console.print(f"2,000 rows onto the full history cost {ratio:.2f} x 1,000 rows onto nothing")
+    now = datetime.now(UTC)
+    path = PROJECT_ROOT / "bench" / "results" / f"{now:%Y%m%dT%H%M%SZ}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {"measured_at": now.isoformat(), "cpus": os.cpu_count(), "loads": results, "increment_ratio": ratio}
+    path.write_text(json.dumps(document, indent=2))
+    console.print(f"Wrote {path}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("RETAIL_REAL_FILE", ""))
