@@ -90,7 +90,7 @@ def generated(path: Path, rows: int, start: date, days: int) -> Path:
 
 
 def measure(instance: Instance, name: str, file: Path, console: Console) -> dict[str, Any]:
-    """Load one file; return rows, seconds from drop to receipt, by stage and of DuckDB, and the driver's peak memory."""
+    """Load one file; return rows, seconds by stage, in all and of DuckDB, and the driver's peak memory."""
     watch = DriverWatch(int((instance.services / "supervisord.pid").read_text()))
     watch.start()
     started = time.time()
