@@ -18,7 +18,7 @@ from include.records import BronzeRecord, StagedFile
 from include.runs import ClaimedFile, Manifest, RunFolder
 from include.settings import Settings, get_settings
 from include.sources.model import CANONICAL_COLUMNS, SourceRejected
-from spark_jobs.session import Table, spark_session, table_version
+from spark_jobs.session import bronze_table, spark_session, table_version
 
 STAGED_SCHEMA = (
     "line_number bigint, page int, "
@@ -26,11 +26,6 @@ STAGED_SCHEMA = (
     + ", extras string, defect string, raw string"
 )
 """`include.sources.staged.SCHEMA` in Spark's words."""
-
-
-def bronze_table(settings: Settings) -> Table:
-    """Return Bronze."""
-    return Table(settings.table("bronze", "invoice_lines"), ("ingest_date",), ("batch_id",))
 
 
 def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
@@ -116,6 +111,18 @@ def write(spark: SparkSession, settings: Settings, run: RunFolder, files: Sequen
     return table_version(table.uri)
 
 
+def record(files: list[StagedFile], version: int | None, seconds: float) -> BronzeRecord:
+    """Return what the stage leaves: the files, and the rows and money (GBP) their readers counted."""
+    readings = [file.reading for file in files if file.reading is not None]
+    return BronzeRecord(
+        files=files,
+        rows=sum(reading.rows for reading in readings),
+        amount=sum((reading.amount for reading in readings), Decimal(0)),
+        table_version=version,
+        seconds=seconds,
+    )
+
+
 def main(run_id: str) -> None:
     """Run the stage."""
     started = time.monotonic()
@@ -131,17 +138,7 @@ def main(run_id: str) -> None:
             spark = spark_session(f"bronze {run_id}")
             files = staged.result()
         version = write(spark, settings, run, files)
-    readings = [file.reading for file in files if file.reading is not None]
-    run.save_stage(
-        "bronze",
-        BronzeRecord(
-            files=files,
-            rows=sum(reading.rows for reading in readings),
-            amount=sum((reading.amount for reading in readings), Decimal(0)),
-            table_version=version,
-            seconds=time.monotonic() - started,
-        ),
-    )
+    run.save_stage("bronze", record(files, version, time.monotonic() - started))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY, Dimension, Fixed, 
 from include.records import GoldRecord, SilverRecord
 from include.runs import Manifest, RunFolder
 from include.settings import Settings, get_settings
-from spark_jobs.session import Table, in_list, spark_session, surrogate_key, table_version
+from spark_jobs.session import Table, in_list, silver_table, spark_session, surrogate_key, table_version
 
 FACT_PARTITIONS = 2
 """Connections that load the facts into the warehouse side by side."""
@@ -141,7 +141,7 @@ def dim_invoice(sales: DataFrame) -> DataFrame:
 
 
 def fact_sales(sales: DataFrame) -> DataFrame:
-    """Return one row per line, with the keys of its dimensions."""
+    """Return one row per line, with the keys of its dimensions; invoice_month partitions it in Delta."""
     return sales.select(
         "sale_id",
         "date_key",
@@ -155,6 +155,7 @@ def fact_sales(sales: DataFrame) -> DataFrame:
         "amount",
         "kind",
         "batch_id",
+        "invoice_month",
     )
 
 
@@ -222,8 +223,9 @@ def merged(rows: DataFrame, dimension: Dimension) -> DataFrame:
             case Newer(clock):
                 newest = F.max(F.when(F.col(clock).isNotNull(), F.struct(clock, name)))
                 values.append(newest.getField(name).alias(name))
-    keys = rows.groupBy(dimension.key, dimension.natural)
-    return (keys.agg(*values) if values else keys.agg(F.lit(1)).drop("1")).select(rows.columns)
+    if not values:
+        return rows.distinct()
+    return rows.groupBy(dimension.key, dimension.natural).agg(*values).select(rows.columns)
 
 
 def write_dimension(spark: SparkSession, settings: Settings, dimension: Dimension, staged: DataFrame) -> None:
@@ -232,11 +234,7 @@ def write_dimension(spark: SparkSession, settings: Settings, dimension: Dimensio
     The dimension is small beside the facts and rewritten whole: a MERGE joins, then rewrites nearly as much.
     """
     table = Table(settings.table("gold", dimension.table))
-    if not table.exists(spark):
-        table.replace(spark, staged)
-        return
-    live = spark.read.format("delta").load(table.uri)
-    table.replace(spark, merged(live.unionByName(staged), dimension).coalesce(1))
+    table.rewrite(spark, staged, partial(merged, dimension=dimension))
 
 
 def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: str) -> None:
@@ -246,20 +244,18 @@ def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: st
     url, properties = jdbc_options(settings)
     name = qualified_staging_table(settings, table, batch_id)
     partitions = FACT_PARTITIONS if table == "fact_sales" else 1
-    frame.coalesce(partitions).write.jdbc(url, name, mode="append", properties=properties)
+    columns = [name for name in frame.columns if name != "invoice_month"]
+    frame.select(*columns).coalesce(partitions).write.jdbc(url, name, mode="append", properties=properties)
 
 
 def prepare_staging(settings: Settings, batch_id: str) -> None:
     """Make the batch's staging tables, empty."""
     # SQLAlchemy takes two seconds to import: here that passes while Spark works.
-    from include.warehouse.engine import make_engine
+    from include.warehouse.engine import open_engine
     from include.warehouse.staging import create_staging
 
-    engine = make_engine(settings)
-    try:
+    with open_engine(settings) as engine:
         create_staging(engine, settings, batch_id)
-    finally:
-        engine.dispose()
 
 
 def run_together(work: Iterable[Callable[[], None]]) -> None:
@@ -271,7 +267,7 @@ def run_together(work: Iterable[Callable[[], None]]) -> None:
 
 def lines_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> DataFrame:
     """Return the Silver lines a run publishes: those of its batch, or those of the rebuilt days."""
-    lines = spark.read.format("delta").load(settings.table("silver", "invoice_lines"))
+    lines = silver_table(settings).read(spark)
     of_months = lines.where(F.col("invoice_month").isin(silver.months))
     if manifest.kind == "drop":
         return of_months.where(F.col("batch_id") == manifest.batch_id)
@@ -302,13 +298,12 @@ def write_fact(
     else:
         ours = f"date_key IN ({', '.join(f'{day:%Y%m%d}' for day in manifest.days)})"
     table = Table(settings.table("gold", "fact_sales"), ("invoice_month",), ("batch_id", "date_key"))
-    monthly = fact.withColumn("invoice_month", F.date_format("sold_at", "yyyy-MM"))
-    table.replace(spark, monthly, f"{in_list('invoice_month', silver.months)} AND {ours}")
+    table.replace(spark, fact, f"{in_list('invoice_month', silver.months)} AND {ours}")
 
 
 def write_aggregates(spark: SparkSession, settings: Settings, silver: SilverRecord) -> None:
     """Replace the aggregates of the months a run touched."""
-    lines = spark.read.format("delta").load(settings.table("silver", "invoice_lines"))
+    lines = silver_table(settings).read(spark)
     aggregates = sales_aggregates(lines.where(F.col("invoice_month").isin(silver.months)))
     table = Table(settings.table("gold", "sales_aggregates"), ("invoice_month",))
     table.replace(spark, aggregates.coalesce(1), in_list("invoice_month", silver.months))

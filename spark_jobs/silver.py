@@ -40,7 +40,14 @@ from include.records import BronzeRecord, SilverRecord
 from include.runs import Manifest, RunFolder, mark_days
 from include.settings import Settings, get_settings
 from spark_jobs.rules import TEXT_COLUMNS, moment, number_text, trimmed, violation
-from spark_jobs.session import Table, in_list, retry_conflicts, spark_session, table_version
+from spark_jobs.session import (
+    Table,
+    bronze_table,
+    in_list,
+    silver_table,
+    spark_session,
+    table_version,
+)
 
 MONEY = DecimalType(18, 4)
 LINE, DUPLICATE, QUARANTINED = "line", "duplicate", "quarantined"
@@ -233,7 +240,7 @@ def quarantined(rows: DataFrame) -> DataFrame:
 
 def bronze_of(spark: SparkSession, settings: Settings, manifest: Manifest) -> DataFrame:
     """Return the Bronze rows a run works on: its own batch, or those of the batches that hold the rebuilt days."""
-    bronze = spark.read.format("delta").load(settings.table("bronze", "invoice_lines"))
+    bronze = bronze_table(settings).read(spark)
     if manifest.kind == "drop":
         ingested = F.lit(manifest.claimed_at.date())
         return bronze.where((F.col("ingest_date") == ingested) & (F.col("batch_id") == manifest.batch_id))
@@ -245,13 +252,10 @@ def insert_new(spark: SparkSession, table: Table, lines: DataFrame, months: list
     condition = f"t.{in_list('invoice_month', months)} AND t.invoice_month = s.invoice_month AND t.sale_id = s.sale_id"
 
     def insert() -> None:
-        if not table.exists(spark):
-            table.append(lines)
-            return
         silver = DeltaTable.forPath(spark, table.uri).alias("t")
         silver.merge(lines.alias("s"), condition).whenNotMatchedInsertAll().execute()
 
-    retry_conflicts(insert)
+    table.update(spark, lines, insert)
 
 
 class Tally:
@@ -297,7 +301,7 @@ def refine(spark: SparkSession, settings: Settings, manifest: Manifest) -> Silve
     tally = Tally(rows)
     days, codes = tally.days(), tally.codes()
     months = sorted({f"{day:%Y-%m}" for day in [*days, *manifest.days]})
-    silver = Table(settings.table("silver", "invoice_lines"), ("invoice_month",), ("batch_id", "invoice_day"))
+    silver = silver_table(settings)
     quarantine = Table(settings.table("silver", "quarantine"), (), ("batch_id", "invoice_day"))
     unique = rows.where(F.col("outcome") == LINE).select(*SILVER_SCHEMA.fieldNames())
     unique = unique.withColumn("amount", F.col("amount").cast(MONEY))
@@ -315,7 +319,7 @@ def refine(spark: SparkSession, settings: Settings, manifest: Manifest) -> Silve
         if codes or quarantine.exists(spark):
             quarantine.replace(spark, quarantined(rows), of_days)
     if months:
-        lines = spark.read.format("delta").load(silver.uri)
+        lines = silver.read(spark)
         loaded = written(lines.where(F.col("invoice_month").isin(months) & ours))
     for batch in batches:
         mark_days(settings, batch, days)

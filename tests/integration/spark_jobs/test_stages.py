@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from include.pipeline import audit, claim, publish, receipt
 from include.receipts import Receipt
-from include.records import BronzeRecord, SilverRecord, StagedFile
+from include.records import SilverRecord, StagedFile
 from include.runs import RunFolder, landing
 from include.settings import Settings
-from include.warehouse.engine import make_engine
+from include.warehouse.engine import open_engine
 from include.warehouse.migrations import upgrade
 from include.warehouse.queries import totals
 from spark_jobs import bronze, gold, silver
+from spark_jobs.session import Table
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
 FIRST_DAY = [
@@ -55,15 +58,7 @@ def run(spark: SparkSession, settings: Settings, run_id: str, times: int = 1) ->
             folder.staged.mkdir(parents=True, exist_ok=True)
             staged = bronze.stage(manifest.new_files, folder)
             version = bronze.write(spark, settings, folder, staged) if manifest.kind == "drop" else None
-        readings = [file.reading for file in staged if file.reading]
-        record = BronzeRecord(
-            files=staged,
-            rows=sum(reading.rows for reading in readings),
-            amount=sum((reading.amount for reading in readings), Decimal(0)),
-            table_version=version,
-            seconds=0,
-        )
-        folder.save_stage("bronze", record)
+        folder.save_stage("bronze", bronze.record(staged, version, seconds=0))
         for _ in range(times):
             folder.save_stage("silver", silver.refine(spark, settings, manifest))
         audit(settings, run_id)
@@ -100,13 +95,12 @@ def test_drops_overlaps_repeats_and_rebuilds(spark: SparkSession, settings: Sett
     third = run(spark, settings, "third")
     assert (third.status, third.rows_in, third.rows_already_seen, third.rows_loaded) == ("nothing_new", 7, 7, 0)
 
-    engine = make_engine(settings)
-    before = totals(engine)
-    claim(settings, "rebuilt", day=date(2010, 12, 1))
-    rebuilt = run(spark, settings, "rebuilt")
-    assert (rebuilt.kind, rebuilt.rows_loaded) == ("rebuild", 4)
-    assert totals(engine) == before
-    engine.dispose()
+    with open_engine(settings) as engine:
+        before = totals(engine)
+        claim(settings, "rebuilt", day=date(2010, 12, 1))
+        rebuilt = run(spark, settings, "rebuilt")
+        assert (rebuilt.kind, rebuilt.rows_loaded) == ("rebuild", 4)
+        assert totals(engine) == before
 
     daily = json.loads((settings.data_dir / "gold" / "daily_sales.json").read_text())
     assert [(row["invoice_day"], row["lines"], row["revenue"]) for row in daily] == [
@@ -125,3 +119,16 @@ def test_a_rejected_file_does_not_stop_the_others(spark: SparkSession, settings:
     rejected = next(file for file in found.files if file.status == "rejected")
     assert (settings.data_dir / str(rejected.report)).exists()
     assert found.rows_loaded == 1
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(600)
+def test_rows_that_runs_add_to_a_table_side_by_side_are_all_kept(spark: SparkSession, tmp_path: Path) -> None:
+    table = Table(str(tmp_path / "table"))
+
+    def total(rows: DataFrame) -> DataFrame:
+        return rows.agg(F.sum("id").alias("id"))
+
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        list(pool.map(lambda number: table.rewrite(spark, spark.range(number, number + 1), total), range(1, 7)))
+    assert [row.id for row in table.read(spark).collect()] == [1 + 2 + 3 + 4 + 5 + 6]
