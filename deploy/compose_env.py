@@ -11,10 +11,8 @@ import secrets
 import sys
 from pathlib import Path
 
-from deploy.embedded.state import CLI_USER, Secrets
+from deploy.embedded.state import ADMIN, CLI_USER, Secrets
 from include.settings import PROJECT_ROOT
-
-ADMIN = "admin"
 
 
 def write(path: Path) -> str:

@@ -29,7 +29,7 @@ from include.runs import (
     write_atomically,
 )
 from include.settings import Settings, get_settings
-from include.warehouse.engine import make_engine
+from include.warehouse.engine import open_engine
 from include.warehouse.publish import PublishReport
 from include.warehouse.publish import publish as publish_batch
 from include.warehouse.receipts import save_receipt
@@ -67,8 +67,7 @@ def publish(settings: Settings, run_id: str) -> PublishReport | None:
     manifest, gold = run.manifest(), run.stage("gold", GoldRecord)
     if not gold.token:
         return None
-    engine = make_engine(settings)
-    try:
+    with open_engine(settings) as engine:
         report = publish_batch(
             engine,
             settings,
@@ -80,8 +79,6 @@ def publish(settings: Settings, run_id: str) -> PublishReport | None:
             staged_rows=gold.staged_rows,
             source_batches=manifest.source_batches if manifest.kind == "rebuild" else None,
         )
-    finally:
-        engine.dispose()
     run.save_stage("publish", report)
     return report
 
@@ -101,11 +98,8 @@ def receipt(settings: Settings, run_id: str) -> Receipt:
     document = build_receipt(run)
     document.check()
     write_atomically(run.receipt, document.model_dump_json(indent=2))
-    engine = make_engine(settings)
-    try:
+    with open_engine(settings) as engine:
         save_receipt(engine, document)
-    finally:
-        engine.dispose()
     for entry in document.files:
         if entry.status == "loaded":
             mark_seen(settings, entry.sha256, run_id)

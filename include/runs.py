@@ -120,10 +120,6 @@ class RunFolder:
         """
         return self._read(self.path / "stages" / f"{name}.json", model, name)
 
-    def has_stage(self, name: str) -> bool:
-        """Return whether stage `name` has finished."""
-        return (self.path / "stages" / f"{name}.json").exists()
-
     def save_stage(self, name: str, record: BaseModel) -> None:
         """Write the record of stage `name` atomically."""
         write_atomically(self.path / "stages" / f"{name}.json", record.model_dump_json(indent=2))

@@ -67,7 +67,8 @@ def submit_conf(settings: Settings, input_bytes: int, master: str) -> dict[str, 
         "-Xlog:disable",
         "-Xlog:all=error:stderr",
     ]
-    if input_bytes < LARGE_INPUT_BYTES:
+    small = input_bytes < LARGE_INPUT_BYTES
+    if small:
         java_options.append("-XX:TieredStopAtLevel=1")
     archive = class_archive(settings)
     if archive.exists():
@@ -82,7 +83,6 @@ def submit_conf(settings: Settings, input_bytes: int, master: str) -> dict[str, 
     }
     if not is_local(master):
         return conf | {"spark.jars": ",".join(jars), "spark.executor.extraJavaOptions": "-Duser.timezone=UTC"}
-    small = input_bytes < LARGE_INPUT_BYTES
     if small:
         # Compiling a query takes longer than interpreting it on a few thousand rows.
         conf |= {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import uuid
 from collections.abc import Iterator
 
@@ -13,14 +12,7 @@ os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "False")
 import pytest
 
 from deploy.embedded.postgres import PostgresServer
-
-
-def free_port() -> int:
-    """Return a TCP port on the loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")

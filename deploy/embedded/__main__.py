@@ -18,14 +18,13 @@ from rich.console import Console
 from deploy.embedded import jars, supervisor
 from deploy.embedded.follow import NotFollowed, drop, find_run, follow, print_receipt
 from deploy.embedded.postgres import PostgresUnavailable
-from deploy.embedded.state import CLI_USER, Instance, PortTaken
+from deploy.embedded.state import ADMIN, CLI_USER, Instance, PortTaken
 from include.receipts import Receipt
 from include.runs import landing, waiting_files
 from include.settings import PROJECT_ROOT
 from include.spark import class_archive, prepare
 
 API_SECONDS = 180.0
-ADMIN = "admin"
 console = Console()
 
 
@@ -126,12 +125,11 @@ def demonstrate(instance: Instance) -> int:
     code = load(instance, [str(sample)])
     os.environ["DATABASE_URL"] = instance.environment()["DATABASE_URL"]
     from include.settings import Settings
-    from include.warehouse.engine import make_engine
+    from include.warehouse.engine import open_engine
     from include.warehouse.queries import latest_sales
 
-    engine = make_engine(Settings())
-    rows = latest_sales(engine, 3)
-    engine.dispose()
+    with open_engine(Settings()) as engine:
+        rows = latest_sales(engine, 3)
     console.print("Three rows of fact_sales, joined to its dimensions:")
     for row in rows:
         line = ", ".join(f"{name} {value}" for name, value in row.items())

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from deploy.embedded.postgres import PostgresServer
 from include.settings import PROJECT_ROOT, Settings, get_settings
 
+ADMIN = "admin"
 CLI_USER = "retail-cli"
 
 

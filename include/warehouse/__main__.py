@@ -11,10 +11,9 @@ from datetime import date, timedelta
 from typing import Any, Literal
 
 from alembic.util import CommandError
-from sqlalchemy import Engine
 
 from include.settings import Settings, get_settings
-from include.warehouse.engine import WarehouseUnavailable, make_engine
+from include.warehouse.engine import WarehouseUnavailable, open_engine
 from include.warehouse.migrations import downgrade, upgrade
 from include.warehouse.publish import PublishError, publish
 from include.warehouse.queries import latest_sales, totals
@@ -98,28 +97,30 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> dict[str, str |
 def _publish(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     days: list[date] = options.rebuild_day
     kind: Literal["drop", "rebuild"] = "rebuild" if days else "drop"
-    report = publish(
-        make_engine(settings),
-        settings,
-        options.batch_id,
-        options.run_id,
-        kind,
-        options.token,
-        days,
-        source_batches=options.source_batch,
-    )
+    with open_engine(settings) as engine:
+        report = publish(
+            engine,
+            settings,
+            options.batch_id,
+            options.run_id,
+            kind,
+            options.token,
+            days,
+            source_batches=options.source_batch,
+        )
     return report.model_dump(mode="json")
 
 
 def _totals(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    engine: Engine = make_engine(settings)
-    latest = {"latest": latest_sales(engine, options.latest)} if options.latest else {}
-    return totals(engine) | latest
+    with open_engine(settings) as engine:
+        latest = {"latest": latest_sales(engine, options.latest)} if options.latest else {}
+        return totals(engine) | latest
 
 
 def _purge_staging(options: argparse.Namespace, settings: Settings) -> dict[str, list[str]]:
     older_than = timedelta(days=options.older_than_days)
-    return {"dropped": purge_staging(make_engine(settings), settings, older_than)}
+    with open_engine(settings) as engine:
+        return {"dropped": purge_staging(engine, settings, older_than)}
 
 
 if __name__ == "__main__":

@@ -93,6 +93,16 @@ def make_engine(settings: Settings, *, pool_size: int = 5) -> Engine:
 
 
 @contextmanager
+def open_engine(settings: Settings, *, pool_size: int = 5) -> Iterator[Engine]:
+    """Yield `make_engine`'s engine; its connections are closed on leaving."""
+    engine = make_engine(settings, pool_size=pool_size)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
 def transaction(
     engine: Engine,
     *,

@@ -13,24 +13,16 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
     Column,
     Connection,
-    Date,
-    DateTime,
     Engine,
-    Integer,
     MetaData,
-    Numeric,
-    SmallInteger,
     Table,
     inspect,
     text,
 )
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable, DropTable, SetTableComment
-from sqlalchemy.types import TypeEngine
 
 from include.settings import Settings
 from include.warehouse.engine import APPLICATION_NAME, transaction, warehouse_url
@@ -193,33 +185,3 @@ def jdbc_options(settings: Settings) -> tuple[str, dict[str, str]]:
         if libpq in url.query:
             properties[jdbc] = str(url.query[libpq])
     return f"jdbc:postgresql://{address}:{url.port or 5432}/{quote(url.database or '', safe='')}", properties
-
-
-def spark_column_types(table: str) -> str:
-    """Return Spark's option `createTableColumnTypes` for `table`, should Spark create it.
-
-    Left out are text columns, for which Spark's own choice (text) is right, and the uuid, which Spark has no type for:
-    it is staged as 32 hex digits of text and cast when published.
-    """
-    types = {column.name: _spark_type(column.type) for column in star_table(table).columns}
-    return ", ".join(f"{name} {kind}" for name, kind in types.items() if kind)
-
-
-def _spark_type(kind: TypeEngine[object]) -> str | None:
-    match kind:
-        case SmallInteger():
-            return "SMALLINT"
-        case BigInteger():
-            return "BIGINT"
-        case Integer():
-            return "INT"
-        case Numeric():
-            return f"DECIMAL({kind.precision},{kind.scale})"
-        case Boolean():
-            return "BOOLEAN"
-        case DateTime():
-            return "TIMESTAMP_NTZ"
-        case Date():
-            return "DATE"
-        case _:
-            return None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import threading
@@ -32,6 +31,7 @@ from deploy.embedded.state import Instance
 from include.sample import SampleStyle, generate_lines, write_sample
 from include.settings import PROJECT_ROOT, Settings, get_settings
 from tests.benchmarks import duckdb_pipeline
+from tests.ports import free_port
 
 LARGE_ROWS = 1_067_371
 POLL_SECONDS = 0.2
@@ -60,14 +60,6 @@ class DriverWatch(threading.Thread):
                         self.peak = max(self.peak, sum(member.memory_info().rss for member in family))
                 except psutil.NoSuchProcess:
                     continue
-
-
-def free_port() -> int:
-    """Return a TCP port on the loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextmanager

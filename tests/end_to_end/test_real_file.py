@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from include.receipts import Receipt
 from include.settings import Settings, get_settings
-from include.warehouse.engine import make_engine, transaction
+from include.warehouse.engine import open_engine, transaction
 from include.warehouse.migrations import upgrade
 from tests.benchmarks import duckdb_pipeline
 from tests.end_to_end.stages import load
@@ -86,8 +86,7 @@ def test_delta_agrees(settings: Settings, receipt: Receipt, oracle: duckdb.DuckD
 
 
 def test_warehouse_agrees(settings: Settings, receipt: Receipt, oracle: duckdb.DuckDBPyConnection) -> None:
-    engine = make_engine(settings)
-    with transaction(engine) as connection:
+    with open_engine(settings) as engine, transaction(engine) as connection:
         rows = connection.execute(
             text(
                 "SELECT c.country, p.stock_code, count(*), sum(f.quantity)::bigint, sum(f.amount) "
@@ -95,7 +94,6 @@ def test_warehouse_agrees(settings: Settings, receipt: Receipt, oracle: duckdb.D
                 "JOIN retail_dwh.dim_product p USING (product_key) GROUP BY 1, 2"
             )
         ).all()
-    engine.dispose()
     expected = oracle.execute(
         "SELECT country, stock_code, count(*), sum(quantity)::BIGINT, sum(amount) FROM fact_sales GROUP BY 1, 2"
     ).fetchall()

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.schema import CreateSchema
 
 from include.settings import Settings
-from include.warehouse.engine import advisory_lock, make_engine, transaction
+from include.warehouse.engine import advisory_lock, open_engine, transaction
 
 STATEMENT_TIMEOUT_SECONDS = 3600.0
 LOCK_TIMEOUT_SECONDS = 300.0
@@ -63,24 +63,23 @@ def migration_lock_key(settings: Settings) -> int:
 
 
 def _migrate(settings: Settings, run: Callable[[Config], None]) -> str | None:
-    engine = make_engine(settings, pool_size=1)
-    try:
-        with transaction(
+    with (
+        open_engine(settings, pool_size=1) as engine,
+        transaction(
             engine,
             statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
             lock_timeout_seconds=LOCK_TIMEOUT_SECONDS,
-        ) as connection:
-            advisory_lock(connection, migration_lock_key(settings))
-            for schema in (settings.warehouse_schema, settings.staging_schema):
-                _make_schema(connection, schema)
-            config = Config()
-            config.set_main_option("script_location", str(Path(__file__).parent))
-            config.attributes["connection"] = connection
-            config.attributes["settings"] = settings
-            run(config)
-            return current_revision(connection, settings)
-    finally:
-        engine.dispose()
+        ) as connection,
+    ):
+        advisory_lock(connection, migration_lock_key(settings))
+        for schema in (settings.warehouse_schema, settings.staging_schema):
+            _make_schema(connection, schema)
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent))
+        config.attributes["connection"] = connection
+        config.attributes["settings"] = settings
+        run(config)
+        return current_revision(connection, settings)
 
 
 def _make_schema(connection: Connection, schema: str) -> None:

@@ -8,10 +8,8 @@ from include.warehouse.staging import (
     batch_key,
     jdbc_options,
     qualified_staging_table,
-    spark_column_types,
     staging_table,
 )
-from include.warehouse.tables import STAR
 
 BATCH = "20101201T082600-0a1b2c3d"
 
@@ -57,15 +55,3 @@ def test_jdbc_keeps_the_credentials_out_of_the_url() -> None:
 def test_jdbc_defaults_and_ipv6() -> None:
     assert jdbc_options(settings("postgresql://u:p@[::1]/w"))[0] == "jdbc:postgresql://[::1]:5432/w"
     assert jdbc_options(settings("postgres://u:p@/w"))[0] == "jdbc:postgresql://localhost:5432/w"
-
-
-def test_spark_is_told_every_type_that_is_not_text() -> None:
-    assert spark_column_types("fact_sales") == (
-        "date_key INT, product_key BIGINT, customer_key BIGINT, country_key BIGINT, invoice_key BIGINT, "
-        "sold_at TIMESTAMP_NTZ, quantity INT, unit_price DECIMAL(14,4), amount DECIMAL(18,4)"
-    )
-    assert spark_column_types("dim_date") == (
-        "date_key INT, full_date DATE, year SMALLINT, quarter SMALLINT, month SMALLINT, day SMALLINT, "
-        "day_of_week SMALLINT, iso_week SMALLINT, is_weekend BOOLEAN"
-    )
-    assert all(spark_column_types(table) for table in STAR)
