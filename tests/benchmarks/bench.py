@@ -77,7 +77,7 @@ def system(folder: Path) -> Iterator[Instance]:
 
 def generated(path: Path, rows: int, start: date, days: int) -> Path:
     """Make a CSV file of sound invoice lines; return its path."""
-    write_sample(generate_lines(rows, rows, start, days), path, "csv", SampleStyle(defects=False))
+    write_sample(generate_lines(rows, rows, start, days, defects=False), path, "csv", SampleStyle(defects=False))
     return path
 
 
