@@ -14,8 +14,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -24,14 +22,12 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from deploy.embedded import supervisor
-from deploy.embedded.__main__ import up
 from deploy.embedded.follow import drop, find_run, follow
 from deploy.embedded.state import Instance
 from include.sample import SampleStyle, generate_lines, write_sample
-from include.settings import PROJECT_ROOT, Settings, get_settings
+from include.settings import PROJECT_ROOT
 from tests.benchmarks import duckdb_pipeline
-from tests.ports import free_port
+from tests.end_to_end.system import system
 
 LARGE_ROWS = 1_067_371
 POLL_SECONDS = 0.2
@@ -57,25 +53,13 @@ class DriverWatch(threading.Thread):
             for process in self.root.children(recursive=True):
                 try:
                     if process.name() == "java":
-                        # A child still named java is a fork short of its exec: its pages are its parent's.
-                        children = [child for child in process.children(recursive=True) if child.name() != "java"]
+                        # A child that still runs java is a fork short of its exec: its pages are its parent's.
+                        java = process.exe()
+                        children = [child for child in process.children(recursive=True) if child.exe() != java]
                         family = [process, *children]
                         self.peak = max(self.peak, sum(member.memory_info().rss for member in family))
                 except psutil.NoSuchProcess:
                     continue
-
-
-@contextmanager
-def system(folder: Path) -> Iterator[Instance]:
-    """Yield a fresh running embedded system below `folder`, with the project's jars and ports of its own."""
-    os.environ["RETAIL_SPARK_JARS_DIR"] = str(get_settings().jars)
-    os.environ["RETAIL_API_PORT"], os.environ["RETAIL_POSTGRES_PORT"] = str(free_port()), str(free_port())
-    instance = Instance(Settings(data_dir=folder))
-    try:
-        up(instance)
-        yield instance
-    finally:
-        supervisor.stop(instance)
 
 
 def generated(path: Path, rows: int, start: date, days: int) -> Path:

@@ -1,0 +1,187 @@
+"""A running Airflow with embedded defaults: drops good and bad, stages killed, repeats, rebuilds and cleared runs."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from deploy.embedded.follow import DAG_ID, Airflow, find_run, follow
+from deploy.embedded.state import Instance
+from include.receipts import FileEntry, Receipt
+from include.runs import RunFolder, sha256_of
+from include.sample import SampleStyle, generate_lines, write_sample
+from tests.benchmarks import duckdb_pipeline
+from tests.end_to_end.system import (
+    Killer,
+    airflow,
+    forget_days,
+    post,
+    put,
+    receipts_of,
+    system,
+    totals_by_day,
+)
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1800)]
+
+FIRST_DAY = date(2011, 1, 4)
+DAYS = 4
+SHARED_LINES = 40
+HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
+GOOD_LINE = "700001,22086,PAPER CHAIN,1,2011-03-01 10:00:00,1.00,,France"
+
+REJECTED = {
+    "empty.csv": (b"", "empty_file"),
+    "a photo.csv": (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(range(256)) * 16, "not_text"),
+    "no price.csv": (
+        b"Invoice,StockCode,Quantity,InvoiceDate,Country\n1,22086,1,2011-03-01 10:00:00,France\n",
+        "missing_columns",
+    ),
+    "cut off.json": (b'[{"Invoice": "700100", "StockCode": "22086", "Quantity": 1, "Pri', "truncated_json"),
+    "cut off.pdf": (b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\n", "corrupt_pdf"),
+}
+"""Files of which nothing can be loaded, with the reason code."""
+
+DAMAGED = {
+    'it\'s "ragged" ..and..%2e%2e;.csv': (["700002,22086,PAPER CHAIN,1"], "too_few_columns"),
+    "nul.csv": (["700003,22086,PAPER\x00CHAIN,1,2011-03-01 10:00:00,1.00,,France"], "nul_byte"),
+    "quotes.csv": (['700004,22086,"PAPER CHAIN,1,2011-03-01 10:00:00,1.00,,France'], "unbalanced_quote"),
+    "long line.csv": (["700005,22086," + "A" * 10_000_000 + ",1,2011-03-01 10:00:00,1.00,,France"], "line_too_long"),
+}
+"""Files whose second row is damaged, with the reason code: the row costs only itself."""
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    with system(tmp_path_factory.mktemp("system") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with two halves of one sale, the whole, and every kind of unusable file."""
+    folder = tmp_path_factory.mktemp("files")
+    lines = list(generate_lines(1_500, 11, FIRST_DAY, DAYS, defects=False))
+    style = SampleStyle(defects=False)
+    write_sample(lines, folder / "whole.csv", "csv", style)
+    write_sample(lines[:800], folder / "half 1.csv", "csv", style)
+    write_sample(lines[800 - SHARED_LINES :], folder / "half 2.csv", "csv", style)
+    for name, (content, _) in REJECTED.items():
+        (folder / name).write_bytes(content)
+    for number, (name, (damaged, _)) in enumerate(DAMAGED.items()):
+        good = GOOD_LINE.replace("700001", f"71000{number}")
+        (folder / name).write_text("\n".join([HEADER, good, *damaged, good.replace("22086", "22087")]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def receipts(instance: Instance, files: Path) -> dict[str, Receipt]:
+    """Drop the first half beside every unusable file, the second half while that run works, and kill each stage."""
+    killer = Killer(instance)
+    killer.start()
+    dropped = put(instance, files / "half 1.csv", *(files / name for name in itertools.chain(REJECTED, DAMAGED)))
+    find_run(instance, *dropped[0])
+    dropped += put(instance, files / "half 2.csv")
+    found = receipts_of(instance, dropped)
+    assert killer.killed == list(Killer.STAGES)
+    return found
+
+
+def entries(receipts: dict[str, Receipt]) -> dict[str, tuple[str, FileEntry]]:
+    return {entry.name: (run_id, entry) for run_id, receipt in receipts.items() for entry in receipt.files}
+
+
+def report_rows(instance: Instance, entry: FileEntry) -> list[dict[str, str]]:
+    path = instance.settings.data_dir / str(entry.report)
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_overlapping_runs_with_killed_stages_load_what_the_whole_file_holds(
+    instance: Instance, receipts: dict[str, Receipt], files: Path, tmp_path: Path
+) -> None:
+    assert len(receipts) == 2
+    oracle = duckdb_pipeline.run(files / "whole.csv", tmp_path)
+    expected = oracle.execute(
+        "SELECT sold_at::DATE, count(*), sum(quantity)::BIGINT, sum(amount) FROM fact_sales GROUP BY 1"
+    ).fetchall()
+    found = totals_by_day(instance)
+    extra = found.pop(date(2011, 3, 1))
+    assert extra == (2 * len(DAMAGED), 2 * len(DAMAGED), Decimal(2 * len(DAMAGED)))
+    assert {day: tuple(rest) for day, *rest in expected} == found
+    rows = sum(receipt.rows_loaded for receipt in receipts.values())
+    assert rows == sum(rows for rows, _, _ in found.values()) + extra[0]
+
+
+@pytest.mark.parametrize("name", REJECTED)
+def test_an_unusable_file_is_kept_and_explained(
+    instance: Instance, receipts: dict[str, Receipt], files: Path, name: str
+) -> None:
+    run_id, entry = entries(receipts)[name]
+    assert (entry.status, entry.rows) == ("rejected", 0)
+    assert sha256_of(RunFolder(instance.settings, run_id).original(name)) == sha256_of(files / name)
+    report = json.loads((instance.settings.data_dir / str(entry.report)).read_text())
+    assert (report["name"], report["code"]) == (name, REJECTED[name][1])
+    assert entry.reason == f"{report['code']}: {report['problem']} {report['remedy']}"
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_row_costs_only_itself(instance: Instance, receipts: dict[str, Receipt], name: str) -> None:
+    _, entry = entries(receipts)[name]
+    assert (entry.status, entry.rows) == ("loaded", 3)
+    (row,) = report_rows(instance, entry)
+    assert (row["file"], row["line"], row["code"]) == (name, "3", DAMAGED[name][1])
+    assert row["problem"]
+    assert row["remedy"]
+
+
+def test_the_same_bytes_under_another_name_add_nothing(
+    instance: Instance, receipts: dict[str, Receipt], files: Path, tmp_path: Path
+) -> None:
+    before = totals_by_day(instance)
+    renamed = tmp_path / "renamed.csv"
+    renamed.write_bytes((files / "half 1.csv").read_bytes())
+    (again,) = receipts_of(instance, put(instance, renamed)).values()
+    assert (again.status, again.rows_loaded, again.rows_already_seen) == ("nothing_new", 0, 800)
+    assert totals_by_day(instance) == before
+
+
+def runs_of(instance: Instance, kind: str) -> list[str]:
+    listed = Airflow(instance).get(f"/dags/{DAG_ID}/dagRuns?limit=100&run_type={kind}")["dag_runs"]
+    assert isinstance(listed, list)
+    return [run["dag_run_id"] for run in listed]
+
+
+def test_backfill_and_trigger_rebuild_exactly_their_days(instance: Instance, receipts: dict[str, Receipt]) -> None:
+    before = totals_by_day(instance)
+    first, second, third, *_ = sorted(before)
+    forget_days(instance, [first, second, third])
+    days = ["--from-date", first.isoformat(), "--to-date", second.isoformat()]
+    airflow(instance, "backfill", "create", "--dag-id", DAG_ID, *days)
+    rebuilt = [follow(instance, run_id, Console(stderr=True)) for run_id in runs_of(instance, "backfill")]
+    assert sorted(receipt.rebuilt_days for receipt in rebuilt) == [[first], [second]]
+    assert totals_by_day(instance) == {day: total for day, total in before.items() if day != third}
+    run = post(instance, "/dagRuns", {"logical_date": None, "conf": {"rebuild_day": third.isoformat()}})
+    assert follow(instance, run["dag_run_id"], Console(stderr=True)).rows_loaded == before[third][0]
+    assert totals_by_day(instance) == before
+
+
+def test_a_cleared_run_changes_nothing(instance: Instance, receipts: dict[str, Receipt], files: Path) -> None:
+    before = totals_by_day(instance)
+    run_id, _ = entries(receipts)["half 1.csv"]
+    original = receipts[run_id]
+    selection = {"dag_run_id": run_id, "task_ids": ["silver"], "include_downstream": True, "only_failed": False}
+    cleared = post(instance, "/clearTaskInstances", selection | {"dry_run": False, "reset_dag_runs": True})
+    assert {task["task_id"] for task in cleared["task_instances"]} == {"silver", "audit", "gold", "publish", "receipt"}
+    again = follow(instance, run_id, Console(stderr=True))
+    volatile = {"finished_at", "seconds", "table_versions"}
+    assert again.model_dump(exclude=volatile) == original.model_dump(exclude=volatile)
+    assert totals_by_day(instance) == before
