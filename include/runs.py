@@ -1,8 +1,9 @@
 """Landing folder, claims and the records each run leaves behind.
 
-A claim is one atomic rename out of the landing folder into `archive/<run id>/`: of two runs that see the same file one
-gets it. What a run owns is written to `runs/<run id>/manifest.json`; each stage leaves its record in
-`runs/<run id>/stages/<stage>.json` for the next one to verify.
+A claim is one atomic rename into a hidden folder of the run's own within the landing folder: of two runs that see the
+same file one gets it. From there it moves to `archive/<run id>/`. What a run owns is written to
+`runs/<run id>/manifest.json`; each stage leaves its record in `runs/<run id>/stages/<stage>.json` for the next one to
+verify.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -234,13 +236,19 @@ def claim_drop(settings: Settings, run_id: str, only: list[str] | None = None) -
     if run.has_manifest():
         return run.manifest()
     run.archive.mkdir(parents=True, exist_ok=True)
+    held = landing(settings) / f".{run_id}"
+    held.mkdir(exist_ok=True)
     for path in settled_files(settings):
         if only and path.name not in only:
             continue
         try:
-            path.rename(run.archive / path.name)
+            path.rename(held / path.name)
         except FileNotFoundError:
             continue  # another run claimed it first
+    # The landing folder may be a file system of its own; a copy that is cut off is made again from what is held.
+    for path in sorted(held.iterdir()):
+        shutil.move(path, run.archive / path.name)
+    held.rmdir()
     claimed_at = datetime.now(UTC)
     files = []
     hashes: set[str] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -48,6 +49,22 @@ def test_a_claim_cut_off_after_the_rename_is_completed_by_its_retry(settings: Se
     run.archive.mkdir(parents=True)
     (run.archive / "a.csv").write_bytes(b"a")
     assert [file.name for file in claim_drop(settings, "run-1").files] == ["a.csv"]
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system")
+def test_the_landing_folder_may_be_another_file_system(settings: Settings) -> None:
+    with TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        (settings.data_dir / "landing").symlink_to(elsewhere)
+        held = Path(elsewhere) / ".run-1"
+        held.mkdir()
+        (held / "a.csv").write_bytes(b"claimed by an attempt that was killed")
+        (Path(elsewhere) / "b.csv").write_bytes(b"b")
+        run = RunFolder(settings, "run-1")
+        run.archive.mkdir(parents=True)
+        run.original("a.csv").write_bytes(b"claimed by an att")
+        assert [file.name for file in claim_drop(settings, "run-1").files] == ["a.csv", "b.csv"]
+        assert run.original("a.csv").read_bytes() == b"claimed by an attempt that was killed"
+        assert list(Path(elsewhere).iterdir()) == []
 
 
 def test_the_same_bytes_under_another_name_are_already_seen(settings: Settings) -> None:
