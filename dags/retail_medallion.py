@@ -38,7 +38,7 @@ def rebuild_day(run: Any, params: dict[str, Any]) -> date | None:
     """Return the invoice day a run rebuilds; None for a run that takes files."""
     if params.get("rebuild_day"):
         return date.fromisoformat(params["rebuild_day"])
-    return run.logical_date.date() if str(run.run_type).endswith("backfill") else None
+    return run.logical_date.date() if run.run_type == "backfill" else None
 
 
 def gate(run: Any, params: dict[str, Any], events: dict[Any, Any]) -> str:

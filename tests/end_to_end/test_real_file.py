@@ -53,8 +53,8 @@ def receipt(settings: Settings) -> Receipt:
 
 
 def one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    row = connection.execute(query).fetchone()
-    assert row is not None
+    row: tuple[Any, ...]
+    (row,) = connection.execute(query).fetchall()
     return row
 
 
