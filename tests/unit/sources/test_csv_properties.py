@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from include.sources.model import CANONICAL_COLUMNS
@@ -28,6 +28,14 @@ def rows_of(texts: list[str]) -> list[tuple[str, ...]]:
         (str(536365 + index), "85123A", text, "6", "2010-12-01 08:26:00", "2.55", "17850", "France")
         for index, text in enumerate(texts)
     ]
+
+
+def is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def written(rows: list[tuple[str, ...]], delimiter: str, end: str, quoting: int) -> str:
@@ -58,6 +66,8 @@ def test_any_table_is_read_back_exactly(
 ) -> None:
     rows = rows_of(texts)
     content = written(rows, delimiter, end, quoting_for(texts, quoting)).encode(encoding, "replace")
+    # The same bytes can mean one text in cp1252 and another in UTF-8; a file valid as UTF-8 throughout is read as that.
+    assume(encoding != "cp1252" or content.isascii() or not is_utf8(content))
     expected = rows_of([text.encode(encoding, "replace").decode(encoding) for text in texts])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "sales.csv"
