@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -39,6 +40,18 @@ def moment(name: str) -> Column:
         fits = (F.col("date_order") == order) & day.rlike(rf"\A{DATE_SHAPES[order]}\z")
         parsed = F.when(fits, F.try_to_timestamp(rest, spark_pattern)).otherwise(parsed)
     return parsed
+
+
+def may_name_day(name: str, days: Sequence[date]) -> Column:
+    """Return whether raw text column `name` may name one of `days`; false only where `moment` gives none of them.
+
+    One look at the text, so that a rebuild of a day need not parse every row of the files that hold it.
+    """
+    variants = []
+    for day in days:
+        parts = {"y": f"{day.year:04}", "m": f"0?{day.month}", "d": f"0?{day.day}"}
+        variants += ["[-/.]".join(parts[letter] for letter in order) for order in DATE_SHAPES]
+    return F.col(name).rlike(rf"(?<![0-9])(?:{'|'.join(variants)})(?![0-9])")
 
 
 def _text_checks(field: FieldInfo, column: Column) -> list[Column]:

@@ -39,7 +39,7 @@ from include.domain.classify import (
 from include.records import BronzeRecord, SilverRecord
 from include.runs import Manifest, RunFolder, mark_days
 from include.settings import Settings, get_settings
-from spark_jobs.rules import TEXT_COLUMNS, moment, number_text, trimmed, violation
+from spark_jobs.rules import TEXT_COLUMNS, may_name_day, moment, number_text, trimmed, violation
 from spark_jobs.session import (
     Table,
     bronze_table,
@@ -239,12 +239,12 @@ def quarantined(rows: DataFrame) -> DataFrame:
 
 
 def bronze_of(spark: SparkSession, settings: Settings, manifest: Manifest) -> DataFrame:
-    """Return the Bronze rows a run works on: its own batch, or those of the batches that hold the rebuilt days."""
+    """Return the Bronze rows a run works on: its own batch, or those that may be of the rebuilt days."""
     bronze = bronze_table(settings).read(spark)
     if manifest.kind == "drop":
         ingested = F.lit(manifest.claimed_at.date())
         return bronze.where((F.col("ingest_date") == ingested) & (F.col("batch_id") == manifest.batch_id))
-    return bronze.where(F.col("batch_id").isin(manifest.source_batches))
+    return bronze.where(F.col("batch_id").isin(manifest.source_batches) & may_name_day("invoice_date", manifest.days))
 
 
 def insert_new(spark: SparkSession, table: Table, lines: DataFrame, months: list[str]) -> None:

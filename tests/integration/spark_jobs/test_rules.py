@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import date
 
 import pytest
 from pyspark.sql import SparkSession
@@ -11,6 +12,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from include.domain.line import violations
 from include.sources.model import CANONICAL_COLUMNS
+from spark_jobs.rules import may_name_day
 from spark_jobs.silver import parsed
 
 STYLE = ("date_order", "date_separator", "decimal_mark")
@@ -117,3 +119,18 @@ def test_pydantic_and_spark_agree(spark: SparkSession, seed: int) -> None:
     ]
     assert disagreements == []
     assert any(row.codes == [] for row in judged)
+
+
+@pytest.mark.integration
+def test_a_line_of_a_day_is_never_left_out_of_its_rebuild(spark: SparkSession) -> None:
+    columns = [*CANONICAL_COLUMNS, *STYLE]
+    schema = StructType([StructField(name, StringType()) for name in columns])
+    lines = [tuple(line[name] for name in columns) for line in _lines(4, 3000)]
+    frame = spark.createDataFrame(lines, schema).withColumn("defect", F.lit(None).cast("string"))
+    typed = parsed(frame.withColumn("raw_date", F.col("invoice_date"))).where("sold_at >= '1990-01-01'")
+    days = [row.day for row in typed.select(F.to_date("sold_at").alias("day")).distinct().collect()]
+    assert len(days) > 10
+    for day in days:
+        of_day = typed.where(F.to_date("sold_at") == F.lit(day))
+        assert of_day.where(~may_name_day("raw_date", [day])).count() == 0
+    assert typed.where(may_name_day("raw_date", [date(2055, 5, 5)])).count() == 0
