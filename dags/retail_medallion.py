@@ -79,6 +79,15 @@ def spark_stage(name: str, conf: Any) -> SparkSubmitOperator:
     )
 
 
+@task(max_active_tis_per_dag=1)
+def enrich() -> dict[str, Any]:
+    """Look up exchange rates, country facts and product categories; what is missing is marked, never a failure."""
+    from include.pipeline import enrich as look_up
+
+    record = look_up(SETTINGS, get_current_context()["dag_run"].run_id)
+    return record.model_dump(mode="json", include={"looked_up", "missing"})
+
+
 @task
 def audit() -> None:
     """Stop the run before anything is published unless rows and money reconcile."""
@@ -134,4 +143,4 @@ with DAG(
     bronze = spark_stage("bronze", claimed)
     silver = spark_stage("silver", claimed)
     gold = spark_stage("gold", claimed)
-    wait_for_files >> claimed >> bronze >> silver >> audit() >> gold >> publish() >> receipt()
+    wait_for_files >> claimed >> bronze >> silver >> enrich() >> audit() >> gold >> publish() >> receipt()

@@ -1,6 +1,6 @@
-"""The Python steps of a run: audit, publish, receipt. Each can be run without Airflow.
+"""The Python steps of a run: claim, enrich, audit, publish, receipt. Each can be run without Airflow.
 
-`python -m include.pipeline claim|audit|publish|receipt RUN_ID` does what the DAG's task of that name does.
+`python -m include.pipeline claim|enrich|audit|publish|receipt RUN_ID` does what the DAG's task of that name does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deltalake import DeltaTable
 from include.domain.reasons import explain, field_of
 from include.quality.reconciliation import reconcile
 from include.receipts import FileEntry, Receipt
-from include.records import BronzeRecord, GoldRecord, SilverRecord, StagedFile
+from include.records import BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.runs import (
     ClaimedFile,
     Manifest,
@@ -45,6 +45,21 @@ def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: d
         day: Invoice day to rebuild from Bronze instead of claiming files.
     """
     return claim_rebuild(settings, run_id, day) if day else claim_drop(settings, run_id, only)
+
+
+def enrich(settings: Settings, run_id: str) -> EnrichRecord:
+    """Look up exchange rates, country facts and product categories of the batch.
+
+    Raises:
+        RunRecordMissing: If Silver has not finished.
+    """
+    # HTTP clients and the product model take seconds to import; only this step needs them.
+    from include.enrichment.batch import enrich as look_up
+
+    run = RunFolder(settings, run_id)
+    record = look_up(settings, run.manifest(), run.stage("silver", SilverRecord))
+    run.save_stage("enrich", record)
+    return record
 
 
 def audit(settings: Settings, run_id: str) -> None:
@@ -113,6 +128,7 @@ def build_receipt(run: RunFolder) -> Receipt:
     manifest = run.manifest()
     bronze = run.stage("bronze", BronzeRecord) if manifest.has_work else None
     silver = run.stage("silver", SilverRecord) if manifest.has_work else None
+    enriched = run.stage("enrich", EnrichRecord) if manifest.has_work else None
     gold = run.stage("gold", GoldRecord) if manifest.has_work else None
     staged = {file.sha256: file for file in bronze.files} if bronze else {}
     reports = _row_reports(run, manifest) if silver and silver.rows_quarantined else {}
@@ -121,6 +137,8 @@ def build_receipt(run: RunFolder) -> Receipt:
     seen_rows = sum(file.rows for file in seen_before)
     seen_amount = sum((file.amount for file in seen_before), Decimal(0))
     versions = dict(gold.table_versions) if gold else {}
+    if enriched is not None:
+        versions |= enriched.table_versions
     if bronze and bronze.table_version is not None:
         versions["bronze"] = bronze.table_version
     if silver is not None:
@@ -132,7 +150,7 @@ def build_receipt(run: RunFolder) -> Receipt:
     finished_at = datetime.now(UTC)
     seconds = {
         name: round(record.seconds, 1)
-        for name, record in (("bronze", bronze), ("silver", silver), ("gold", gold))
+        for name, record in (("bronze", bronze), ("silver", silver), ("enrich", enriched), ("gold", gold))
         if record is not None
     }
     if not manifest.has_work:
@@ -164,6 +182,7 @@ def build_receipt(run: RunFolder) -> Receipt:
             "invoice_days": (silver.first_day, silver.last_day) if silver and silver.first_day else None,
             "seconds": seconds | {"total": round((finished_at - manifest.claimed_at).total_seconds(), 1)},
             "table_versions": versions,
+            "enrichment": enriched.model_dump(include={"looked_up", "missing", "services"}) if enriched else None,
             "warnings": warnings,
         }
     )
@@ -259,7 +278,7 @@ def _row_reports(run: RunFolder, manifest: Manifest) -> dict[str, str]:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m include.pipeline", description=__doc__)
-    parser.add_argument("step", choices=["claim", "audit", "publish", "receipt"])
+    parser.add_argument("step", choices=["claim", "enrich", "audit", "publish", "receipt"])
     parser.add_argument("run_id", help="Airflow run id")
     parser.add_argument("--day", type=date.fromisoformat, help="claim: invoice day to rebuild instead of files")
     arguments = parser.parse_args()
@@ -267,6 +286,8 @@ def main() -> None:
     if arguments.step == "claim":
         manifest = claim(settings, arguments.run_id, day=arguments.day)
         print(Counter(file.status for file in manifest.files))
+    elif arguments.step == "enrich":
+        print(enrich(settings, arguments.run_id).model_dump_json(indent=2))
     elif arguments.step == "audit":
         audit(settings, arguments.run_id)
     elif arguments.step == "publish":

@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from include.enrichment.metrics import ServiceMetrics
 from include.sources.model import FileDecisions
 
 
@@ -46,6 +47,22 @@ class FileEntry(BaseModel):
     first_run_id: str | None = None
     report: str | None = None
     reason: str | None = None
+
+
+class Enrichment(BaseModel):
+    """What was looked up about the batch.
+
+    Attributes:
+        looked_up: Invoice days (`fx_rates`), `countries` and goods (`products`) of the batch.
+        missing: Of these, by reason, those without an answer; later runs look them up again.
+        services: Outside services -> what became of the calls.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    looked_up: dict[str, int]
+    missing: dict[str, dict[str, int]]
+    services: dict[str, ServiceMetrics]
 
 
 class Receipt(BaseModel):
@@ -87,6 +104,7 @@ class Receipt(BaseModel):
     invoice_days: tuple[date, date] | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     table_versions: dict[str, int] = Field(default_factory=dict)
+    enrichment: Enrichment | None = None
     warnings: list[str] = Field(default_factory=list)
 
     def check(self) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from include.enrichment.metrics import ServiceMetrics
 from include.sources.model import SourceReading
 
 
@@ -57,6 +58,31 @@ class SilverRecord(BaseModel):
     months: list[str] = Field(default_factory=list)
     table_version: int | None = None
     quarantine_version: int | None = None
+    seconds: float = 0.0
+
+
+class EnrichRecord(BaseModel):
+    """What was looked up about the batch, what is missing, and what has changed about earlier batches.
+
+    Attributes:
+        looked_up: Days, countries and products of the batch, by reference table.
+        missing: Reference table -> reason -> days, countries or products of the batch without an answer.
+        stale_days: Invoice days whose facts in Gold hold other exchange rates than are recorded now.
+        stale_countries: Countries of earlier batches whose facts in Gold are other than are recorded now.
+        stale_products: Stock codes of earlier batches whose category in Gold is other than is recorded now.
+        services: Outside services that were asked -> what became of the calls.
+        table_versions: Reference table -> its Delta version.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    looked_up: dict[str, int] = Field(default_factory=dict)
+    missing: dict[str, dict[str, int]] = Field(default_factory=dict)
+    stale_days: list[date] = Field(default_factory=list)
+    stale_countries: list[str] = Field(default_factory=list)
+    stale_products: list[str] = Field(default_factory=list)
+    services: dict[str, ServiceMetrics] = Field(default_factory=dict)
+    table_versions: dict[str, int] = Field(default_factory=dict)
     seconds: float = 0.0
 
 

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
         """Folder of the Spark jars."""
         return self.spark_jars_dir or self.data_dir / "services" / "jars"
 
-    def table(self, layer: Literal["bronze", "silver", "gold"], name: str) -> str:
+    def table(self, layer: Literal["bronze", "silver", "reference", "gold"], name: str) -> str:
         """URI of the Delta table `name` in `layer`."""
         return f"{self.lake}/{layer}/{name}"
 

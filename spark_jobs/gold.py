@@ -17,11 +17,26 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY, Dimension, Fixed, Greatest, Least, Newer
-from include.records import GoldRecord, SilverRecord
+from include.domain.money import CURRENCIES
+from include.domain.star import (
+    COUNTRY_FACTS,
+    DIMENSION_RULES,
+    PRODUCT_FACTS,
+    UNKNOWN_KEY,
+    Dimension,
+    Fixed,
+    Greatest,
+    Least,
+    Newer,
+)
+from include.records import EnrichRecord, GoldRecord, SilverRecord
 from include.runs import Manifest, RunFolder
 from include.settings import Settings, get_settings
 from spark_jobs.session import Table, in_list, silver_table, spark_session, surrogate_key, table_version
+
+COUNTRY_RULES, PRODUCT_RULES = (
+    next(rules for rules in DIMENSION_RULES if rules.table == name) for name in ("dim_country", "dim_product")
+)
 
 FACT_PARTITIONS = 2
 """Connections that load the facts into the warehouse side by side."""
@@ -64,13 +79,17 @@ def keyed(lines: DataFrame) -> DataFrame:
     )
 
 
-def dim_country(sales: DataFrame) -> DataFrame:
-    """Return one row per country name."""
-    return sales.select("country_key", "country").distinct()
+def dim_country(sales: DataFrame, facts: DataFrame) -> DataFrame:
+    """Return one row per country name, with its `facts` (country, COUNTRY_FACTS, enriched_at)."""
+    return sales.select("country_key", "country").distinct().join(F.broadcast(facts), "country", "left")
 
 
-def dim_product(sales: DataFrame) -> DataFrame:
-    """Return one row per stock code; the description is that of its latest described line."""
+def dim_product(sales: DataFrame, facts: DataFrame) -> DataFrame:
+    """Return one row per stock code, with its `facts` (stock_code, PRODUCT_FACTS, enriched_at).
+
+    The description is that of its latest described line with a price: lines without one are stock movements and
+    giveaways, whose descriptions are notes such as "damaged".
+    """
     # Text cannot be aggregated by hashing, only grouped: the lines are first reduced to code and description.
     described = (
         sales.groupBy("product_key", "stock_code", "description", "product_type")
@@ -78,8 +97,15 @@ def dim_product(sales: DataFrame) -> DataFrame:
             F.max("is_product").alias("is_product"),
             F.min("sold_at").alias("first_sold_at"),
             F.max("sold_at").alias("last_sold_at"),
+            F.max(F.when(F.col("unit_price") > 0, F.col("sold_at"))).alias("last_priced_at"),
         )
-        .withColumn("named", F.when(F.col("description").isNotNull(), F.struct("last_sold_at", "description")))
+        .withColumn(
+            "named",
+            F.when(
+                F.col("description").isNotNull() & F.col("last_priced_at").isNotNull(),
+                F.struct("last_priced_at", "description"),
+            ),
+        )
     )
     return (
         described.groupBy("product_key", "stock_code")
@@ -96,10 +122,11 @@ def dim_product(sales: DataFrame) -> DataFrame:
             F.col("latest.description").alias("description"),
             "product_type",
             "is_product",
-            F.col("latest.last_sold_at").alias("described_at"),
+            F.col("latest.last_priced_at").alias("described_at"),
             "first_sold_at",
             "last_sold_at",
         )
+        .join(F.broadcast(facts), "stock_code", "left")
     )
 
 
@@ -137,6 +164,29 @@ def dim_invoice(sales: DataFrame) -> DataFrame:
         sales.groupBy("invoice_key", "invoice_no")
         .agg(kind.alias("kind"), F.min("sold_at").alias("first_line_at"), F.max("sold_at").alias("last_line_at"))
         .select("invoice_key", "invoice_no", "kind", "first_line_at", "last_line_at")
+    )
+
+
+def converted(facts: DataFrame, rates: DataFrame) -> DataFrame:
+    """Return facts with the exchange rates of their day and the amounts and prices converted at them.
+
+    Args:
+        facts: date_key, unit_price, amount (GBP) and any other columns but those below.
+        rates: date_key, fx_date, fx_source, fx_missing, rate_usd, rate_eur, rate_cad, rate_aud, rate_jpy.
+
+    Returns:
+        The columns given, those of `rates`, and amount_usd ... unit_price_jpy, rounded half up to the places of each
+        currency; null where there is no rate.
+    """
+    of_day = facts.join(F.broadcast(rates), "date_key", "left")
+    return of_day.withColumns(
+        {
+            f"{name}_{currency.lower()}": F.round(F.col(name) * F.col(f"rate_{currency.lower()}"), places).cast(
+                f"decimal(18,{places})"
+            )
+            for name in ("amount", "unit_price")
+            for currency, places in CURRENCIES.items()
+        }
     )
 
 
@@ -240,11 +290,12 @@ def write_dimension(spark: SparkSession, settings: Settings, dimension: Dimensio
 def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: str) -> None:
     """Fill the empty staging table of this batch."""
     from include.warehouse.staging import jdbc_options, qualified_staging_table
+    from include.warehouse.tables import loaded_columns
 
     url, properties = jdbc_options(settings)
     name = qualified_staging_table(settings, table, batch_id)
     partitions = FACT_PARTITIONS if table == "fact_sales" else 1
-    columns = [name for name in frame.columns if name != "invoice_month"]
+    columns = [column.name for column in loaded_columns(table)]
     frame.select(*columns).coalesce(partitions).write.jdbc(url, name, mode="append", properties=properties)
 
 
@@ -274,31 +325,90 @@ def lines_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver
     return of_months.where(F.col("invoice_day").isin(manifest.days))
 
 
-def star_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> dict[str, DataFrame]:
-    """Return what a run brings to each table of the star, the facts last."""
+def reference(spark: SparkSession, settings: Settings, name: str) -> DataFrame:
+    """Return what enrichment has recorded in reference table `name`."""
+    return Table(settings.table("reference", name)).read(spark)
+
+
+def rates_of(fx: DataFrame) -> DataFrame:
+    """Return reference table fx_rates as `converted` takes it."""
+    return fx.select(
+        F.date_format("invoice_day", "yyyyMMdd").cast("int").alias("date_key"),
+        F.col("rate_date").alias("fx_date"),
+        F.col("source").alias("fx_source"),
+        F.col("missing").alias("fx_missing"),
+        *[f"rate_{currency.lower()}" for currency in CURRENCIES],
+    )
+
+
+def refreshed(known: DataFrame, facts: DataFrame, dimension: Dimension, members: list[str]) -> DataFrame:
+    """Return `members` of a dimension with the facts that are recorded now.
+
+    Args:
+        known: The dimension in Delta.
+        facts: Natural key, the columns enrichment fills, enriched_at.
+        dimension: Its rules.
+        members: Natural keys.
+    """
+    kept = known.drop(*[name for name in facts.columns if name != dimension.natural])
+    stale = kept.where(F.col(dimension.natural).isin(members))
+    return stale.join(F.broadcast(facts), dimension.natural).select(known.columns)
+
+
+def star_of(
+    spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord, enriched: EnrichRecord
+) -> dict[str, DataFrame]:
+    """Return what a run brings to each table of the star, the facts last.
+
+    Besides what its batch brings, these are the rows of earlier batches whose exchange rates, country facts or
+    categories have been found or changed since.
+    """
     lines = lines_of(spark, settings, manifest, silver).drop("source_file", "source_sha256", "source_line")
     sales = keyed(lines).persist(StorageLevel.MEMORY_AND_DISK)
     first, last = silver.first_day or manifest.days[0], silver.last_day or manifest.days[-1]
+    countries = reference(spark, settings, "countries").select("country", *COUNTRY_FACTS, "enriched_at")
+    products = reference(spark, settings, "products").select("stock_code", *PRODUCT_FACTS, "enriched_at")
+    rates = rates_of(reference(spark, settings, "fx_rates"))
     dimensions = {
         "dim_date": dim_date(spark, first, last),
-        "dim_country": dim_country(sales),
-        "dim_product": dim_product(sales),
+        "dim_country": dim_country(sales, countries),
+        "dim_product": dim_product(sales, products),
         "dim_customer": dim_customer(sales),
         "dim_invoice": dim_invoice(sales),
     }
-    return {name: frame.persist() for name, frame in dimensions.items()} | {"fact_sales": fact_sales(sales)}
+    for rules, members, facts in (
+        (COUNTRY_RULES, enriched.stale_countries, countries),
+        (PRODUCT_RULES, enriched.stale_products, products),
+    ):
+        if members:
+            known = Table(settings.table("gold", rules.table)).read(spark)
+            dimensions[rules.table] = dimensions[rules.table].unionByName(refreshed(known, facts, rules, members))
+    facts = fact_sales(sales)
+    if enriched.stale_days:
+        days = [int(f"{day:%Y%m%d}") for day in enriched.stale_days]
+        earlier = Table(settings.table("gold", "fact_sales")).read(spark)
+        facts = facts.unionByName(
+            earlier.where(F.col("date_key").isin(days) & (F.col("batch_id") != manifest.batch_id)).select(facts.columns)
+        )
+    return {name: frame.persist() for name, frame in dimensions.items()} | {"fact_sales": converted(facts, rates)}
 
 
 def write_fact(
-    spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord, fact: DataFrame
+    spark: SparkSession,
+    settings: Settings,
+    manifest: Manifest,
+    silver: SilverRecord,
+    enriched: EnrichRecord,
+    fact: DataFrame,
 ) -> None:
-    """Replace the batch's or the days' rows of fact_sales in Delta."""
+    """Replace the batch's or the days' rows of fact_sales in Delta, and those of days whose rates have changed."""
+    days = ", ".join(f"{day:%Y%m%d}" for day in sorted({*manifest.days, *enriched.stale_days}))
+    ours = [f"date_key IN ({days})"] if days else []
     if manifest.kind == "drop":
-        ours = f"batch_id = '{manifest.batch_id}'"
-    else:
-        ours = f"date_key IN ({', '.join(f'{day:%Y%m%d}' for day in manifest.days)})"
+        ours.append(f"batch_id = '{manifest.batch_id}'")
+    months = sorted({*silver.months, *[f"{day:%Y-%m}" for day in enriched.stale_days]})
     table = Table(settings.table("gold", "fact_sales"), ("invoice_month",), ("batch_id", "date_key"))
-    table.replace(spark, fact, f"{in_list('invoice_month', silver.months)} AND {ours}")
+    table.replace(spark, fact, f"{in_list('invoice_month', months)} AND ({' OR '.join(ours)})")
 
 
 def write_aggregates(spark: SparkSession, settings: Settings, silver: SilverRecord) -> None:
@@ -317,11 +427,16 @@ def write_json(settings: Settings) -> None:
 
 
 def lake_writes(
-    spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord, star: dict[str, DataFrame]
+    spark: SparkSession,
+    settings: Settings,
+    manifest: Manifest,
+    silver: SilverRecord,
+    enriched: EnrichRecord,
+    star: dict[str, DataFrame],
 ) -> list[Callable[[], None]]:
     """Return the Delta writes of a run; each may run beside the others."""
     return [
-        partial(write_fact, spark, settings, manifest, silver, star["fact_sales"]),
+        partial(write_fact, spark, settings, manifest, silver, enriched, star["fact_sales"]),
         partial(write_aggregates, spark, settings, silver),
         *[partial(write_dimension, spark, settings, rules, star[rules.table]) for rules in DIMENSION_RULES],
     ]
@@ -333,15 +448,17 @@ def row_counts(frames: dict[str, DataFrame]) -> dict[str, int]:
     return {row["name"]: row["rows"] for row in reduce(DataFrame.union, counts).collect()}
 
 
-def build(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> GoldRecord:
+def build(
+    spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord, enriched: EnrichRecord
+) -> GoldRecord:
     """Bring the lines of a run from Silver into the star, the aggregates and the warehouse's staging tables."""
     started = time.monotonic()
     with ThreadPoolExecutor(max_workers=1) as pool:
         prepared = pool.submit(prepare_staging, settings, manifest.batch_id)
-        star = star_of(spark, settings, manifest, silver)
+        star = star_of(spark, settings, manifest, silver, enriched)
         prepared.result()
     staging = [partial(write_staging, frame, settings, name, manifest.batch_id) for name, frame in star.items()]
-    run_together(lake_writes(spark, settings, manifest, silver, star))
+    run_together(lake_writes(spark, settings, manifest, silver, enriched, star))
     run_together([partial(write_json, settings), *staging])
     return GoldRecord(
         token=uuid.uuid4().hex,
@@ -360,7 +477,7 @@ def main(run_id: str) -> None:
         run.save_stage("gold", GoldRecord())
         return
     spark = spark_session(f"gold {run_id}")
-    run.save_stage("gold", build(spark, settings, run.manifest(), silver))
+    run.save_stage("gold", build(spark, settings, run.manifest(), silver, run.stage("enrich", EnrichRecord)))
 
 
 if __name__ == "__main__":

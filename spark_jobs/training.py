@@ -13,7 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.records import StagedFile
+from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
+from include.records import EnrichRecord, StagedFile
 from include.runs import ClaimedFile, Manifest, RunFolder
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions, SourceReading
@@ -46,6 +47,8 @@ def main(scratch: str) -> None:
     """Run the stages below `scratch`."""
     settings = Settings(data_dir=Path(scratch))
     spark = spark_session("training")
+    for table in (FX_RATES, COUNTRIES, PRODUCTS):
+        table.upsert(settings, [])
     for number in range(2):
         run = RunFolder(settings, f"training-{number}")
         now = datetime.now(UTC)
@@ -63,8 +66,9 @@ def main(scratch: str) -> None:
         file = StagedFile(name=claimed.name, sha256=claimed.sha256, reading=reading)
         bronze.write(spark, settings, run, [file])
         record = silver.refine(spark, settings, manifest)
-        star = gold.star_of(spark, settings, manifest, record)
-        gold.run_together(gold.lake_writes(spark, settings, manifest, record, star))
+        enriched = EnrichRecord()
+        star = gold.star_of(spark, settings, manifest, record, enriched)
+        gold.run_together(gold.lake_writes(spark, settings, manifest, record, enriched, star))
         gold.row_counts(star)
     spark.stop()
 

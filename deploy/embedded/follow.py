@@ -16,7 +16,7 @@ from include.receipts import Receipt
 from include.runs import Manifest, RunFolder, landing, sha256_of
 
 DAG_ID = "retail_medallion"
-TASKS = ("wait_for_files", "claim_files", "bronze", "silver", "audit", "gold", "publish", "receipt")
+TASKS = ("wait_for_files", "claim_files", "bronze", "silver", "enrich", "audit", "gold", "publish", "receipt")
 NOTICE_SECONDS = 120.0
 FINISHED = {"success", "failed"}
 

@@ -54,6 +54,24 @@ class Dimension:
     rules: dict[str, Rule]
 
 
+COUNTRY_FACTS = (
+    "is_country",
+    "iso2",
+    "iso3",
+    "region",
+    "subregion",
+    "continent",
+    "population",
+    "latitude",
+    "longitude",
+    "facts_source",
+    "facts_missing",
+)
+"""Columns of dim_country that enrichment fills."""
+
+PRODUCT_FACTS = ("category", "subcategory", "brand", "category_confidence", "category_version")
+"""Columns of dim_product that enrichment fills."""
+
 DIMENSION_RULES = (
     Dimension(
         "dim_date",
@@ -71,7 +89,12 @@ DIMENSION_RULES = (
             "is_weekend": Fixed(),
         },
     ),
-    Dimension("dim_country", "country_key", "country", {}),
+    Dimension(
+        "dim_country",
+        "country_key",
+        "country",
+        {name: Newer("enriched_at") for name in COUNTRY_FACTS} | {"enriched_at": Greatest()},
+    ),
     Dimension(
         "dim_product",
         "product_key",
@@ -83,7 +106,9 @@ DIMENSION_RULES = (
             "described_at": Greatest(),
             "first_sold_at": Least(),
             "last_sold_at": Greatest(),
-        },
+        }
+        | {name: Newer("enriched_at") for name in PRODUCT_FACTS}
+        | {"enriched_at": Greatest()},
     ),
     Dimension(
         "dim_customer",

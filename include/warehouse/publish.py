@@ -45,7 +45,7 @@ from include.settings import Settings
 from include.warehouse.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
 from include.warehouse.merge import collisions, merge_statement
 from include.warehouse.staging import drop_staging, purge_staging, staged, staging_present, staging_table
-from include.warehouse.tables import DIMENSIONS, FACT, STAR, star_table
+from include.warehouse.tables import DIMENSIONS, FACT, STAR, loaded_columns, star_table
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ STATEMENT_TIMEOUT_SECONDS = 900.0
 LOCK_TIMEOUT_SECONDS = 600.0
 """How long a publish waits for those before it."""
 
-_MERGE_COLUMNS = tuple(column.name for column in star_table(FACT).columns if column.name not in {"sale_id", "batch_id"})
+_MERGE_COLUMNS = tuple(column.name for column in loaded_columns(FACT) if column.name not in {"sale_id", "batch_id"})
 
 
 class PublishError(Exception):
@@ -323,7 +323,7 @@ class _Publication:
         fact, staging = star_table(FACT), self.staging[FACT]
         live = fact.alias("live")
         sale_id = cast(staging.c.sale_id, fact.c.sale_id.type)
-        columns = [column.name for column in fact.columns]
+        columns = [column.name for column in loaded_columns(FACT)]
         rows = (
             select(*[cast(staging.c[name], fact.c[name].type) for name in columns])
             .where(~exists().where(live.c.sale_id == sale_id))

@@ -26,7 +26,7 @@ from sqlalchemy.schema import CreateTable, DropTable, SetTableComment
 
 from include.settings import Settings
 from include.warehouse.engine import APPLICATION_NAME, transaction, warehouse_url
-from include.warehouse.tables import STAR, star_table
+from include.warehouse.tables import STAR, loaded_columns
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +72,11 @@ def qualified_staging_table(settings: Settings, table: str, batch_id: str) -> st
 
 
 def staged(settings: Settings, table: str, batch_id: str, comment: str | None = None) -> Table:
-    """Return the staging table of `table` for building statements, with the star's columns and types."""
+    """Return the staging table of `table` for building statements, with the columns a load fills and their types."""
     return Table(
         staging_table(table, batch_id),
         MetaData(),
-        *[Column(column.name, column.type) for column in star_table(table).columns],
+        *[Column(column.name, column.type) for column in loaded_columns(table)],
         schema=settings.staging_schema,
         prefixes=["UNLOGGED"],
         comment=comment,

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Date,
     DateTime,
     ForeignKey,
@@ -33,6 +34,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from include.domain.classify import KINDS
+from include.domain.money import CURRENCIES
 
 MODEL_SCHEMA = "retail_dwh"
 """Name of the schema in the models; engines translate it to the configured one."""
@@ -72,6 +74,17 @@ def _key(kind: Any, comment: str) -> Any:
     return _column(kind, comment, primary_key=True, autoincrement=False)
 
 
+def _rate(currency: str) -> Any:
+    return _column(Numeric(18, 8), f"{currency} for one GBP", nullable=True)
+
+
+def _converted(column: str, currency: str) -> Any:
+    """Return the column that the database computes from `column` (GBP) and the line's rate."""
+    places = CURRENCIES[currency]
+    value = Computed(f"round({column} * rate_{currency.lower()}, {places})", persisted=True)
+    return _column(Numeric(18, places), f"{currency}, {column} at the line's rate, half up", value, nullable=True)
+
+
 def _one_of(column: str, values: tuple[str, ...]) -> str:
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
 
@@ -87,7 +100,7 @@ class DimDate(WarehouseTable, table=True):
             "AND day BETWEEN 1 AND 31 AND day_of_week BETWEEN 1 AND 7 AND iso_week BETWEEN 1 AND 53)",
             name="ranges",
         ),
-        {"comment": "Calendar days that have at least one invoice line; day 0 is the unknown day"},
+        {"comment": "Every day of the calendar years that have invoice lines; day 0 is the unknown day"},
     )
 
     date_key: int = _key(Integer, "yyyymmdd; 0 is the unknown day")
@@ -114,6 +127,18 @@ class DimCountry(WarehouseTable, table=True):
 
     country_key: int = _key(BigInteger, "First 60 bits of SHA-256 of the country; 0 is the unknown country")
     country: str = _column(Text, "Name of the country", unique=True)
+    is_country: bool | None = _column(Boolean, "Whether the name stands for a country or territory", nullable=True)
+    iso2: str | None = _column(Text, "ISO 3166-1 alpha-2 code", nullable=True)
+    iso3: str | None = _column(Text, "ISO 3166-1 alpha-3 code", nullable=True)
+    region: str | None = _column(Text, "Region, such as Europe", nullable=True)
+    subregion: str | None = _column(Text, "Subregion, such as Northern Europe", nullable=True)
+    continent: str | None = _column(Text, "Continent", nullable=True)
+    population: int | None = _column(BigInteger, "Inhabitants", nullable=True)
+    latitude: Decimal | None = _column(Numeric(9, 6), "Degrees north", nullable=True)
+    longitude: Decimal | None = _column(Numeric(9, 6), "Degrees east", nullable=True)
+    facts_source: str | None = _column(Text, "Where the facts are from", nullable=True)
+    facts_missing: str | None = _column(Text, "Why there are no facts", nullable=True)
+    enriched_at: datetime | None = _column(DateTime, "When the facts were recorded, UTC", nullable=True)
 
 
 class DimProduct(WarehouseTable, table=True):
@@ -128,7 +153,7 @@ class DimProduct(WarehouseTable, table=True):
 
     product_key: int = _key(BigInteger, "First 60 bits of SHA-256 of the stock code; 0 is the unknown product")
     stock_code: str = _column(Text, "Normalised stock code", unique=True)
-    description: str | None = _column(Text, "Latest description seen on a line", nullable=True)
+    description: str | None = _column(Text, "Description on the latest line that has a price", nullable=True)
     product_type: str = _column(Text, "product, or the type of a code that is not goods: postage, fee, ...")
     is_product: bool = _column(Boolean, "Whether the code stands for goods")
     described_at: datetime | None = _column(
@@ -136,6 +161,12 @@ class DimProduct(WarehouseTable, table=True):
     )
     first_sold_at: datetime | None = _column(DateTime, "Shop time of the first line", nullable=True)
     last_sold_at: datetime | None = _column(DateTime, "Shop time of the latest line", nullable=True)
+    category: str | None = _column(Text, "Category of goods; uncategorised if the model is not sure", nullable=True)
+    subcategory: str | None = _column(Text, "Subcategory", nullable=True)
+    brand: str | None = _column(Text, "Brand, licence or named line", nullable=True)
+    category_confidence: Decimal | None = _column(Numeric(4, 3), "Confidence of the model, 0 to 1", nullable=True)
+    category_version: str | None = _column(Text, "Version of the model that answered", nullable=True)
+    enriched_at: datetime | None = _column(DateTime, "When the category was recorded, UTC", nullable=True)
 
 
 class DimCustomer(WarehouseTable, table=True):
@@ -183,6 +214,7 @@ class FactSales(WarehouseTable, table=True):
         CheckConstraint("unit_price BETWEEN -1000000 AND 1000000", name="unit_price_range"),
         CheckConstraint("amount = quantity * unit_price", name="amount"),
         CheckConstraint("sold_at >= '1990-01-01' AND sold_at < '2100-01-01'", name="sold_at_range"),
+        CheckConstraint("fx_date IS NULL OR fx_missing IS NULL", name="fx_known_or_missing"),
         Index(None, "sold_at"),
         {"comment": "Invoice lines: sales and every other kind of transaction; one row a line, duplicates removed"},
     )
@@ -201,6 +233,24 @@ class FactSales(WarehouseTable, table=True):
     amount: Decimal = _column(Numeric(18, 4), "GBP, quantity x unit_price")
     kind: str = _column(Text, f"Kind of transaction: {', '.join(KINDS)}")
     batch_id: str = _column(Text, "Batch that first loaded the line")
+    fx_date: date | None = _column(Date, "Day of the rates: the invoice day or the last one before", nullable=True)
+    fx_source: str | None = _column(Text, "Where the rates are from", nullable=True)
+    fx_missing: str | None = _column(Text, "Why there are no rates", nullable=True)
+    rate_usd: Decimal | None = _rate("USD")
+    rate_eur: Decimal | None = _rate("EUR")
+    rate_cad: Decimal | None = _rate("CAD")
+    rate_aud: Decimal | None = _rate("AUD")
+    rate_jpy: Decimal | None = _rate("JPY")
+    amount_usd: Decimal | None = _converted("amount", "USD")
+    amount_eur: Decimal | None = _converted("amount", "EUR")
+    amount_cad: Decimal | None = _converted("amount", "CAD")
+    amount_aud: Decimal | None = _converted("amount", "AUD")
+    amount_jpy: Decimal | None = _converted("amount", "JPY")
+    unit_price_usd: Decimal | None = _converted("unit_price", "USD")
+    unit_price_eur: Decimal | None = _converted("unit_price", "EUR")
+    unit_price_cad: Decimal | None = _converted("unit_price", "CAD")
+    unit_price_aud: Decimal | None = _converted("unit_price", "AUD")
+    unit_price_jpy: Decimal | None = _converted("unit_price", "JPY")
 
 
 class EtlBatch(WarehouseTable, table=True):
@@ -278,6 +328,11 @@ def star_table(name: str) -> Table:
         KeyError: If there is no such table.
     """
     return WarehouseTable.metadata.tables[f"{MODEL_SCHEMA}.{name}"]
+
+
+def loaded_columns(name: str) -> list[Column[Any]]:
+    """Return the columns of table `name` that a load fills; the database computes the others."""
+    return [column for column in star_table(name).columns if column.computed is None]
 
 
 def metadata_in(schema: str) -> MetaData:

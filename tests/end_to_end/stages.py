@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from include.pipeline import audit, claim, publish, receipt
+from include.pipeline import audit, claim, enrich, publish, receipt
 from include.receipts import Receipt
 from include.runs import landing
 from include.settings import PROJECT_ROOT, Settings
@@ -39,6 +39,7 @@ def load(settings: Settings, run_id: str, *sources: Path) -> Receipt:
     if manifest.has_work:
         for stage in ("bronze", "silver"):
             submit(settings, stage, run_id, manifest.input_bytes)
+        enrich(settings, run_id)
         audit(settings, run_id)
         submit(settings, "gold", run_id, manifest.input_bytes)
         publish(settings, run_id)

@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from include.pipeline import audit, claim, publish, receipt
+from include.pipeline import audit, claim, enrich, publish, receipt
 from include.receipts import Receipt
 from include.records import SilverRecord, StagedFile
 from include.runs import RunFolder, landing
@@ -61,9 +61,11 @@ def run(spark: SparkSession, settings: Settings, run_id: str, times: int = 1) ->
         folder.save_stage("bronze", bronze.record(staged, version, seconds=0))
         for _ in range(times):
             folder.save_stage("silver", silver.refine(spark, settings, manifest))
+        enriched = enrich(settings, run_id)
         audit(settings, run_id)
         for _ in range(times):
-            folder.save_stage("gold", gold.build(spark, settings, manifest, folder.stage("silver", SilverRecord)))
+            refined = folder.stage("silver", SilverRecord)
+            folder.save_stage("gold", gold.build(spark, settings, manifest, refined, enriched))
         for _ in range(times):
             publish(settings, run_id)
     return receipt(settings, run_id)

@@ -14,10 +14,11 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Engine, select, text
 
+from include.domain.star import COUNTRY_FACTS, PRODUCT_FACTS
 from include.settings import Settings
 from include.warehouse.engine import transaction
 from include.warehouse.staging import create_staging, staging_table
-from include.warehouse.tables import STAR, star_table
+from include.warehouse.tables import STAR, loaded_columns, star_table
 
 Rows = dict[str, list[tuple[Any, ...]]]
 
@@ -115,7 +116,9 @@ def stage_rows(engine: Engine, settings: Settings, batch_id: str, rows: Rows) ->
     with psycopg.connect(url) as connection:
         for table in STAR:
             name = sql.Identifier(settings.staging_schema, staging_table(table, batch_id))
-            with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(name)) as copy:
+            width = max((len(row) for row in rows[table]), default=1)
+            columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in loaded_columns(table)[:width])
+            with connection.cursor().copy(sql.SQL("COPY {} ({}) FROM STDIN").format(name, columns)) as copy:
                 for row in rows[table]:
                     copy.write_row(row)
     return {table: len(rows[table]) for table in STAR}
@@ -126,10 +129,18 @@ def stage(engine: Engine, settings: Settings, batch_id: str, lines: Iterable[Lin
     return stage_rows(engine, settings, batch_id, star_of(lines, batch_id))
 
 
+ENRICHED = {*COUNTRY_FACTS, *PRODUCT_FACTS, "enriched_at"}
+
+
 def table_rows(engine: Engine, table: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a live table without its unknown member, sorted by key."""
+    """Return the rows of a live table without its unknown member and what enrichment adds, sorted by key."""
     live = star_table(table)
-    query = select(live).order_by(*live.primary_key.columns)
+    own = [
+        column
+        for column in loaded_columns(table)
+        if column.name not in ENRICHED and not column.name.startswith(("fx_", "rate_"))
+    ]
+    query = select(*own).order_by(*live.primary_key.columns)
     with transaction(engine) as connection:
         return [tuple(row) for row in connection.execute(query) if row[0] != 0]
 

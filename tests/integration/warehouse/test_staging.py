@@ -9,7 +9,7 @@ from include.settings import Settings
 from include.warehouse.engine import transaction
 from include.warehouse.publish import publish
 from include.warehouse.staging import create_staging, purge_staging, staging_table
-from include.warehouse.tables import STAR, star_table
+from include.warehouse.tables import STAR, loaded_columns
 from tests.integration.warehouse.batches import batch, lines_of, stage, staging_tables
 
 ANCIENT = "20101201T082600-0a1b2c3d"
@@ -22,7 +22,7 @@ def test_staging_has_the_columns_of_the_star_and_writes_no_log(engine: Engine, s
             columns = inspect(connection).get_columns(staging_table(table, ANCIENT), schema=settings.staging_schema)
             assert [(column["name"], str(column["type"])) for column in columns] == [
                 (column.name, column.type.compile(engine.dialect).replace(" WITHOUT TIME ZONE", ""))
-                for column in star_table(table).columns
+                for column in loaded_columns(table)
             ]
         query = text("SELECT DISTINCT relpersistence FROM pg_class WHERE relnamespace = CAST(:schema AS regnamespace)")
         assert connection.execute(query, {"schema": settings.staging_schema}).scalars().all() == ["u"]

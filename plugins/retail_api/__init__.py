@@ -1,0 +1,1 @@
+"""The FastAPI app that the plugin mounts at `/retail`."""

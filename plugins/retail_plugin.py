@@ -1,0 +1,29 @@
+"""The plugin that adds the project's pages to Airflow's API server and web interface."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class RetailPlugin(AirflowPlugin):
+    """Mounts the app at `/retail` and shows its pages where they belong in the web interface."""
+
+    name = "retail"
+    external_views: ClassVar[list[Any]] = [
+        {
+            "name": "Quality",
+            "href": "/retail/quality/{RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "retail-quality",
+        }
+    ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[Any]:  # type: ignore[override]
+        """The app; built only in the API server, the one component that asks for it."""
+        from retail_api.app import create_app
+
+        return [{"app": create_app(), "url_prefix": "/retail", "name": "retail"}]
