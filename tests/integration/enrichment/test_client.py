@@ -106,7 +106,7 @@ def test_a_call_ends_in_time_however_slow_the_service(
     fake.behaviour = behaviour
     started = time.monotonic()
     assert reason_of(client) == "timeout"
-    assert time.monotonic() - started < 1.5 + 0.5
+    assert time.monotonic() - started < 1.5 * 2
     assert len(fake.requests) == 2
 
 
@@ -157,7 +157,7 @@ def test_retry_after_is_honoured(
     client = make_client(service, http_timeout_seconds=4)
     fake.script = [status(code, headers={"Retry-After": header()}), GOOD]
     assert client.get("ping", PONG) == Pong(pong=1)
-    assert 0.9 <= fake.moments[1] - fake.moments[0] <= 2.5
+    assert 0.9 <= fake.moments[1] - fake.moments[0] <= 3.5
 
 
 def test_a_long_retry_after_ends_the_call_and_is_remembered_by_all(fake: FakeServer, make_client: MakeClient) -> None:

@@ -147,7 +147,7 @@ def test_only_one_process_makes_the_trial_call(fake: FakeServer, make_client: Ma
         time.sleep(0.005)
     started = time.perf_counter()
     assert outcome(other) == "breaker_open"
-    assert time.perf_counter() - started < 0.1
+    assert time.perf_counter() - started < 0.3
     trial.join()
 
 
@@ -157,13 +157,13 @@ def test_a_trial_call_that_was_killed_does_not_hold_the_breaker_for_ever(
     break_service(fake, make_client, breaker_reset_seconds=0.1)
     with sqlite3.connect(tmp_path / "data" / "services" / "http" / "breakers.sqlite") as connection:
         connection.execute(
-            "UPDATE breaker SET state = 'half-open', probe_owner = 'killed', probe_until = ?", (time.time() + 0.5,)
+            "UPDATE breaker SET state = 'half-open', probe_owner = 'killed', probe_until = ?", (time.time() + 2,)
         )
     time.sleep(0.15)
     fake.behaviour = GOOD
     client = make_client(service, breaker_reset_seconds=0.1)
     assert outcome(client) == "breaker_open"
-    time.sleep(0.5)
+    time.sleep(2)
     assert outcome(client) == "ok"
 
 
@@ -240,7 +240,7 @@ def test_waiting_for_the_rate_limit_ends_in_time(fake: FakeServer, make_client: 
     client = make_client(slow, http_timeout_seconds=0.5)
     started = time.monotonic()
     assert [outcome(client, "1"), outcome(client, "2")] == ["ok", "rate_limited"]
-    assert time.monotonic() - started < 0.9
+    assert time.monotonic() - started < 2
     assert client.metrics().breaker == "closed"
 
 

