@@ -4,12 +4,37 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+_URL_PATTERN = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
+_URL_REMEDY = "give the address without a query, such as https://{}, or leave the variable out"
+_REMEDIES = {
+    "enable_external_enrichment": "set ENABLE_EXTERNAL_ENRICHMENT to true or false",
+    "enrichment_batch_size": "set ENRICHMENT_BATCH_SIZE to a whole number from 1 to 1000 (100 unless set)",
+    "exchange_rate_url": _URL_REMEDY.format("v6.exchangerate-api.com"),
+    "exchange_rate_open_url": _URL_REMEDY.format("open.er-api.com"),
+    "rest_countries_url": _URL_REMEDY.format("restcountries.com"),
+    "datamuse_url": _URL_REMEDY.format("api.datamuse.com"),
+    "fx_monthly_budget": "set RETAIL_FX_MONTHLY_BUDGET to the calls a month that your plan allows, 1 or more",
+    "breaker_threshold": "set RETAIL_BREAKER_THRESHOLD to a whole number from 1 to 100",
+    "breaker_reset_seconds": "set RETAIL_BREAKER_RESET_SECONDS to a number of seconds above 0",
+    "http_timeout_seconds": "set RETAIL_HTTP_TIMEOUT_SECONDS to a number of seconds above 0, at most 60",
+}
+"""Setting -> what to do about a value that cannot be used."""
 
 
 class Settings(BaseSettings):
@@ -27,10 +52,26 @@ class Settings(BaseSettings):
         max_line_bytes: A longer physical line is quarantined instead of being read.
         spark_driver_memory: Heap of a Spark driver, in Spark's notation.
         spark_jars_dir: Where the Delta and JDBC jars are kept.
+        enable_external_enrichment: Whether outside services may be asked at all (`ENABLE_EXTERNAL_ENRICHMENT`).
+        enrichment_batch_size: How many questions a run may put to each outside service; answers from the cache do not
+            count (`ENRICHMENT_BATCH_SIZE`).
+        currency_api_key: Key of exchangerate-api.com; without one its open endpoint is asked (`CURRENCY_API_KEY`).
+        exchange_rate_url: Base URL of exchangerate-api.com for calls with a key.
+        exchange_rate_open_url: Base URL of exchangerate-api.com for calls without a key.
+        rest_countries_url: Base URL of REST Countries.
+        datamuse_url: Base URL of Datamuse.
+        fx_monthly_budget: Calls to exchangerate-api.com in any 31 days; its free plan allows 1,500 a month.
+        breaker_threshold: After how many failed calls in a row a service is left alone.
+        breaker_reset_seconds: For how long, before one call tries again.
+        http_timeout_seconds: How long one call may take, with its retries and waits.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="RETAIL_", env_file=PROJECT_ROOT / ".env", extra="ignore", populate_by_name=True
+        env_prefix="RETAIL_",
+        env_file=PROJECT_ROOT / ".env",
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     data_dir: Path = PROJECT_ROOT / "data"
@@ -44,11 +85,46 @@ class Settings(BaseSettings):
     max_line_bytes: int = Field(default=1_048_576, ge=1_024)
     spark_driver_memory: str = Field(default="1500m", pattern=r"^[0-9]+[mg]$")
     spark_jars_dir: Path | None = None
+    enable_external_enrichment: bool = Field(default=False, alias="ENABLE_EXTERNAL_ENRICHMENT")
+    enrichment_batch_size: int = Field(default=100, ge=1, le=1000, alias="ENRICHMENT_BATCH_SIZE")
+    currency_api_key: SecretStr = Field(default=SecretStr(""), alias="CURRENCY_API_KEY")
+    exchange_rate_url: str = Field(default="https://v6.exchangerate-api.com", pattern=_URL_PATTERN)
+    exchange_rate_open_url: str = Field(default="https://open.er-api.com", pattern=_URL_PATTERN)
+    rest_countries_url: str = Field(default="https://restcountries.com", pattern=_URL_PATTERN)
+    datamuse_url: str = Field(default="https://api.datamuse.com", pattern=_URL_PATTERN)
+    fx_monthly_budget: int = Field(default=1500, ge=1)
+    breaker_threshold: int = Field(default=3, ge=1, le=100)
+    breaker_reset_seconds: float = Field(default=300.0, gt=0)
+    http_timeout_seconds: float = Field(default=5.0, gt=0, le=60)
 
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator(*_REMEDIES, mode="wrap")
+    @classmethod
+    def _with_remedy(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            problem = error.errors(include_input=False)[0]["msg"]
+        raise ValueError(f"{problem}: {_REMEDIES[str(info.field_name)]}")
+
+    @field_validator("currency_api_key")
+    @classmethod
+    def _trimmed(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(value.get_secret_value().strip())
+
+    @model_validator(mode="after")
+    def _key_is_sent_encrypted(self) -> Self:
+        url = urlsplit(self.exchange_rate_url)
+        local = url.hostname in {"localhost", "127.0.0.1", "::1"}
+        if self.currency_api_key.get_secret_value() and url.scheme != "https" and not local:
+            raise ValueError(
+                "CURRENCY_API_KEY would be sent unencrypted: let RETAIL_EXCHANGE_RATE_URL begin with https://"
+            )
+        return self
 
     @property
     def lake(self) -> str:

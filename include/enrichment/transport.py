@@ -1,0 +1,155 @@
+"""The network end of the service clients: one HTTP exchange within a time, a size and without giving the key away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from io import BytesIO
+from threading import Thread
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import SecretStr
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectionError as ConnectionFailed
+from requests.exceptions import ContentDecodingError, Timeout
+from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
+
+KEY_PLACEHOLDER = "API-KEY"
+"""Stands for the key in every URL that this program's own code, its logs and its cache see."""
+
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+"""Largest answer that is read, unpacked. The largest expected one, a country, has 10 kB."""
+
+_CHUNK = 65_536
+_HEADERS_OF_THE_STREAM = {"content-encoding", "content-length", "transfer-encoding"}
+
+
+class AnswerTooLarge(Exception):
+    """The body is longer than `MAX_ANSWER_BYTES`."""
+
+
+class BoundedAdapter(HTTPAdapter):
+    """Makes one exchange within the seconds given as `timeout`, reads the body, and sends the key.
+
+    The timeouts of requests bound each wait for the network, not the exchange: a name server, a list of addresses, or
+    headers and bodies that drip byte by byte can hold a caller for minutes. The exchange therefore runs on a daemon
+    thread, which is left behind when the time is over.
+
+    The key takes the place of `KEY_PLACEHOLDER` when the request line is written to the socket. Neither requests nor
+    urllib3 learns it, so it can be in no URL, exception or log record of theirs.
+    """
+
+    def __init__(self, key: SecretStr) -> None:
+        """Keep the key; an empty one leaves URLs as they are."""
+        self._pools = _keyed_pools(key)
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of direct connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the pools of connections through a proxy."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Return the answer with its whole body.
+
+        Args:
+            request: What to send.
+            stream: Ignored; the body is always read.
+            timeout: Seconds for the whole exchange.
+            verify: As for requests.
+            cert: As for requests.
+            proxies: As for requests.
+
+        Raises:
+            requests.Timeout: If the exchange is not over in time.
+            requests.ConnectionError: If there is no connection or it breaks.
+            requests.exceptions.ContentDecodingError: If the body cannot be unpacked.
+            AnswerTooLarge: If the body is too long.
+        """
+        seconds = float(timeout)
+        deadline = time.monotonic() + seconds
+        outcome: Future[Response] = Future()
+
+        def exchange() -> None:
+            try:
+                answer = super(BoundedAdapter, self).send(
+                    request, stream=True, timeout=seconds, verify=verify, cert=cert, proxies=proxies
+                )
+                outcome.set_result(_with_body(answer, deadline))
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        Thread(target=exchange, name="http-exchange", daemon=True).start()
+        try:
+            return outcome.result(timeout=seconds)
+        except TimeoutError:
+            raise Timeout(f"No complete answer within {seconds:.1f} s", request=request) from None
+
+
+def _with_body(response: Response, deadline: float) -> Response:
+    """Read the body of a response whose headers have been read, and put it in the place of the network stream."""
+    raw: HTTPResponse = response.raw
+    body = bytearray()
+    try:
+        while chunk := raw.read1(_CHUNK, decode_content=True):
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise AnswerTooLarge(f"The answer is longer than {MAX_ANSWER_BYTES} bytes")
+            if time.monotonic() > deadline:
+                raise Timeout("The answer took too long")
+    except ReadTimeoutError as error:
+        raise Timeout(str(error)) from error
+    except DecodeError as error:
+        raise ContentDecodingError(str(error)) from error
+    except HTTPError as error:
+        raise ConnectionFailed(str(error)) from error
+    finally:
+        raw.close()
+    headers = {name: value for name, value in raw.headers.items() if name.lower() not in _HEADERS_OF_THE_STREAM}
+    response.raw = HTTPResponse(
+        BytesIO(bytes(body)), headers=headers, status=raw.status, preload_content=False, request_url=response.url
+    )
+    return response
+
+
+def _keyed_pools(key: SecretStr) -> dict[str, type[HTTPConnectionPool]]:
+    """Return connection pools by scheme whose connections put the key into the request line."""
+
+    def keyed(url: str) -> str:
+        secret = quote(key.get_secret_value(), safe="")
+        return url.replace(KEY_PLACEHOLDER, secret) if secret else url
+
+    class KeyedConnection(HTTPConnection):
+        def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+            super().putrequest(method, keyed(url), *args, **kwargs)
+
+    class KeyedTlsConnection(HTTPSConnection):
+        def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+            super().putrequest(method, keyed(url), *args, **kwargs)
+
+    class KeyedPool(HTTPConnectionPool):
+        ConnectionCls = KeyedConnection
+
+    class KeyedTlsPool(HTTPSConnectionPool):
+        ConnectionCls = KeyedTlsConnection
+
+    return {"http": KeyedPool, "https": KeyedTlsPool}

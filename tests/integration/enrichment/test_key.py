@@ -1,0 +1,124 @@
+"""The key reaches the service and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from include.enrichment import fx
+from include.enrichment.http import ServiceClient, ServiceUnavailable
+from include.enrichment.transport import KEY_PLACEHOLDER
+from tests.integration.enrichment.conftest import MakeClient
+from tests.ports import free_port
+from tests.services import KEY, Behaviour, FakeServer, as_json, cut_off, drip_body, hang, play, rates_error, status
+
+pytestmark = pytest.mark.integration
+
+PATH = f"v6/{KEY_PLACEHOLDER}/latest/GBP"
+ECHO = f"<html>Cannot GET /v6/{KEY}/latest/GBP</html>".encode()
+
+
+def everything_about(error: BaseException) -> str:
+    """Return all that can be printed of an exception and of those it is chained to, suppressed ones included."""
+    texts, seen, waiting = [], set(), [error]
+    while waiting:
+        current = waiting.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        texts += [str(current), repr(current), repr(current.args), repr(vars(current))]
+        request = getattr(current, "request", None)
+        texts += [str(getattr(request, "url", "")), str(getattr(request, "headers", ""))]
+        waiting += [chained for chained in (current.__cause__, current.__context__) if chained is not None]
+        waiting += [argument for argument in current.args if isinstance(argument, BaseException)]
+    texts += traceback.format_exception(error)
+    return "\n".join(texts)
+
+
+@pytest.fixture
+def client(make_client: MakeClient) -> ServiceClient:
+    return make_client(fx.exchange_rate_service, currency_api_key=KEY, http_timeout_seconds=0.6)
+
+
+def test_the_key_is_in_the_path_that_is_sent(fake: FakeServer, client: ServiceClient) -> None:
+    (rate,) = fx.rates([date(2026, 11, 20)], client)
+    assert fake.requests == [f"/v6/{KEY}/latest/GBP"]
+    assert rate.source == "exchangerate-api"
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        play,
+        status(500, ECHO),
+        status(404, ECHO),
+        status(200, ECHO),
+        status(301, ECHO, {"Location": f"/v6/{KEY}/latest/GBP/"}),
+        status(429, ECHO, {"Retry-After": KEY}),
+        as_json(rates_error(KEY)),
+        as_json({**rates_error("invalid-key"), "url": KEY}, 403),
+        as_json({"result": KEY, "base_code": KEY}),
+        cut_off(),
+        hang(),
+        drip_body(),
+        None,
+    ],
+)
+def test_no_log_exception_or_file_holds_the_key(
+    fake: FakeServer,
+    make_client: MakeClient,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    behaviour: Behaviour | None,
+) -> None:
+    changes = {} if behaviour else {"exchange_rate_url": f"http://127.0.0.1:{free_port()}"}
+    client = make_client(fx.exchange_rate_service, currency_api_key=KEY, http_timeout_seconds=0.6, **changes)
+    fake.behaviour = behaviour or play
+    printed = ""
+    with caplog.at_level(logging.DEBUG):
+        for _ in range(4):
+            try:
+                client.get(PATH, fx._LATEST)
+            except ServiceUnavailable as unavailable:
+                printed += everything_about(unavailable)
+    assert behaviour is None or fake.requests
+    printed += client.metrics().model_dump_json() + repr(client.service) + repr(vars(client))
+    logged = "\n".join(f"{record.getMessage()} {vars(record)} {record.exc_text}" for record in caplog.records)
+    assert any(record.name.startswith("urllib3") for record in caplog.records)
+    assert KEY not in printed
+    assert KEY not in logged
+    for path in (tmp_path / "data").rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes()
+
+
+def test_the_key_passes_through_a_proxy(
+    fake: FakeServer, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("HTTP_PROXY", fake.url)
+    monkeypatch.setenv("http_proxy", fake.url)
+    client = make_client(fx.exchange_rate_service, currency_api_key=KEY, exchange_rate_url="http://127.0.0.1:9")
+    fake.behaviour = as_json({"key": "none"})
+    assert client.get(PATH, TypeAdapter(dict[str, str])) == {"key": "none"}
+    assert fake.requests == [f"http://127.0.0.1:9/v6/{KEY}/latest/GBP"]
+
+
+def test_an_answer_that_repeats_the_key_is_used_and_not_kept(fake: FakeServer, client: ServiceClient) -> None:
+    fake.behaviour = as_json({"key": KEY})
+    for _ in range(2):
+        assert client.get(PATH, TypeAdapter(dict[str, str])) == {"key": KEY}
+    assert len(fake.requests) == 2
+
+
+def test_a_key_with_other_characters_stays_one_part_of_the_path(fake: FakeServer, make_client: MakeClient) -> None:
+    client = make_client(fx.exchange_rate_service, currency_api_key="a/../b?c#d e")
+    with pytest.raises(ServiceUnavailable) as caught:
+        client.get(PATH, fx._LATEST)
+    assert caught.value.reason == "bad_key"
+    assert fake.requests == ["/v6/a%2F..%2Fb%3Fc%23d%20e/latest/GBP"]
