@@ -11,12 +11,14 @@ A file dropped into the landing folder becomes a star schema: Bronze, Silver and
 from __future__ import annotations
 
 from datetime import date, timedelta
+from glob import escape
 from typing import Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.sensors.filesystem import FileSensor
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseHook, Param, get_current_context, task
 
+from include.runs import plain_names
 from include.settings import PROJECT_ROOT, get_settings
 from retail_timetable import BackfillOnlyTimetable
 from retail_watch import LandingFolderTrigger
@@ -42,9 +44,15 @@ def rebuild_day(run: Any, params: dict[str, Any]) -> date | None:
 
 
 def gate(run: Any, params: dict[str, Any], events: dict[Any, Any]) -> str:
-    """Return what the run waits for: its drop's ticket, the days Bronze holds, or any file in the landing folder."""
+    """Return what the run waits for: its drop's ticket, the days Bronze holds, or the files to take.
+
+    Raises:
+        ValueError: If parameter `files` holds what is not the plain name of a file.
+    """
     if rebuild_day(run, params):
         return str(SETTINGS.data_dir / "runs" / ".days" / "*")
+    if params.get("files"):
+        return str(SETTINGS.data_dir / "landing" / escape(plain_names(params["files"])[0]))
     for happened in events.values():
         for event in happened:
             ticket = (event.extra or {}).get("payload", {}).get("ticket")
@@ -122,7 +130,10 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(seconds=5)},
     params={
         "files": Param(
-            [], type="array", items={"type": "string"}, description="Names in the landing folder; all if empty."
+            [],
+            type="array",
+            items={"type": "string"},
+            description="Names in the landing folder; the run waits for the first. All files if empty.",
         ),
         "rebuild_day": Param(
             None, type=["null", "string"], format="date", description="Invoice day to rebuild from Bronze."

@@ -13,19 +13,24 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from include.aggregates import write_aggregates, write_documents
 from include.domain.reasons import explain, field_of
 from include.quality.reconciliation import reconcile
 from include.receipts import FileEntry, Receipt
-from include.records import BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
+from include.records import UNREADABLE, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.runs import (
     ClaimedFile,
     Manifest,
     RunFolder,
     claim_drop,
     claim_rebuild,
+    has_changed,
+    mark_published,
     mark_seen,
+    put_back,
     write_atomically,
 )
 from include.settings import Settings, get_settings
@@ -73,14 +78,18 @@ def audit(settings: Settings, run_id: str) -> None:
 
 
 def publish(settings: Settings, run_id: str) -> PublishReport | None:
-    """Make the staged batch live in the warehouse, in one transaction; None if the run staged nothing.
+    """Make the staged batch live in the warehouse, in one transaction; then bring the aggregates up to it.
+
+    Returns:
+        None if the run staged nothing.
 
     Raises:
         PublishError: If nothing is staged for the batch.
     """
     run = RunFolder(settings, run_id)
-    manifest, gold = run.manifest(), run.stage("gold", GoldRecord)
+    manifest, silver, gold = run.manifest(), run.stage("silver", SilverRecord), run.stage("gold", GoldRecord)
     if not gold.token:
+        mark_published(settings, manifest.batch_id)
         return None
     with open_engine(settings) as engine:
         report = publish_batch(
@@ -95,7 +104,19 @@ def publish(settings: Settings, run_id: str) -> PublishReport | None:
             source_batches=manifest.source_batches if manifest.kind == "rebuild" else None,
         )
     run.save_stage("publish", report)
+    mark_published(settings, manifest.batch_id)
+    if manifest.kind == "drop":
+        for batch_id in silver.unpublished:
+            if not _holds_lines(settings, batch_id):
+                mark_published(settings, batch_id)  # nothing is left of it to publish
+    write_aggregates(settings, silver.months)
+    write_documents(settings)
     return report
+
+
+def _holds_lines(settings: Settings, batch_id: str) -> bool:
+    lines = DeltaTable(settings.table("silver", "invoice_lines")).to_pyarrow_dataset()
+    return bool(lines.head(1, columns=["batch_id"], filter=pc.field("batch_id") == batch_id).num_rows)
 
 
 def receipt(settings: Settings, run_id: str) -> Receipt:
@@ -112,9 +133,9 @@ def receipt(settings: Settings, run_id: str) -> Receipt:
     run = RunFolder(settings, run_id)
     document = build_receipt(run)
     document.check()
-    write_atomically(run.receipt, document.model_dump_json(indent=2))
     with open_engine(settings) as engine:
         save_receipt(engine, document)
+    write_atomically(run.receipt, document.model_dump_json(indent=2))
     for entry in document.files:
         if entry.status == "loaded":
             mark_seen(settings, entry.sha256, run_id)
@@ -130,6 +151,7 @@ def build_receipt(run: RunFolder) -> Receipt:
     silver = run.stage("silver", SilverRecord) if manifest.has_work else None
     enriched = run.stage("enrich", EnrichRecord) if manifest.has_work else None
     gold = run.stage("gold", GoldRecord) if manifest.has_work else None
+    loaded_rows, loaded_amount = _loaded(run, manifest, silver, gold) if silver and gold else (0, Decimal(0))
     staged = {file.sha256: file for file in bronze.files} if bronze else {}
     reports = _row_reports(run, manifest) if silver and silver.rows_quarantined else {}
     files = [_file_entry(run, file, staged.get(file.sha256), reports) for file in manifest.files]
@@ -147,18 +169,22 @@ def build_receipt(run: RunFolder) -> Receipt:
     warnings = [
         f"{file.name}: {warning}" for file in files if file.decisions is not None for warning in file.decisions.warnings
     ]
+    warnings += [f"{name}: not found in the landing folder." for name in manifest.not_found]
+    for file in manifest.new_files:
+        if staged[file.sha256].reading is not None and run.original(file.name).exists() and has_changed(run, file):
+            warnings.append(
+                f"{file.name}: written to after it was read; put back as {put_back(run, file)} to load the rest."
+            )
     finished_at = datetime.now(UTC)
     seconds = {
         name: round(record.seconds, 1)
         for name, record in (("bronze", bronze), ("silver", silver), ("enrich", enriched), ("gold", gold))
         if record is not None
     }
-    if not manifest.has_work:
-        status = "nothing_new"
-    elif manifest.kind == "drop" and not any(file.status == "loaded" for file in files):
-        status = "rejected"
-    else:
+    if any(file.status == "loaded" for file in files) or manifest.source_batches:
         status = "loaded"
+    else:
+        status = "rejected" if any(file.status == "rejected" for file in files) else "nothing_new"
     return Receipt.model_validate(
         {
             "run_id": run.run_id,
@@ -170,15 +196,20 @@ def build_receipt(run: RunFolder) -> Receipt:
             "files": files,
             "rebuilt_days": manifest.days,
             "rows_in": (silver.rows_in if silver else 0) + seen_rows,
-            "rows_loaded": silver.rows_loaded if silver else 0,
+            "rows_loaded": loaded_rows,
             "rows_duplicate": silver.rows_duplicate if silver else 0,
             "rows_quarantined": silver.rows_quarantined if silver else {},
-            "rows_already_seen": (silver.rows_already_seen if silver else 0) + seen_rows,
+            "rows_already_seen": (
+                (silver.rows_already_seen + silver.rows_loaded - loaded_rows if silver else 0) + seen_rows
+            ),
             "amount_in": (silver.amount_in if silver else Decimal(0)) + seen_amount,
-            "amount_loaded": silver.amount_loaded if silver else Decimal(0),
+            "amount_loaded": loaded_amount,
             "amount_duplicate": silver.amount_duplicate if silver else Decimal(0),
             "amount_quarantined": silver.amount_quarantined if silver else Decimal(0),
-            "amount_already_seen": (silver.amount_already_seen if silver else Decimal(0)) + seen_amount,
+            "amount_already_seen": (
+                (silver.amount_already_seen + silver.amount_loaded - loaded_amount if silver else Decimal(0))
+                + seen_amount
+            ),
             "invoice_days": (silver.first_day, silver.last_day) if silver and silver.first_day else None,
             "seconds": seconds | {"total": round((finished_at - manifest.claimed_at).total_seconds(), 1)},
             "table_versions": versions,
@@ -188,8 +219,34 @@ def build_receipt(run: RunFolder) -> Receipt:
     )
 
 
+def _loaded(run: RunFolder, manifest: Manifest, silver: SilverRecord, gold: GoldRecord) -> tuple[int, Decimal]:
+    """Return lines and GBP that are live because of this run.
+
+    A drop that failed and was run again may find lines live that another run has taken over meanwhile.
+    """
+    if manifest.kind == "rebuild" or not gold.token:
+        return silver.rows_loaded, silver.amount_loaded
+    published = run.stage("publish", PublishReport)
+    return published.facts_loaded, published.amount_loaded
+
+
 def _file_entry(run: RunFolder, file: ClaimedFile, staged: StagedFile | None, reports: dict[str, str]) -> FileEntry:
-    if file.status == "already_seen":
+    if file.status == "unreadable":
+        code, problem, remedy = UNREADABLE
+        problem = problem.format(file.problem)
+        staged = StagedFile(name=file.name, sha256=file.sha256, code=code, problem=problem, remedy=remedy)
+    twin = file.status == "already_seen" and file.first_run_id == run.run_id
+    if twin and staged is not None and staged.reading is not None:
+        return FileEntry(
+            name=file.name,
+            sha256=file.sha256,
+            bytes=file.bytes,
+            status="already_seen",
+            rows=staged.reading.rows,
+            amount=staged.reading.amount,
+            first_run_id=file.first_run_id,
+        )
+    if file.status == "already_seen" and not twin:
         rows, amount = _rows_of_first_load(run.settings, file)
         return FileEntry(
             name=file.name,
@@ -242,7 +299,7 @@ def _rejection_report(run: RunFolder, file: ClaimedFile, staged: StagedFile) -> 
     """Copy the rejected file to the quarantine folder by hard link and write its report beside it."""
     run.quarantine.mkdir(parents=True, exist_ok=True)
     copy = run.quarantine / file.name
-    if not copy.exists():
+    if not copy.exists() and run.original(file.name).exists() and file.status != "unreadable":
         copy.hardlink_to(run.original(file.name))
     report = run.quarantine / f"{file.name}.report.json"
     content = staged.model_dump(exclude={"reading"}) | {"rows_loaded": 0}

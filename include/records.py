@@ -26,6 +26,16 @@ class StagedFile(BaseModel):
     value: str | None = None
 
 
+UNREADABLE = ("unreadable_file", "The file cannot be opened: {}.", "Let the system read it and drop it again.")
+STILL_WRITTEN = (
+    "still_being_written",
+    "The file was still being written when it was read.",
+    "Nothing to do: it has been put back and is loaded once it stays as it is. Writing under a name that ends in .part "
+    "and renaming it when it is complete avoids this.",
+)
+"""Code, problem and remedy of files that are not read as they are now."""
+
+
 class BronzeRecord(BaseModel):
     """Rows and money (GBP) of the batch as counted by the source readers, and the table version that holds them."""
 
@@ -39,7 +49,12 @@ class BronzeRecord(BaseModel):
 
 
 class SilverRecord(BaseModel):
-    """What became of each Bronze row of the batch, counted from the written tables."""
+    """What became of each Bronze row of the batch, counted from the written tables.
+
+    Attributes:
+        unpublished: Batches in Silver that were not live when this stage began. A drop has taken over the lines it
+            shares with them; a rebuild leaves theirs to their own runs.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,6 +71,7 @@ class SilverRecord(BaseModel):
     first_day: date | None = None
     last_day: date | None = None
     months: list[str] = Field(default_factory=list)
+    unpublished: list[str] = Field(default_factory=list)
     table_version: int | None = None
     quarantine_version: int | None = None
     seconds: float = 0.0

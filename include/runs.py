@@ -8,6 +8,7 @@ verify.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -38,7 +39,10 @@ class ClaimedFile(BaseModel):
     """A file that this run took out of the landing folder.
 
     Attributes:
-        status: `already_seen` when these bytes were loaded by `first_run_id` before.
+        status: `already_seen` when `first_run_id` loaded these bytes before or takes them from another file of the same
+            drop; `unreadable` when the system did not let us read them.
+        modified_ns: Modification time at the claim, ns.
+        problem: What the system said of an unreadable file.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -46,12 +50,18 @@ class ClaimedFile(BaseModel):
     name: str
     sha256: str
     bytes: int
-    status: Literal["new", "already_seen"]
+    status: Literal["new", "already_seen", "unreadable"]
+    modified_ns: int = 0
     first_run_id: str | None = None
+    problem: str | None = None
 
 
 class Manifest(BaseModel):
-    """What a run works on: the files of a drop, or the invoice days to rebuild."""
+    """What a run works on: the files of a drop, or the invoice days to rebuild.
+
+    Attributes:
+        not_found: Names that were asked for and were not in the landing folder.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,6 +72,7 @@ class Manifest(BaseModel):
     files: list[ClaimedFile] = Field(default_factory=list)
     days: list[date] = Field(default_factory=list)
     source_batches: list[str] = Field(default_factory=list)
+    not_found: list[str] = Field(default_factory=list)
 
     @property
     def new_files(self) -> list[ClaimedFile]:
@@ -126,6 +137,22 @@ class RunFolder:
         """Write the record of stage `name` atomically."""
         write_atomically(self.path / "stages" / f"{name}.json", record.model_dump_json(indent=2))
 
+    def note_unpublished(self, manifest: Manifest) -> list[str]:
+        """Record that Silver is about to get a drop's batch, and which other batches in it are not live.
+
+        Returns:
+            The other batches; of a drop, those that were not live at an earlier attempt too, as it may have taken
+            lines from them.
+        """
+        others = {*unpublished_batches(self.settings)}
+        if manifest.kind == "drop":
+            path = self.path / "unpublished.json"
+            others |= {*json.loads(path.read_text(encoding="utf-8"))} if path.exists() else set()
+            others -= {manifest.batch_id}
+            write_atomically(path, json.dumps(sorted(others)))
+            mark_unpublished(self.settings, manifest.batch_id)
+        return sorted(others)
+
     def original(self, name: str) -> Path:
         """Return where the claimed bytes of file `name` are."""
         return self.archive / name
@@ -156,6 +183,23 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def legible(name: str) -> str:
+    r"""Return a file name that can be written down: bytes that are not UTF-8 as `\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def plain_names(names: list[str]) -> list[str]:
+    """Return `names` of files in the landing folder.
+
+    Raises:
+        ValueError: If one is not a plain file name.
+    """
+    for name in names:
+        if Path(name).name != name or name in {"", ".", ".."}:
+            raise ValueError(f"{name!r} is not the name of a file in the landing folder: use a name without folders.")
+    return names
+
+
 def landing(settings: Settings) -> Path:
     """Return the landing folder, made if absent."""
     folder = settings.data_dir / "landing"
@@ -181,14 +225,50 @@ def signature(path: Path) -> tuple[int, int] | None:
     return stat.st_size, stat.st_mtime_ns
 
 
+def is_being_written(path: Path) -> bool:
+    """Return whether a process holds `path` open for writing, as far as the system can tell.
+
+    Linux grants a read lease only on a file that nobody has open for writing. Where it grants none at all (the file of
+    another user, a network file system) the answer is False and the settle time alone decides.
+    """
+    try:
+        with path.open("rb") as stream:
+            fcntl.fcntl(stream, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(stream, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def settled_files(settings: Settings) -> list[Path]:
-    """Return the waiting files that have not changed for `settle_seconds`."""
+    """Return the waiting files that have not changed for `settle_seconds` and that nobody is writing."""
     now = time.time_ns()
     first = {path: signature(path) for path in waiting_files(settings)}
     young = [path for path, seen in first.items() if seen is not None and now - seen[1] < settings.settle_seconds * 1e9]
     if young:
         time.sleep(settings.settle_seconds)
-    return [path for path, seen in first.items() if seen is not None and signature(path) == seen]
+    return [
+        path
+        for path, seen in first.items()
+        if seen is not None and signature(path) == seen and not is_being_written(path)
+    ]
+
+
+def has_changed(run: RunFolder, file: ClaimedFile) -> bool:
+    """Return whether a claimed file is no longer what was claimed: its writer went on after a long pause."""
+    return signature(run.original(file.name)) != (file.bytes, file.modified_ns)
+
+
+def put_back(run: RunFolder, file: ClaimedFile) -> str:
+    """Return a claimed file to the landing folder, to be claimed again once it has settled; return its name there."""
+    target, number = landing(run.settings) / file.name, 1
+    while target.exists():
+        number += 1
+        target = landing(run.settings) / f"{Path(file.name).stem}-{number}{Path(file.name).suffix}"
+    shutil.move(run.original(file.name), target)
+    return target.name
 
 
 def batch_id_of(run_id: str, claimed_at: datetime) -> str:
@@ -229,22 +309,22 @@ def claim_drop(settings: Settings, run_id: str, only: list[str] | None = None) -
     Raises:
         ValueError: If a name in `only` is not a plain file name.
     """
-    for name in only or []:
-        if Path(name).name != name or name in {"", ".", ".."}:
-            raise ValueError(f"{name!r} is not the name of a file in the landing folder: use a name without folders.")
+    plain_names(only or [])
     run = RunFolder(settings, run_id)
     if run.has_manifest():
         return run.manifest()
-    run.archive.mkdir(parents=True, exist_ok=True)
     held = landing(settings) / f".{run_id}"
+    run.archive.mkdir(parents=True, exist_ok=True)
     held.mkdir(exist_ok=True)
-    for path in settled_files(settings):
-        if only and path.name not in only:
-            continue
-        try:
-            path.rename(held / path.name)
-        except FileNotFoundError:
-            continue  # another run claimed it first
+    # What an attempt that was cut off has taken is the claim; newer files are left, as they may have the same names.
+    if not any(run.archive.iterdir()) and not any(held.iterdir()):
+        for path in settled_files(settings):
+            if only and path.name not in only:
+                continue
+            try:
+                path.rename(held / legible(path.name))
+            except FileNotFoundError:
+                continue  # another run claimed it first
     # The landing folder may be a file system of its own; a copy that is cut off is made again from what is held.
     for path in sorted(held.iterdir()):
         shutil.move(path, run.archive / path.name)
@@ -253,21 +333,25 @@ def claim_drop(settings: Settings, run_id: str, only: list[str] | None = None) -
     files = []
     hashes: set[str] = set()
     for path in sorted(run.archive.iterdir()):
-        sha256 = sha256_of(path)
-        first = first_run_of(settings, sha256)
-        seen = (first is not None and first != run_id) or sha256 in hashes
-        files.append(
-            ClaimedFile(
-                name=path.name,
-                sha256=sha256,
-                bytes=path.stat().st_size,
-                status="already_seen" if seen else "new",
-                first_run_id=(first or run_id) if seen else None,
-            )
-        )
-        hashes.add(sha256)
+        stat = path.stat()
+        file = ClaimedFile(name=path.name, sha256="", bytes=stat.st_size, status="new", modified_ns=stat.st_mtime_ns)
+        try:
+            file.sha256 = sha256_of(path)
+        except PermissionError as error:
+            file.status, file.problem = "unreadable", error.strerror
+        else:
+            first = first_run_of(settings, file.sha256)
+            if (first is not None and first != run_id) or file.sha256 in hashes:
+                file.status, file.first_run_id = "already_seen", first or run_id
+            hashes.add(file.sha256)
+        files.append(file)
     manifest = Manifest(
-        run_id=run_id, batch_id=batch_id_of(run_id, claimed_at), kind="drop", claimed_at=claimed_at, files=files
+        run_id=run_id,
+        batch_id=batch_id_of(run_id, claimed_at),
+        kind="drop",
+        claimed_at=claimed_at,
+        files=files,
+        not_found=sorted({*(only or [])} - {file.name for file in files}),
     )
     run.save_manifest(manifest)
     return manifest
@@ -288,6 +372,28 @@ def mark_days(settings: Settings, batch_id: str, days: list[date]) -> None:
 def batches_of_day(settings: Settings, day: date) -> list[str]:
     """Return the batches with Bronze rows of an invoice day, oldest first."""
     folder = _day_folder(settings, day)
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def _unpublished(settings: Settings) -> Path:
+    return settings.data_dir / "runs" / ".unpublished"
+
+
+def mark_unpublished(settings: Settings, batch_id: str) -> None:
+    """Record that Silver may hold lines of a batch that are not live."""
+    folder = _unpublished(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / batch_id).touch()
+
+
+def mark_published(settings: Settings, batch_id: str) -> None:
+    """Record that the lines of a batch are live."""
+    (_unpublished(settings) / batch_id).unlink(missing_ok=True)
+
+
+def unpublished_batches(settings: Settings) -> list[str]:
+    """Return the batches whose lines are in Silver and not live: those of runs at work, held or failed."""
+    folder = _unpublished(settings)
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 

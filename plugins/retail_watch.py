@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -15,8 +16,10 @@ from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from include.runs import signature, waiting_files, write_atomically
+from include.runs import is_being_written, landing, signature, waiting_files, write_atomically
 from include.settings import Settings, get_settings
+
+log = logging.getLogger(__name__)
 
 REPORT_AGAIN_SECONDS = 300.0
 """A file that is still unclaimed after this long is reported once more."""
@@ -47,7 +50,12 @@ class LandingFolderTrigger(BaseEventTrigger):
         reported: dict[str, float] = {}
         while True:
             now = time.monotonic()
-            present = await asyncio.to_thread(_signatures, settings)
+            try:
+                present = await asyncio.to_thread(_signatures, settings)
+            except OSError:
+                # A folder that cannot be read now, such as a network share that is away, is looked at again.
+                log.exception("The landing folder cannot be read; looking again in %s s", self.poll_seconds)
+                present = {}
             unchanged_since = {
                 name: (seen, unchanged_since[name][1])
                 if name in unchanged_since and unchanged_since[name][0] == seen
@@ -58,7 +66,9 @@ class LandingFolderTrigger(BaseEventTrigger):
             settled = [
                 name
                 for name, (_, since) in unchanged_since.items()
-                if now - since >= self.settle_seconds and now - reported.get(name, -1e9) >= REPORT_AGAIN_SECONDS
+                if now - since >= self.settle_seconds
+                and now - reported.get(name, -1e9) >= REPORT_AGAIN_SECONDS
+                and not await asyncio.to_thread(is_being_written, landing(settings) / name)
             ]
             if settled:
                 reported |= dict.fromkeys(settled, now)
@@ -73,5 +83,5 @@ def _signatures(settings: Settings) -> dict[str, tuple[int, int]]:
 
 def _write_ticket(settings: Settings, names: list[str]) -> str:
     ticket = settings.data_dir / "runs" / ".drops" / f"{uuid.uuid4().hex}.json"
-    write_atomically(ticket, json.dumps({"files": names}, ensure_ascii=False))
+    write_atomically(ticket, json.dumps({"files": names}))
     return str(ticket)

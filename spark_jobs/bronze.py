@@ -14,8 +14,8 @@ from decimal import Decimal
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from include.records import BronzeRecord, StagedFile
-from include.runs import ClaimedFile, Manifest, RunFolder
+from include.records import STILL_WRITTEN, BronzeRecord, StagedFile
+from include.runs import ClaimedFile, Manifest, RunFolder, has_changed, put_back
 from include.settings import Settings, get_settings
 from include.sources.model import CANONICAL_COLUMNS, SourceRejected
 from spark_jobs.session import bronze_table, spark_session, table_version
@@ -35,6 +35,9 @@ def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
 
     found = []
     for number, file in enumerate(files, 1):
+        if not run.original(file.name).exists():  # put back by an attempt before this one
+            found.append(still_written(file))
+            continue
         try:
             reading = stage_file(
                 run.original(file.name),
@@ -59,7 +62,17 @@ def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
         else:
             print(f"[{number}/{len(files)}] {file.name!r}: {reading.rows:,} rows, {reading.amount} GBP", flush=True)
             found.append(StagedFile(name=file.name, sha256=file.sha256, reading=reading))
+        if has_changed(run, file):
+            name = put_back(run, file)
+            print(f"[{number}/{len(files)}] {file.name!r} was still being written; put back as {name!r}", flush=True)
+            found[-1] = still_written(file)
     return found
+
+
+def still_written(file: ClaimedFile) -> StagedFile:
+    """Return the record of a file that was put back into the landing folder."""
+    code, problem, remedy = STILL_WRITTEN
+    return StagedFile(name=file.name, sha256=file.sha256, code=code, problem=problem, remedy=remedy)
 
 
 def bronze_rows(staged: DataFrame, files: Sequence[StagedFile], manifest: Manifest) -> DataFrame:

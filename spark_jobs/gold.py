@@ -1,4 +1,4 @@
-"""Gold: the star schema in Delta, aggregates as JSON, and the warehouse's staging tables by JDBC.
+"""Gold: the star schema in Delta and the warehouse's staging tables by JDBC.
 
 Usage: spark-submit gold.py RUN_ID
 """
@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import partial, reduce
 
+from delta.tables import DeltaTable
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from include.domain.classify import ADJUSTMENT_INVOICE, CANCELLATION_INVOICE
 from include.domain.money import CURRENCIES
 from include.domain.star import (
     COUNTRY_FACTS,
@@ -32,7 +34,15 @@ from include.domain.star import (
 from include.records import EnrichRecord, GoldRecord, SilverRecord
 from include.runs import Manifest, RunFolder
 from include.settings import Settings, get_settings
-from spark_jobs.session import Table, in_list, silver_table, spark_session, surrogate_key, table_version
+from spark_jobs.session import (
+    Table,
+    in_list,
+    retry_conflicts,
+    silver_table,
+    spark_session,
+    surrogate_key,
+    table_version,
+)
 
 COUNTRY_RULES, PRODUCT_RULES = (
     next(rules for rules in DIMENSION_RULES if rules.table == name) for name in ("dim_country", "dim_product")
@@ -156,14 +166,14 @@ def dim_customer(sales: DataFrame) -> DataFrame:
 def dim_invoice(sales: DataFrame) -> DataFrame:
     """Return one row per invoice number."""
     kind = (
-        F.when(F.max(F.col("kind") == "cancellation"), F.lit("cancellation"))
-        .when(F.col("invoice_no").startswith("A") & F.min(F.col("kind") == "adjustment"), F.lit("adjustment"))
+        F.when(F.col("invoice_no").rlike(CANCELLATION_INVOICE), F.lit("cancellation"))
+        .when(F.col("invoice_no").rlike(ADJUSTMENT_INVOICE), F.lit("adjustment"))
         .otherwise(F.lit("sale"))
     )
     return (
         sales.groupBy("invoice_key", "invoice_no")
-        .agg(kind.alias("kind"), F.min("sold_at").alias("first_line_at"), F.max("sold_at").alias("last_line_at"))
-        .select("invoice_key", "invoice_no", "kind", "first_line_at", "last_line_at")
+        .agg(F.min("sold_at").alias("first_line_at"), F.max("sold_at").alias("last_line_at"))
+        .select("invoice_key", "invoice_no", kind.alias("kind"), "first_line_at", "last_line_at")
     )
 
 
@@ -206,57 +216,6 @@ def fact_sales(sales: DataFrame) -> DataFrame:
         "kind",
         "batch_id",
         "invoice_month",
-    )
-
-
-def sales_aggregates(lines: DataFrame) -> DataFrame:
-    """Return lines, invoices, units and revenue (GBP) by day, month, month and country, month and product.
-
-    Args:
-        lines: All Silver lines of some months.
-
-    Returns:
-        grain (day, month, country or product), invoice_month, invoice_day, country, stock_code, lines, invoices
-        (distinct numbers; null for products), units, revenue (all lines), gross_sales (sales only).
-    """
-    sale = F.when(F.col("kind") == "sale", F.col("amount"))
-    sums = [
-        F.count("*").alias("lines"),
-        F.sum("quantity").alias("units"),
-        F.sum("amount").alias("revenue"),
-        F.sum(sale).alias("gross_sales"),
-    ]
-    summed_up = [F.sum(name).alias(name) for name in ("lines", "units", "revenue", "gross_sales")]
-    # Invoices are few beside lines: the coarse grains are summed up from them, not from the lines again.
-    by_invoice = lines.groupBy("invoice_month", "invoice_day", "country", "invoice_no").agg(*sums)
-    coarse = by_invoice.groupingSets(
-        [["invoice_month", "invoice_day"], ["invoice_month"], ["invoice_month", "country"]],
-        "invoice_month",
-        "invoice_day",
-        "country",
-    ).agg(F.grouping_id().alias("grouping"), F.countDistinct("invoice_no").alias("invoices"), *summed_up)
-    # grouping_id: one bit a column, set where it is summed over; invoice_month, invoice_day, country.
-    grain = F.when(F.col("grouping") == 0b001, "day").when(F.col("grouping") == 0b010, "country").otherwise("month")
-    money = "decimal(20,4)"
-
-    def of_grain(grain: Column, frame: DataFrame, missing: dict[str, str]) -> DataFrame:
-        nothing = {name: F.lit(None).cast(kind) for name, kind in missing.items()}
-        return frame.withColumns(nothing).select(
-            grain.alias("grain"),
-            "invoice_month",
-            "invoice_day",
-            "country",
-            "stock_code",
-            "lines",
-            "invoices",
-            "units",
-            F.col("revenue").cast(money).alias("revenue"),
-            F.coalesce("gross_sales", F.lit(0)).cast(money).alias("gross_sales"),
-        )
-
-    products = lines.groupBy("invoice_month", "stock_code").agg(*sums)
-    return of_grain(grain, coarse, {"stock_code": "string"}).unionByName(
-        of_grain(F.lit("product"), products, {"invoice_day": "date", "country": "string", "invoices": "bigint"})
     )
 
 
@@ -317,12 +276,13 @@ def run_together(work: Iterable[Callable[[], None]]) -> None:
 
 
 def lines_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> DataFrame:
-    """Return the Silver lines a run publishes: those of its batch, or those of the rebuilt days."""
+    """Return the Silver lines a run publishes: those of its batch, or those of the rebuilt days that may be live."""
     lines = silver_table(settings).read(spark)
     of_months = lines.where(F.col("invoice_month").isin(silver.months))
     if manifest.kind == "drop":
         return of_months.where(F.col("batch_id") == manifest.batch_id)
-    return of_months.where(F.col("invoice_day").isin(manifest.days))
+    of_days = of_months.where(F.col("invoice_day").isin(manifest.days))
+    return of_days.where(~F.col("batch_id").isin(silver.unpublished))
 
 
 def reference(spark: SparkSession, settings: Settings, name: str) -> DataFrame:
@@ -409,21 +369,14 @@ def write_fact(
     months = sorted({*silver.months, *[f"{day:%Y-%m}" for day in enriched.stale_days]})
     table = Table(settings.table("gold", "fact_sales"), ("invoice_month",), ("batch_id", "date_key"))
     table.replace(spark, fact, f"{in_list('invoice_month', months)} AND ({' OR '.join(ours)})")
-
-
-def write_aggregates(spark: SparkSession, settings: Settings, silver: SilverRecord) -> None:
-    """Replace the aggregates of the months a run touched."""
-    lines = silver_table(settings).read(spark)
-    aggregates = sales_aggregates(lines.where(F.col("invoice_month").isin(silver.months)))
-    table = Table(settings.table("gold", "sales_aggregates"), ("invoice_month",))
-    table.replace(spark, aggregates.coalesce(1), in_list("invoice_month", silver.months))
-
-
-def write_json(settings: Settings) -> None:
-    """Write the JSON documents."""
-    from include.aggregates import write_documents  # a second of imports, passed beside the loads
-
-    write_documents(settings)
+    if silver.unpublished and manifest.kind == "drop":
+        condition = (
+            f"t.{in_list('invoice_month', silver.months)} AND t.{in_list('batch_id', silver.unpublished)} "
+            "AND t.invoice_month = s.invoice_month AND t.sale_id = s.sale_id"
+        )
+        taken = fact.select("invoice_month", "sale_id").alias("s")
+        facts = DeltaTable.forPath(spark, table.uri).alias("t")
+        retry_conflicts(facts.merge(taken, condition).whenMatchedDelete().execute)
 
 
 def lake_writes(
@@ -437,7 +390,6 @@ def lake_writes(
     """Return the Delta writes of a run; each may run beside the others."""
     return [
         partial(write_fact, spark, settings, manifest, silver, enriched, star["fact_sales"]),
-        partial(write_aggregates, spark, settings, silver),
         *[partial(write_dimension, spark, settings, rules, star[rules.table]) for rules in DIMENSION_RULES],
     ]
 
@@ -451,7 +403,7 @@ def row_counts(frames: dict[str, DataFrame]) -> dict[str, int]:
 def build(
     spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord, enriched: EnrichRecord
 ) -> GoldRecord:
-    """Bring the lines of a run from Silver into the star, the aggregates and the warehouse's staging tables."""
+    """Bring the lines of a run from Silver into the star and the warehouse's staging tables."""
     started = time.monotonic()
     with ThreadPoolExecutor(max_workers=1) as pool:
         prepared = pool.submit(prepare_staging, settings, manifest.batch_id)
@@ -459,11 +411,11 @@ def build(
         prepared.result()
     staging = [partial(write_staging, frame, settings, name, manifest.batch_id) for name, frame in star.items()]
     run_together(lake_writes(spark, settings, manifest, silver, enriched, star))
-    run_together([partial(write_json, settings), *staging])
+    run_together(staging)
     return GoldRecord(
         token=uuid.uuid4().hex,
         staged_rows=row_counts(star),
-        table_versions={name: table_version(settings.table("gold", name)) for name in (*star, "sales_aggregates")},
+        table_versions={name: table_version(settings.table("gold", name)) for name in star},
         seconds=time.monotonic() - started,
     )
 

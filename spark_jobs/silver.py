@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -200,17 +201,18 @@ def normalised(rows: DataFrame) -> DataFrame:
     ).select(*SILVER_SCHEMA.fieldNames(), "codes", "rejected")
 
 
-def judged(lines: DataFrame) -> DataFrame:
+def judged(lines: DataFrame, unpublished: Sequence[str] = ()) -> DataFrame:
     """Return `lines` with column outcome: what becomes of each.
 
     Returns:
-        The columns given, and outcome: quarantined; line, the earliest of each line repeated in full, by batch, file
-        and line number; or duplicate.
+        The columns given, and outcome: quarantined; line, the earliest of each line repeated in full, by batch (those
+        of `unpublished` last), file and line number; or duplicate.
     """
     valid = F.size("codes") == 0
     # Each invalid row is a group of its own, so that a file full of them is spread over the partitions.
     identity = F.when(valid, F.col("sale_id")).otherwise(F.concat_ws(":", "source_sha256", "source_line"))
-    order = Window.partitionBy("identity").orderBy("batch_id", "source_file", "source_line")
+    last = F.col("batch_id").isin(list(unpublished)) if unpublished else F.lit(False)
+    order = Window.partitionBy("identity").orderBy(last, "batch_id", "source_file", "source_line")
     numbered = lines.withColumn("identity", identity).withColumn("position", F.row_number().over(order))
     outcome = F.when(~valid, QUARANTINED).when(F.col("position") == 1, LINE).otherwise(DUPLICATE)
     return numbered.withColumn("outcome", outcome).drop("identity", "position")
@@ -247,13 +249,18 @@ def bronze_of(spark: SparkSession, settings: Settings, manifest: Manifest) -> Da
     return bronze.where(F.col("batch_id").isin(manifest.source_batches) & may_name_day("invoice_date", manifest.days))
 
 
-def insert_new(spark: SparkSession, table: Table, lines: DataFrame, months: list[str]) -> None:
-    """Insert the lines whose sale_id Silver does not hold; looks into the touched months only."""
+def insert_new(spark: SparkSession, table: Table, lines: DataFrame, months: list[str], unpublished: list[str]) -> None:
+    """Insert the lines whose sale_id Silver does not hold; looks into the touched months only.
+
+    Lines that a batch of `unpublished` brought become this batch's: the run of that batch may never publish them.
+    """
     condition = f"t.{in_list('invoice_month', months)} AND t.invoice_month = s.invoice_month AND t.sale_id = s.sale_id"
 
     def insert() -> None:
-        silver = DeltaTable.forPath(spark, table.uri).alias("t")
-        silver.merge(lines.alias("s"), condition).whenNotMatchedInsertAll().execute()
+        merge = DeltaTable.forPath(spark, table.uri).alias("t").merge(lines.alias("s"), condition)
+        if unpublished:
+            merge = merge.whenMatchedUpdateAll(f"t.{in_list('batch_id', unpublished)}")
+        merge.whenNotMatchedInsertAll().execute()
 
     table.update(spark, lines, insert)
 
@@ -291,13 +298,20 @@ def written(lines: DataFrame) -> tuple[int, Decimal]:
     return int(row[0]), Decimal(row[1])
 
 
-def refine(spark: SparkSession, settings: Settings, manifest: Manifest) -> SilverRecord:
-    """Bring a run's Bronze rows into Silver and quarantine, and account for each."""
+def refine(spark: SparkSession, settings: Settings, manifest: Manifest, unpublished: Sequence[str]) -> SilverRecord:
+    """Bring a run's Bronze rows into Silver and quarantine, and account for each.
+
+    Args:
+        spark: Session.
+        settings: Where the tables are.
+        manifest: The run.
+        unpublished: Other batches in Silver that are not live, at this attempt or an earlier one.
+    """
     started = time.monotonic()
     rows = parsed(bronze_of(spark, settings, manifest))
     if manifest.kind == "rebuild":
         rows = rows.where(F.to_date("sold_at").isin(manifest.days))
-    rows = judged(normalised(rows)).persist(StorageLevel.MEMORY_AND_DISK)
+    rows = judged(normalised(rows), unpublished).persist(StorageLevel.MEMORY_AND_DISK)
     tally = Tally(rows)
     days, codes = tally.days(), tally.codes()
     months = sorted({f"{day:%Y-%m}" for day in [*days, *manifest.days]})
@@ -309,11 +323,12 @@ def refine(spark: SparkSession, settings: Settings, manifest: Manifest) -> Silve
     if manifest.kind == "drop":
         batches, ours = [manifest.batch_id], F.col("batch_id") == manifest.batch_id
         if days:
-            insert_new(spark, silver, unique, months)
+            insert_new(spark, silver, unique, months, sorted(unpublished))
         if codes:
             quarantine.append(quarantined(rows), f"quarantine-{manifest.batch_id}")
     else:
-        batches, ours = manifest.source_batches, F.col("invoice_day").isin(manifest.days)
+        batches = manifest.source_batches
+        ours = F.col("invoice_day").isin(manifest.days) & ~F.col("batch_id").isin(list(unpublished))
         of_days = in_list("invoice_day", [day.isoformat() for day in manifest.days])
         silver.replace(spark, unique, f"{in_list('invoice_month', months)} AND {of_days}")
         if codes or quarantine.exists(spark):
@@ -338,6 +353,7 @@ def refine(spark: SparkSession, settings: Settings, manifest: Manifest) -> Silve
         first_day=days[0] if days else None,
         last_day=days[-1] if days else None,
         months=months,
+        unpublished=sorted(unpublished),
         table_version=table_version(silver.uri) if months else None,
         quarantine_version=table_version(quarantine.uri) if codes else None,
         seconds=time.monotonic() - started,
@@ -352,8 +368,9 @@ def main(run_id: str) -> None:
     if manifest.kind == "drop" and run.stage("bronze", BronzeRecord).rows == 0:
         run.save_stage("silver", SilverRecord())
         return
+    unpublished = run.note_unpublished(manifest)
     spark = spark_session(f"silver {run_id}")
-    run.save_stage("silver", refine(spark, settings, manifest))
+    run.save_stage("silver", refine(spark, settings, manifest, unpublished))
 
 
 if __name__ == "__main__":

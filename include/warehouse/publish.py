@@ -76,6 +76,8 @@ class PublishReport(BaseModel):
         rows_written: Rows inserted or changed by table; the rest was live already.
         facts_deleted: Facts that a rebuild found gone.
         amount: GBP, sum over the staged facts.
+        facts_loaded: Staged facts that are live as this batch's; of the others another batch is the owner.
+        amount_loaded: GBP, sum over these.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -90,6 +92,8 @@ class PublishReport(BaseModel):
     rows_written: dict[str, int]
     facts_deleted: int
     amount: Decimal
+    facts_loaded: int
+    amount_loaded: Decimal
 
 
 def publish_lock_key(settings: Settings) -> int:
@@ -193,7 +197,7 @@ class _Publication:
         self._check_collisions(connection)
         deleted = self._delete_vanished(connection) if self.kind == "rebuild" else 0
         written[FACT] = self._update_facts(connection) + self._insert_facts(connection, bulk)
-        amount = self._check_facts(connection)
+        amount, facts_loaded, amount_loaded = self._check_facts(connection)
         report = PublishReport(
             batch_id=self.batch_id,
             run_id=run_id,
@@ -205,6 +209,8 @@ class _Publication:
             rows_written=written,
             facts_deleted=deleted,
             amount=amount,
+            facts_loaded=facts_loaded,
+            amount_loaded=amount_loaded,
         )
         self._record(connection, report)
         self._refresh_statistics(connection, written[FACT] + deleted)
@@ -349,8 +355,11 @@ class _Publication:
             return False
         return True
 
-    def _check_facts(self, connection: Connection) -> Decimal:
-        """Hold what is live against what was staged; return the staged amount in GBP.
+    def _check_facts(self, connection: Connection) -> tuple[Decimal, int, Decimal]:
+        """Hold what is live against what was staged.
+
+        Returns:
+            The staged amount in GBP; of the staged facts, number and GBP of those that are live as this batch's.
 
         Raises:
             PublishError: If a staged line is not live with its amount, refers to nothing, or is on another day.
@@ -365,8 +374,10 @@ class _Publication:
             orphans.append(func.count().filter(dimension.c[rule.key].is_(None)).label(rule.table))
         day = star_table("dim_date").c.full_date
         misdated = func.count().filter(day != cast(fact.c.sold_at, Date))
-        query = _rows_and_amount(fact).add_columns(*orphans, misdated).select_from(live)
-        rows, amount, *missing, stray = connection.execute(query).one()
+        ours = fact.c.batch_id == self.batch_id
+        loaded = [func.count().filter(ours), func.coalesce(func.sum(fact.c.amount).filter(ours), Decimal(0))]
+        query = _rows_and_amount(fact).add_columns(*loaded, *orphans, misdated).select_from(live)
+        rows, amount, facts_loaded, amount_loaded, *missing, stray = connection.execute(query).one()
         if (rows, amount) != tuple(expected):
             raise PublishError(
                 f"Batch {self.batch_id} staged {expected[0]} lines of GBP {expected[1]}, but {rows} of GBP {amount} "
@@ -384,7 +395,7 @@ class _Publication:
                 f"{stray} lines of batch {self.batch_id} have a date_key that is not the day of sold_at. "
                 "Nothing was published."
             )
-        return Decimal(expected[1])
+        return Decimal(expected[1]), facts_loaded, Decimal(amount_loaded)
 
     def _record(self, connection: Connection, report: PublishReport) -> None:
         batch = star_table("etl_batch")

@@ -46,8 +46,8 @@ INVOICE_KINDS = ("sale", "cancellation", "adjustment")
 RUN_KINDS = ("drop", "rebuild")
 RECEIPT_STATUSES = ("loaded", "nothing_new", "rejected")
 
-MONEY_TOTAL = Numeric(20, 4)
-"""Sums of amounts, GBP."""
+MONEY_TOTAL = Numeric(38, 4)
+"""Sums of amounts, GBP; wide enough for a quarantined row of 999,999,999 units at 9,999,999,999.9999."""
 
 JSON_DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
 
@@ -272,6 +272,8 @@ class EtlBatch(WarehouseTable, table=True):
     rows_written: dict[str, int] = _column(JSON_DOCUMENT, "Rows inserted or changed by table")
     facts_deleted: int = _column(Integer, "Facts a rebuild found gone")
     amount: Decimal = _column(MONEY_TOTAL, "GBP, sum over the staged facts")
+    facts_loaded: int = _column(Integer, "Staged facts that are live as this batch's")
+    amount_loaded: Decimal = _column(MONEY_TOTAL, "GBP, sum over the facts that are live as this batch's")
 
 
 class EtlReceipt(WarehouseTable, table=True):

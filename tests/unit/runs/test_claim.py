@@ -62,9 +62,86 @@ def test_the_landing_folder_may_be_another_file_system(settings: Settings) -> No
         run = RunFolder(settings, "run-1")
         run.archive.mkdir(parents=True)
         run.original("a.csv").write_bytes(b"claimed by an att")
-        assert [file.name for file in claim_drop(settings, "run-1").files] == ["a.csv", "b.csv"]
+        assert [file.name for file in claim_drop(settings, "run-1").files] == ["a.csv"]
         assert run.original("a.csv").read_bytes() == b"claimed by an attempt that was killed"
-        assert list(Path(elsewhere).iterdir()) == []
+        assert [path.name for path in Path(elsewhere).iterdir()] == ["b.csv"]
+
+
+def test_a_repeated_claim_takes_no_newer_file_of_the_same_name(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (landing(settings) / "daily.csv").write_bytes(b"first")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(runs, "sha256_of", cut_off)
+        claim_drop(settings, "run-1")
+    (landing(settings) / "daily.csv").write_bytes(b"second")
+    claim_drop(settings, "run-1")
+    assert RunFolder(settings, "run-1").original("daily.csv").read_bytes() == b"first"
+    assert (landing(settings) / "daily.csv").read_bytes() == b"second"
+
+
+def cut_off(path: Path) -> str:
+    raise KeyboardInterrupt
+
+
+def test_a_name_that_is_not_utf8_is_written_legibly(settings: Settings) -> None:
+    Path(os.fsdecode(os.fsencode(landing(settings)) + b"/caf\xe9.csv")).write_bytes(b"x")
+    (landing(settings) / "good.csv").write_bytes(b"y")
+    claimed = claim_drop(settings, "run-1")
+    assert [file.name for file in claimed.files] == ["caf\\xe9.csv", "good.csv"]
+    assert RunFolder(settings, "run-1").manifest() == claimed
+
+
+def test_a_file_that_may_not_be_read_keeps_no_other_from_loading(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (landing(settings) / "locked.csv").write_bytes(b"x")
+    (landing(settings) / "open.csv").write_bytes(b"y")
+
+    def denied(path: Path) -> str:
+        if path.name == "locked.csv":
+            raise PermissionError(13, "Permission denied")
+        return sha256_of(path)
+
+    monkeypatch.setattr(runs, "sha256_of", denied)
+    found = {file.name: (file.status, file.problem) for file in claim_drop(settings, "run-1").files}
+    assert found == {"locked.csv": ("unreadable", "Permission denied"), "open.csv": ("new", None)}
+
+
+def test_a_file_that_somebody_is_writing_is_left(settings: Settings) -> None:
+    with (landing(settings) / "slow.csv").open("wb") as writer:
+        writer.write(b"x")
+        writer.flush()
+        assert claim_drop(settings, "run-1").files == []
+    assert [file.name for file in claim_drop(settings, "run-2").files] == ["slow.csv"]
+
+
+def test_a_file_written_to_after_its_claim_can_be_put_back(settings: Settings) -> None:
+    (landing(settings) / "slow.csv").write_bytes(b"x")
+    (claimed,) = claim_drop(settings, "run-1").files
+    run = RunFolder(settings, "run-1")
+    assert not has_changed(run, claimed)
+    with run.original("slow.csv").open("ab") as writer:
+        writer.write(b"more")
+    assert has_changed(run, claimed)
+    (landing(settings) / "slow.csv").write_bytes(b"another file of that name")
+    assert put_back(run, claimed) == "slow-2.csv"
+    assert (landing(settings) / "slow-2.csv").read_bytes() == b"xmore"
+
+
+def test_names_that_are_not_there_are_noted(settings: Settings) -> None:
+    (landing(settings) / "a.csv").write_bytes(b"x")
+    assert claim_drop(settings, "run-1", ["a.csv", "b.csv"]).not_found == ["b.csv"]
+
+
+def test_a_batch_is_unpublished_until_it_is_published(settings: Settings) -> None:
+    first, second = claim_drop(settings, "run-1"), claim_drop(settings, "run-2")
+    assert RunFolder(settings, "run-1").note_unpublished(first) == []
+    assert RunFolder(settings, "run-2").note_unpublished(second) == [first.batch_id]
+    mark_published(settings, first.batch_id)
+    # A repeated attempt still says what the first may have taken.
+    assert RunFolder(settings, "run-2").note_unpublished(second) == [first.batch_id]
+    assert unpublished_batches(settings) == [second.batch_id]
 
 
 def test_the_same_bytes_under_another_name_are_already_seen(settings: Settings) -> None:

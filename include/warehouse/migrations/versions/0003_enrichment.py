@@ -1,4 +1,4 @@
-"""Exchange rates and converted amounts of facts, facts of countries, categories of products.
+"""Exchange rates and converted amounts of facts, facts of countries, categories of products, wider sums.
 
 Revision ID: 0003
 Revises: 0002
@@ -50,6 +50,14 @@ CALENDAR = (
     "Calendar days that have at least one invoice line; day 0 is the unknown day",
     "Every day of the calendar years that have invoice lines; day 0 is the unknown day",
 )
+TOTALS = {
+    "etl_batch": ["amount"],
+    "etl_receipt": [
+        f"amount_{name}" for name in ("in", "loaded", "duplicate", "quarantined", "already_seen")
+    ],
+}
+"""Sums of GBP that become wider."""
+
 DESCRIPTION = ("Latest description seen on a line", "Description on the latest line that has a price")
 
 
@@ -73,6 +81,36 @@ def upgrade() -> None:
                 comment=f"{currency.upper()}, {column} at the line's rate, half up",
             )
             op.add_column("fact_sales", converted, schema=schema)
+    for table, names in TOTALS.items():
+        for name in names:
+            op.alter_column(
+                table, name, type_=sa.Numeric(38, 4), existing_type=sa.Numeric(20, 4), schema=schema
+            )
+    loaded = [
+        sa.Column(
+            "facts_loaded",
+            sa.Integer(),
+            nullable=False,
+            server_default="0",
+            comment="Staged facts that are live as this batch's",
+        ),
+        sa.Column(
+            "amount_loaded",
+            sa.Numeric(38, 4),
+            nullable=False,
+            server_default="0",
+            comment="GBP, sum over the facts that are live as this batch's",
+        ),
+    ]
+    for column in loaded:
+        op.add_column("etl_batch", column, schema=schema)
+    op.execute(
+        f"UPDATE {schema}.etl_batch b SET facts_loaded = f.facts, amount_loaded = f.amount FROM "
+        f"(SELECT batch_id, count(*) AS facts, sum(amount) AS amount FROM {schema}.fact_sales GROUP BY 1) f "
+        "WHERE f.batch_id = b.batch_id"
+    )
+    for column in loaded:
+        op.alter_column("etl_batch", column.name, server_default=None, schema=schema)
     known = op.f("ck_fact_sales_fx_known_or_missing")
     op.create_check_constraint(known, "fact_sales", "fx_date IS NULL OR fx_missing IS NULL", schema=schema)
     op.create_table_comment("dim_date", CALENDAR[1], existing_comment=CALENDAR[0], schema=schema)
@@ -84,6 +122,13 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop the columns."""
     schema = context.config.attributes["settings"].warehouse_schema
+    for name in ("facts_loaded", "amount_loaded"):
+        op.drop_column("etl_batch", name, schema=schema)
+    for table, names in TOTALS.items():
+        for name in names:
+            op.alter_column(
+                table, name, type_=sa.Numeric(20, 4), existing_type=sa.Numeric(38, 4), schema=schema
+            )
     op.drop_constraint(op.f("ck_fact_sales_fx_known_or_missing"), "fact_sales", schema=schema, type_="check")
     computed = [f"{column}_{currency}" for column in ("amount", "unit_price") for currency in CURRENCIES]
     for name in [*computed, *[f"rate_{currency}" for currency in CURRENCIES], *[name for name, _, _ in FACT]]:
