@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 import duckdb
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
-from include.enrichment.http import ServiceClient
-from include.enrichment.product.model import UNCATEGORISED, ProductModel, head_noun, model_version
 
 from include.domain.money import CURRENCIES
 from include.domain.star import PRODUCT_FACTS
 from include.enrichment import country, datamuse, fx
+from include.enrichment.http import ServiceClient
+from include.enrichment.product.model import ProductModel, model_version
+from include.enrichment.product.taxonomy import UNCATEGORISED
+from include.enrichment.product.text import head_noun
 from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
 from include.records import EnrichRecord, SilverRecord
 from include.runs import Manifest
@@ -267,7 +269,7 @@ def enrich(settings: Settings, manifest: Manifest, silver: SilverRecord) -> Enri
     with ExitStack() as stack:
         rates, countries, words = (
             stack.enter_context(ServiceClient(settings, service(settings)))
-            for service in (fx.exchange_rate_service, country.country_service, datamuse.datamuse_service)
+            for service in (fx.exchange_rate_service, country.rest_countries_service, datamuse.datamuse_service)
         )
         versions = {
             "fx_rates": record_rates(settings, batch.days, rates, now),

@@ -23,14 +23,12 @@ from zipfile import ZipFile
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from include.domain.money import CURRENCIES
 from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
 from include.enrichment.transport import KEY_PLACEHOLDER
 from include.settings import Settings
 
 BASE_CURRENCY = "GBP"
-
-CURRENCIES: dict[str, int] = {"USD": 2, "EUR": 2, "CAD": 2, "AUD": 2, "JPY": 0}
-"""Currencies that amounts are converted to -> decimals of an amount (ISO 4217 minor units), rounded half up."""
 
 RATE_DECIMALS = 8
 MAX_DAYS_APART = 7
@@ -96,15 +94,6 @@ class _Error(BaseModel):
 
 _LATEST = TypeAdapter(_Latest)
 _ERROR_REASONS = {"invalid-key": "bad_key", "inactive-account": "bad_key", "quota-reached": "quota_reached"}
-
-
-def rounded_amount(amount: Decimal, currency: str) -> Decimal:
-    """Return an amount rounded half up to the decimals of its currency.
-
-    Raises:
-        KeyError: If the currency is not one of `CURRENCIES`.
-    """
-    return amount.quantize(Decimal(1).scaleb(-CURRENCIES[currency]), ROUND_HALF_UP)
 
 
 def rates_from_gbp(euro_quotes: Mapping[str, Decimal]) -> Rates:

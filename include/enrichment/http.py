@@ -25,7 +25,7 @@ from typing import Self, TypeVar
 import filelock
 import stamina
 from pybreaker import CircuitBreaker, CircuitBreakerError
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 from requests import PreparedRequest, Request, RequestException, Response, Session, Timeout
 from requests.exceptions import ContentDecodingError
 from requests_cache.backends.sqlite import SQLiteCache
@@ -35,6 +35,7 @@ from urllib3.util import Retry
 
 from include.enrichment.breaker import SqliteBreakerStorage
 from include.enrichment.limits import SharedLimits
+from include.enrichment.metrics import ServiceMetrics
 from include.enrichment.transport import AnswerTooLarge, BoundedAdapter
 from include.settings import Settings
 
@@ -109,34 +110,6 @@ class ServiceUnavailable(Exception):
 
 class QuestionRefused(ServiceUnavailable):
     """The service works and does not answer this question, such as 404 for a country that does not exist."""
-
-
-class ServiceMetrics(BaseModel):
-    """What a client did, for the record of a run.
-
-    Attributes:
-        service: Name of the service.
-        questions: Questions put to the client.
-        cache_hits: Questions answered from the cache.
-        requests: HTTP requests sent, retries included.
-        retries: Requests sent because an earlier one failed.
-        failures: Reason code -> questions without an answer.
-        seconds: Wall seconds spent on all questions.
-        breaker: State of the breaker; None if the service was never to be asked.
-        budget_left: Calls left of the monthly budget; None if there is none or the service was never to be asked.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    service: str
-    questions: int = 0
-    cache_hits: int = 0
-    requests: int = 0
-    retries: int = 0
-    failures: dict[str, int] = Field(default_factory=dict)
-    seconds: float = 0.0
-    breaker: str | None = None
-    budget_left: int | None = None
 
 
 @dataclass(frozen=True)

@@ -79,18 +79,3 @@ def test_days_soon_after_the_history_take_its_end_and_later_ones_have_no_rates()
 
 def test_the_last_day_there_can_be_has_an_answer() -> None:
     assert fx.rates([date.max])[0].missing_reason == "disabled"
-
-
-@pytest.mark.parametrize(
-    ("amount", "currency", "expected"),
-    [
-        ("1.005", "USD", "1.01"),
-        ("1.004", "EUR", "1.00"),
-        ("-1.005", "CAD", "-1.01"),
-        ("2.675", "AUD", "2.68"),
-        ("131.5", "JPY", "132"),
-        ("131.4999", "JPY", "131"),
-    ],
-)
-def test_amounts_are_rounded_half_up(amount: str, currency: str, expected: str) -> None:
-    assert str(fx.rounded_amount(Decimal(amount), currency)) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -9,15 +10,21 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from include import runs
 from include.runs import (
     RunFolder,
     RunRecordMissing,
     batches_of_day,
     claim_drop,
     claim_rebuild,
+    has_changed,
     landing,
     mark_days,
+    mark_published,
     mark_seen,
+    put_back,
+    sha256_of,
+    unpublished_batches,
     waiting_files,
 )
 from include.settings import Settings
@@ -71,9 +78,10 @@ def test_a_repeated_claim_takes_no_newer_file_of_the_same_name(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (landing(settings) / "daily.csv").write_bytes(b"first")
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(runs, "sha256_of", cut_off)
-        claim_drop(settings, "run-1")
+        with pytest.raises(KeyboardInterrupt):
+            claim_drop(settings, "run-1")
     (landing(settings) / "daily.csv").write_bytes(b"second")
     claim_drop(settings, "run-1")
     assert RunFolder(settings, "run-1").original("daily.csv").read_bytes() == b"first"
