@@ -1,0 +1,1 @@
+"""Enrichment: exchange rates, country facts and product categories, from offline data first."""
