@@ -96,9 +96,10 @@ def write_aggregates(settings: Settings, months: Sequence[str] | None = None) ->
     with duckdb.connect() as connection:
         for name, table in (("countries", "dim_country"), ("products", "dim_product")):
             connection.register(name, DeltaTable(settings.table("gold", table)).to_pyarrow_dataset())
-        facts = DeltaTable(settings.table("gold", "fact_sales")).to_pyarrow_dataset(partitions=partitions)
+        facts = DeltaTable(settings.table("gold", "fact_sales")).to_pyarrow_dataset(file_pruning_predicate=partitions)
         connection.register("facts", facts)
-        found = connection.execute(_AGGREGATES, {"unpublished": unpublished_batches(settings)}).to_arrow_table()
+        unpublished = {"unpublished": unpublished_batches(settings)}
+        found = connection.sql(_AGGREGATES, params=unpublished).to_arrow_table()
     uri = settings.table("gold", "sales_aggregates")
     write_deltalake(uri, SCHEMA.empty_table(), mode="ignore", partition_by=["invoice_month"])
     predicate = None if months is None else f"invoice_month IN ({', '.join(repr(month) for month in months)})"

@@ -65,7 +65,7 @@ def main(scratch: str) -> None:
         )
         file = StagedFile(name=claimed.name, sha256=claimed.sha256, reading=reading)
         bronze.write(spark, settings, run, [file])
-        record = silver.refine(spark, settings, manifest)
+        record = silver.refine(spark, settings, manifest, [])
         enriched = EnrichRecord()
         star = gold.star_of(spark, settings, manifest, record, enriched)
         gold.run_together(gold.lake_writes(spark, settings, manifest, record, enriched, star))

@@ -58,7 +58,9 @@ def batch_of(settings: Settings, manifest: Manifest, silver: SilverRecord) -> Ba
     partitions = [("invoice_month", "in", silver.months)]
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        lines = DeltaTable(settings.table("silver", "invoice_lines")).to_pyarrow_dataset(partitions=partitions)
+        lines = DeltaTable(settings.table("silver", "invoice_lines")).to_pyarrow_dataset(
+            file_pruning_predicate=partitions
+        )
         connection.register("lines", lines)
         # A line without a price is a stock movement or a giveaway; its description is a note, such as "damaged".
         connection.execute(

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from sqlalchemy import text
 
+from deploy.embedded.postgres import PostgresServer
+from include.enrichment import batch
+from include.enrichment.reference import FX_RATES
 from include.pipeline import audit, claim, enrich, publish, receipt
 from include.receipts import Receipt
 from include.records import SilverRecord, StagedFile
 from include.runs import RunFolder, landing
-from include.settings import Settings
-from include.warehouse.engine import open_engine
+from include.settings import Settings, get_settings
+from include.warehouse.engine import open_engine, transaction
 from include.warehouse.migrations import upgrade
 from include.warehouse.queries import totals
 from spark_jobs import bronze, gold, silver
@@ -49,6 +56,15 @@ def settings(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Set
 
 def run(spark: SparkSession, settings: Settings, run_id: str, times: int = 1) -> Receipt:
     """Run every stage after the claim, each as often as `times`: a retried task changes nothing."""
+    found = run_until(spark, settings, run_id, times=times)
+    assert found is not None
+    return found
+
+
+def run_until(
+    spark: SparkSession, settings: Settings, run_id: str, until: str = "receipt", times: int = 1
+) -> Receipt | None:
+    """Run the stages after the claim up to `until`, `silver`, `gold` or `receipt`; return the receipt, if reached."""
     folder = RunFolder(settings, run_id)
     manifest = folder.manifest()
     if manifest.has_work:
@@ -60,12 +76,17 @@ def run(spark: SparkSession, settings: Settings, run_id: str, times: int = 1) ->
             version = bronze.write(spark, settings, folder, staged) if manifest.kind == "drop" else None
         folder.save_stage("bronze", bronze.record(staged, version, seconds=0))
         for _ in range(times):
-            folder.save_stage("silver", silver.refine(spark, settings, manifest))
+            unpublished = folder.note_unpublished(manifest)
+            folder.save_stage("silver", silver.refine(spark, settings, manifest, unpublished))
+        if until == "silver":
+            return None
         enriched = enrich(settings, run_id)
         audit(settings, run_id)
         for _ in range(times):
             refined = folder.stage("silver", SilverRecord)
             folder.save_stage("gold", gold.build(spark, settings, manifest, refined, enriched))
+        if until == "gold":
+            return None
         for _ in range(times):
             publish(settings, run_id)
     return receipt(settings, run_id)
@@ -134,3 +155,100 @@ def test_rows_that_runs_add_to_a_table_side_by_side_are_all_kept(spark: SparkSes
     with ThreadPoolExecutor(max_workers=3) as pool:
         list(pool.map(lambda number: table.rewrite(spark, spark.range(number, number + 1), total), range(1, 7)))
     assert [row.id for row in table.read(spark).collect()] == [1 + 2 + 3 + 4 + 5 + 6]
+
+
+def fact_rows(settings: Settings) -> list[tuple[object, ...]]:
+    """Return invoice, batch and the converted amounts of each fact in Delta, and that the warehouse has the same."""
+    wanted = "sale_id, batch_id, fx_date, fx_source, fx_missing, rate_usd, amount_usd, amount_jpy, unit_price_eur"
+    with duckdb.connect() as connection:
+        facts = DeltaTable(settings.table("gold", "fact_sales")).to_pyarrow_dataset()
+        connection.register("facts", facts)
+        lake = connection.execute(f"SELECT {wanted} FROM facts").fetchall()
+    with open_engine(settings) as engine, transaction(engine) as connection:
+        live = connection.execute(text(f"SELECT {wanted} FROM {settings.warehouse_schema}.fact_sales")).all()
+    warehouse = {row.sale_id.hex: tuple(row)[1:] for row in live}
+    assert {row[0]: row[2:] for row in lake} == {key: row[1:] for key, row in warehouse.items()}
+    return sorted(lake)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, postgres_server: PostgresServer) -> Settings:
+    name = f"warehouse_{uuid.uuid4().hex[:12]}"
+    postgres_server.create_database(name)
+    url = postgres_server.url(name)
+    found = Settings.model_validate({"data_dir": tmp_path / "data", "database_url": url, "settle_seconds": 0})
+    found = found.model_copy(update={"spark_jars_dir": get_settings().jars})
+    upgrade(found)
+    return found
+
+
+LINES = [
+    "730001,22086,PAPER CHAIN,1,2011-03-01 10:00:00,10.00,,France",
+    "730002,22086,PAPER CHAIN,1,2011-03-02 10:00:00,23.00,,France",
+]
+
+
+def documents(settings: Settings) -> list[tuple[str, int]]:
+    daily = json.loads((settings.data_dir / "gold" / "daily_sales.json").read_text())
+    return [(row["invoice_day"], row["lines"]) for row in daily]
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("reached", ["silver", "gold"])
+def test_lines_of_a_run_that_failed_are_loaded_by_the_next_that_brings_them(
+    spark: SparkSession, fresh: Settings, reached: str
+) -> None:
+    dropped(fresh, "failed", a=[*LINES, LINES[0].replace("730001", "730003")])
+    run_until(spark, fresh, "failed", until=reached)
+    dropped(fresh, "other", b=["730009,22087,BUNTING,1,2011-03-01 11:00:00,4.00,,France"])
+    assert run(spark, fresh, "other").rows_loaded == 1
+    assert documents(fresh) == [("2011-03-01", 1)]
+    dropped(fresh, "again", c=LINES)
+    again = run(spark, fresh, "again", times=2)
+    assert (again.rows_loaded, again.rows_already_seen, again.amount_loaded) == (2, 0, Decimal("33.00"))
+    assert documents(fresh) == [("2011-03-01", 2), ("2011-03-02", 1)]
+    if reached == "gold":
+        publish(fresh, "failed")
+        late = receipt(fresh, "failed")
+    else:
+        late = run(spark, fresh, "failed")
+    assert (late.rows_in, late.rows_loaded, late.rows_already_seen) == (3, 1, 2)
+    assert documents(fresh) == [("2011-03-01", 3), ("2011-03-02", 1)]
+    assert len({row[0] for row in fact_rows(fresh)}) == len(fact_rows(fresh)) == 4
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(1800)
+def test_a_rebuild_leaves_lines_that_are_not_published_to_their_own_run(spark: SparkSession, fresh: Settings) -> None:
+    dropped(fresh, "held", a=LINES)
+    run_until(spark, fresh, "held", until="silver")
+    dropped(fresh, "other", b=["730009,22087,BUNTING,1,2011-03-01 11:00:00,4.00,,France"])
+    run(spark, fresh, "other")
+    claim(fresh, "rebuild", day=date(2011, 3, 1))
+    rebuilt = run(spark, fresh, "rebuild")
+    assert (rebuilt.rows_in, rebuilt.rows_loaded, rebuilt.rows_already_seen) == (2, 1, 1)
+    assert documents(fresh) == [("2011-03-01", 1)]
+    assert run(spark, fresh, "held").rows_loaded == 2
+    assert documents(fresh) == [("2011-03-01", 2), ("2011-03-02", 1)]
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(1800)
+def test_rates_that_were_missing_reach_the_facts_of_earlier_batches(spark: SparkSession, fresh: Settings) -> None:
+    days = [date(2011, 3, 1), date(2011, 3, 2)]
+    gap = [{"invoice_day": day, "missing": "no_rate_near_day", "recorded_at": datetime.now(UTC)} for day in days]
+    dropped(fresh, "first", a=LINES)
+    manifest = RunFolder(fresh, "first").manifest()
+    with pytest.MonkeyPatch.context() as patched:
+        # Stands for a day beyond the history while the service is down.
+        patched.setattr(batch.fx, "rates", lambda wanted, client: [])
+        FX_RATES.upsert(fresh, gap)
+        run(spark, fresh, "first")
+    assert [row[2:6] for row in fact_rows(fresh)] == [(None, None, "no_rate_near_day", None)] * 2
+    dropped(fresh, "second", b=["730009,22087,BUNTING,1,2011-03-01 11:00:00,4.00,,France"])
+    second = run(spark, fresh, "second", times=2)
+    assert second.rows_loaded == 1
+    facts = fact_rows(fresh)
+    assert {row[2:5] for row in facts} == {(day, "ecb", None) for day in days}
+    assert [row[1] for row in facts].count(manifest.batch_id) == 2
