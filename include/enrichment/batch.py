@@ -211,17 +211,11 @@ def judged(descriptions: Sequence[str], client: ServiceClient) -> dict[str, dict
 def missing_of(settings: Settings, batch: Batch) -> dict[str, dict[str, int]]:
     """Return what is recorded as missing of a batch: reference table -> reason -> days, countries or goods."""
     rates, countries, products = (table.rows(settings) for table in (FX_RATES, COUNTRIES, PRODUCTS))
+    categories = [products[code]["category"] if code in products else NO_DESCRIPTION for code in batch.products]
     reasons = {
         "fx_rates": [rates[day]["missing"] for day in batch.days],
         "countries": [countries[name]["facts_missing"] for name in batch.countries],
-        "products": [
-            UNCATEGORISED
-            if products[code]["category"] == UNCATEGORISED
-            else None
-            if code in products
-            else NO_DESCRIPTION
-            for code in batch.products
-        ],
+        "products": [category for category in categories if category in {UNCATEGORISED, NO_DESCRIPTION}],
     }
     return {name: dict(Counter(reason for reason in found if reason)) for name, found in reasons.items()}
 
