@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.enrichment.product import model as product_model
 from include.enrichment.product.model import THRESHOLD, ProductModel, load_phrases, model_version
+from include.enrichment.product.packaged import content
 from include.enrichment.product.taxonomy import CATEGORIES, SUBCATEGORIES, UNCATEGORISED
 from include.enrichment.product.text import head_noun, words
 
@@ -86,8 +86,11 @@ def test_training_is_reproducible(model: ProductModel) -> None:
 
 @pytest.mark.parametrize("name", ["phrases.tsv", "brands.tsv", "text.py", "model.py"])
 def test_the_version_follows_what_answers_depend_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, content = model_version(), product_model.content
-    monkeypatch.setattr(product_model, "content", lambda wanted: content(wanted) + (b" " if wanted == name else b""))
+    before = model_version()
+    monkeypatch.setattr(
+        "include.enrichment.product.model.content",
+        lambda wanted: content(wanted) + (b" " if wanted == name else b""),
+    )
     assert model_version() != before
 
 
