@@ -158,29 +158,29 @@ def record_products(settings: Settings, batch: Batch, client: ServiceClient, now
     latest = {code: Described(row["described_at"], row["description"]) for code, row in known.items()}
     for code, described in batch.described.items():
         latest[code] = max(described, latest.get(code, described))
+    unjudged = {
+        code
+        for code, (_, description) in latest.items()
+        if code not in known
+        or (known[code]["description"], known[code]["category_version"]) != (description, version)
+        # The thesaurus may help where it could not be asked before.
+        or (settings.enable_external_enrichment and known[code]["category"] == UNCATEGORISED)
+    }
     renewed = {
         code: described
         for code, described in latest.items()
-        if code not in known
-        or described != (known[code]["described_at"], known[code]["description"])
-        or known[code]["category_version"] != version
+        if code in unjudged or described != (known[code]["described_at"], known[code]["description"])
     }
-    unjudged = {
-        description
-        for code, (_, description) in renewed.items()
-        if code not in known or (known[code]["description"], known[code]["category_version"]) != (description, version)
-    }
-    answers = judged(sorted(unjudged), client)
+    answers = judged(sorted({latest[code].description for code in unjudged}), client)
     rows = []
     for code, (described_at, description) in renewed.items():
         old = known.get(code, {})
         facts = answers.get(description) or {name: old[name] for name in PRODUCT_FACTS}
         same = all(name in old and old[name] == value for name, value in facts.items())
-        rows.append(
-            {"stock_code": code, "description": description, "described_at": described_at}
-            | facts
-            | {"enriched_at": old["enriched_at"] if same else now}
-        )
+        row = {"stock_code": code, "description": description, "described_at": described_at, **facts}
+        row["enriched_at"] = old["enriched_at"] if same else now
+        if row != old:
+            rows.append(row)
     return PRODUCTS.upsert(settings, rows)
 
 
