@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import duckdb
 
-from include.domain.line import WHITESPACE
+from include.domain.line import SWAPPED_MARKS, WHITESPACE
 from include.sources.model import DateOrder, FileDecisions
 
 DateSetting = Literal["auto", "day_first", "month_first"]
@@ -55,7 +55,8 @@ FROM read_parquet($path) WHERE defect IS NULL
 
 _AMOUNT_SQL = """
 WITH numbers AS (
-    SELECT replace(trim(quantity, $space), $mark, '.') AS quantity, replace(trim(price, $space), $mark, '.') AS price
+    SELECT translate(trim(quantity, $space), $marks, $plain) AS quantity,
+        translate(trim(price, $space), $marks, $plain) AS price
     FROM read_parquet($path) WHERE defect IS NULL
 )
 SELECT sum(quantity::DECIMAL(19, 0) * price::DECIMAL(19, 4))
@@ -148,10 +149,22 @@ class StagedStyle:
             )
 
     def amount(self, mark: str) -> Decimal:
-        """Return the exact sum of quantity x price in GBP over the records where both are plain numbers."""
+        """Return the exact sum of quantity x price in GBP over the records where both are plain numbers.
+
+        Args:
+            mark: Decimal mark of the file; the other mark is none.
+        """
+        marks, plain = SWAPPED_MARKS if mark == "," else ("", "")
         (total,) = self._one(
             _AMOUNT_SQL,
-            {"path": self.path, "space": WHITESPACE, "mark": mark, "quantity": _QUANTITY, "price": _PRICE},
+            {
+                "path": self.path,
+                "space": WHITESPACE,
+                "marks": marks,
+                "plain": plain,
+                "quantity": _QUANTITY,
+                "price": _PRICE,
+            },
         )
         return Decimal(0) if total is None else Decimal(total)
 

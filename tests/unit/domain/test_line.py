@@ -61,6 +61,15 @@ def test_the_files_style_decides_how_a_date_and_a_number_are_read() -> None:
     assert violations(line, "mdy", ".", ",") == ["malformed_invoice_date"]
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("quantity", "1.000"), ("quantity", "6.0"), ("price", "1.234"), ("price", "12.5"), ("price", "1.234,50")],
+)
+def test_a_point_is_no_decimal_mark_where_the_file_has_a_comma(column: str, value: str) -> None:
+    line = VALID | {"price": "2,55", column: value}
+    assert violations(line, mark=",") == [f"malformed_{column}"]
+
+
 def test_every_code_is_explained() -> None:
     assert all(all(explain(code)) for code in RULES)
     assert {field_of(code) for code in RULES} == set(LineText.model_fields)

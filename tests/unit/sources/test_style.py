@@ -96,6 +96,12 @@ def test_amount_with_decimal_comma(stage: Stage) -> None:
     assert stage(csv_with_prices("2,55", "1,0005")).reading.amount == Decimal("7.1010")
 
 
+def test_a_point_is_no_decimal_mark_where_the_file_has_a_comma(stage: Stage) -> None:
+    lines = [("1.000", "2,50"), ("2", "1.234"), ("2", "1.234,50"), ("3,0", "2,50")]
+    content = text_of([HEADER.replace(",", ";"), *(f"1;2;3;{q};2010-12-01;{p};6;France" for q, p in lines)])
+    assert stage(content).reading.amount == Decimal("7.50")
+
+
 def test_amount_is_exact_and_counts_only_plain_numbers(stage: Stage) -> None:
     values = [
         ("6", "0.1"),
