@@ -22,6 +22,7 @@ _DATE = (
 )
 _COMMA_DECIMAL = r"[+-]?[0-9.]*[0-9],([0-9]{1,2}|[0-9]{4})"
 _POINT_DECIMAL = r"[+-]?[0-9,]*[0-9]\.[0-9]{1,4}"
+_POINT_OF_EITHER = r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}"
 
 _DATES_SQL = """
 WITH shaped AS (
@@ -49,7 +50,8 @@ FROM judged GROUP BY separator ORDER BY separator
 
 _MARKS_SQL = """
 SELECT count(*) FILTER (regexp_full_match(trim(price, $space), $comma)),
-    count(*) FILTER (regexp_full_match(trim(price, $space), $point))
+    count(*) FILTER (regexp_full_match(trim(price, $space), $point)),
+    count(*) FILTER (regexp_full_match(trim(price, $space), $either))
 FROM read_parquet($path) WHERE defect IS NULL
 """
 
@@ -135,17 +137,27 @@ class StagedStyle:
             )
 
     def decide_decimal_mark(self, decisions: FileDecisions) -> None:
-        """Set the decimal mark of `decisions`: a point, unless more prices make sense only with a comma."""
-        comma, point = self._one(
+        """Set the decimal mark of `decisions`: a point, unless more prices make sense only with a comma.
+
+        A price such as 1.234 makes sense with either.
+        """
+        comma, point, either = self._one(
             _MARKS_SQL,
-            {"path": self.path, "space": WHITESPACE, "comma": _COMMA_DECIMAL, "point": _POINT_DECIMAL},
+            {
+                "path": self.path,
+                "space": WHITESPACE,
+                "comma": _COMMA_DECIMAL,
+                "point": _POINT_DECIMAL,
+                "either": _POINT_OF_EITHER,
+            },
         )
-        decisions.decimal_mark = "," if comma > point else "."
-        minority = min(comma, point)
-        if minority:
-            other = "point" if comma > point else "comma"
+        decisions.decimal_mark = "," if comma > point - either else "."
+        if comma and point:
+            few, many, mark = comma, point, "decimal comma"
+            if decisions.decimal_mark == ",":
+                few, many, mark = point, comma, "point"
             decisions.warnings.append(
-                f"{minority} prices are written with a decimal {other}, unlike the other {max(comma, point)}."
+                f"{few} prices are written with a {mark}, unlike {many} others; those lines are kept out."
             )
 
     def amount(self, mark: str) -> Decimal:

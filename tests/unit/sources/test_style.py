@@ -80,6 +80,11 @@ def test_no_date_can_be_read(stage: Stage) -> None:
         (["2,55", "1.234,50"], ","),
         (["1,234.50"], "."),
         (["1,234"], "."),
+        (["1.234"], "."),
+        (["2,50", "1.250"], ","),
+        (["2,50", "1.250", "12.500"], ","),
+        (["2,50", "0.250"], "."),
+        (["2,50", "1234.500"], "."),
         (["3"], "."),
         (["2.55", "2.55", "2,55"], "."),
     ],
@@ -90,6 +95,9 @@ def test_decimal_mark(stage: Stage, prices: list[str], mark: str) -> None:
 
 def test_mixed_decimal_marks_are_said(stage: Stage) -> None:
     assert "1 prices are written with a decimal comma" in stage(csv_with_prices("2.55", "2.55", "2,55")).warnings
+    assert (
+        "1 prices are written with a point, unlike 2 others" in stage(csv_with_prices("2,5", "2,5", "1.255")).warnings
+    )
 
 
 def test_amount_with_decimal_comma(stage: Stage) -> None:
