@@ -44,7 +44,8 @@ WITH shaped AS (
     FROM typed
 )
 SELECT separator, count(*), count(*) FILTER (ymd), count(*) FILTER (mdy), count(*) FILTER (dmy),
-    coalesce(bool_or(unpadded) FILTER (mdy OR dmy), false), arg_min(text, line_number) FILTER (mdy OR dmy)
+    coalesce(bool_or(unpadded) FILTER (mdy OR dmy), false), arg_min(text, line_number) FILTER (mdy OR dmy),
+    arg_min(text, line_number) FILTER (dmy AND NOT mdy), arg_min(text, line_number) FILTER (mdy AND NOT dmy)
 FROM judged GROUP BY separator ORDER BY separator
 """
 
@@ -75,6 +76,8 @@ class _DateTally:
         values: Values with this separator; an empty separator stands for values that are no dates.
         unpadded: Whether a day, month or hour of one digit occurs.
         first: First value with the year last.
+        day_first: First value that can only be read day first.
+        month_first: First value that can only be read month first.
     """
 
     separator: str
@@ -84,6 +87,8 @@ class _DateTally:
     dmy: int
     unpadded: bool
     first: str | None
+    day_first: str | None
+    month_first: str | None
 
     @property
     def best(self) -> int:
@@ -128,7 +133,9 @@ class StagedStyle:
         order, basis = _order(main, setting)
         decisions.date_order, decisions.date_basis = order, basis
         fitting = {"ymd": main.ymd, "mdy": main.mdy, "dmy": main.dmy}[order]
-        if basis == "convention" and main.first is not None:
+        if basis != "evidence" and main.day_first is not None and main.month_first is not None:
+            decisions.warnings.append(_contradiction(main.day_first, main.month_first, order))
+        elif basis == "convention" and main.first is not None:
             decisions.warnings.append(_ambiguity(main.first, order))
         if fitting < total:
             decisions.warnings.append(
@@ -209,8 +216,19 @@ def _pattern(order: DateOrder, separator: str) -> str:
 def _ambiguity(first: str, order: DateOrder) -> str:
     parts = re.split(r"[-/.]", first.strip(WHITESPACE), maxsplit=2)
     month, day = (parts[0], parts[1]) if order == "mdy" else (parts[1], parts[0])
-    other = "day_first" if order == "mdy" else "month_first"
     return (
         f"Nothing in the file tells day from month; {first} was read as day {int(day)} of month {int(month)}. "
-        f"Set RETAIL_DATE_ORDER={other} if that is wrong."
+        f"{_other_order(order)}"
     )
+
+
+def _contradiction(day_first: str, month_first: str, order: DateOrder) -> str:
+    return (
+        f"The invoice dates contradict each other: {day_first} can only be day first and {month_first} only month "
+        f"first, and as many fit one as the other. All were read {'month' if order == 'mdy' else 'day'} first. "
+        f"{_other_order(order)}"
+    )
+
+
+def _other_order(order: DateOrder) -> str:
+    return f"Set RETAIL_DATE_ORDER={'day_first' if order == 'mdy' else 'month_first'} if that is wrong."

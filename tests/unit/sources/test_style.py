@@ -62,6 +62,15 @@ def test_an_ambiguous_file_says_how_its_first_date_was_read(stage: Stage) -> Non
     assert "3/4/2010 was read as day 4 of month 3" in stage(csv_with_dates("3/4/2010")).warnings
 
 
+@pytest.mark.parametrize(("setting", "order"), [("auto", "day"), ("day_first", "day"), ("month_first", "month")])
+def test_dates_that_contradict_each_other_are_said(stage: Stage, setting: str, order: str) -> None:
+    warnings = stage(csv_with_dates("01/02/2011", "31/12/2011", "12/31/2011"), date_order=setting).warnings
+    assert "31/12/2011 can only be day first and 12/31/2011 only month first" in warnings
+    assert f"All were read {order} first" in warnings
+    assert "1 of 3 invoice dates do not fit" in warnings
+    assert "Nothing in the file" not in warnings
+
+
 def test_defective_records_are_no_evidence(stage: Stage) -> None:
     staged = stage(csv_with_dates("03/04/2010") + "536365,85123A,MUG,6,04/13/2010\n")
     assert staged.reading.decisions.date_basis == "convention"
