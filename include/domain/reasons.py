@@ -17,17 +17,29 @@ _EXAMPLES = {
 }
 
 
+_OUT_OF_RANGE = {
+    "quantity": (
+        "The quantity is not between -1,000,000 and 1,000,000.",
+        "Check the value; if it is right, split it over several rows.",
+    ),
+    "invoice_date": (
+        "The invoice_date is not between 1990-01-01 and 2099-12-31.",
+        "Check the year, and that day, month and year stand in the order of the rest of the file.",
+    ),
+    "price": (
+        "The price is not between -1,000,000 and 1,000,000.",
+        "Check the value; if it is right, split it over several rows.",
+    ),
+}
+
+
 def _rules() -> dict[str, tuple[str, str]]:
     found = {}
     for name in LineText.model_fields:
         wanted = _EXAMPLES[name]
         found[f"missing_{name}"] = (f"The row has no {name}.", f"Fill it in: {wanted}.")
         found[f"malformed_{name}"] = (f"The {name} cannot be read.", f"Expected: {wanted}.")
-        found[f"{name}_out_of_range"] = (
-            f"The {name} is outside what a shop's invoice can hold.",
-            "Check the value; if it is right, correct it in parts on several rows.",
-        )
-    return found
+    return found | {f"{name}_out_of_range": sentences for name, sentences in _OUT_OF_RANGE.items()}
 
 
 RULES = _rules()
