@@ -179,6 +179,8 @@ def line_blocks(path: Path, encoding: TextEncoding, max_line_bytes: int) -> Iter
     skipping = False
     with encoding.open(path) as stream:
         while chunk := stream.read(_BLOCK_CHARACTERS):
+            if chunk.endswith("\r"):
+                chunk += stream.read(1)  # the other half of a CRLF, or the next line's first character
             if skipping:
                 end = _line_end(chunk)
                 if end < 0:
