@@ -108,7 +108,10 @@ def test_one_record_alone(stage: Stage) -> None:
 
 
 def test_an_empty_list_has_no_records(stage: Stage) -> None:
-    assert stage("[ ]\n", "sales.json").rows == []
+    staged = stage("[ ]\n", "sales.json")
+    assert staged.rows == []
+    assert staged.reading.decisions.warnings == ["The file has no records."]
+    assert stage('{"invoices": []}', "sales.json").reading.decisions.warnings == ["The file has no records."]
 
 
 def test_byte_order_mark_and_utf_16(stage: Stage) -> None:
