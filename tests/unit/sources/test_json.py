@@ -74,6 +74,14 @@ def test_a_nested_value_of_the_senders_own_is_kept(stage: Stage) -> None:
     assert json.loads(staged.rows[0]["extras"]) == {"tags": '[{"a": "1.5"}]', "paid": "true"}
 
 
+def test_repeated_names_of_the_senders_own_are_all_kept(stage: Stage) -> None:
+    text = json.dumps(record(Till_2="c")).replace("{", '{"Till": "a", "Till": 7, "note": "", "note": "d", ', 1)
+    for content, name in ((f"[{text}]", "sales.json"), (f"{text}\n{text}", "sales.jsonl")):
+        staged = stage(content, name)
+        assert json.loads(staged.rows[0]["extras"]) == {"Till": "a", "Till_2": "7", "note_2": "d", "Till_2_2": "c"}
+        assert staged.reading.decisions.extra_columns == ["Till", "Till_2", "note", "note_2", "Till_2_2"]
+
+
 @pytest.mark.parametrize("value", ["1", '"text"', "null", "[1, 2]", "true"])
 def test_what_is_no_object_costs_its_record(stage: Stage, value: str) -> None:
     text = json.dumps(RECORD)
