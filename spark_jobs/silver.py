@@ -36,6 +36,7 @@ from include.domain.classify import (
     TEST_CODE,
     UNSPECIFIED_COUNTRY,
 )
+from include.domain.line import WHOLE_AS_DECIMAL
 from include.records import BronzeRecord, SilverRecord
 from include.runs import Manifest, RunFolder, mark_days
 from include.settings import Settings, get_settings
@@ -159,6 +160,11 @@ def sale_id() -> Column:
     return F.substring(F.sha2(F.concat_ws("\x1f", *parts), 256), 1, 32)
 
 
+def whole(name: str) -> Column:
+    """Return text column `name`, with 17850 for 17850.0."""
+    return F.regexp_replace(name, WHOLE_AS_DECIMAL, "$1")
+
+
 def normalised(rows: DataFrame) -> DataFrame:
     """Return parsed rows as Silver lines, with what the quarantine keeps of an invalid one.
 
@@ -170,14 +176,14 @@ def normalised(rows: DataFrame) -> DataFrame:
     written |= {name: marks_exchanged(written[name]).alias(name) for name in NUMBERS}
     kept = F.struct("source_page", *written.values(), "raw")
     lines = rows.select(
-        F.upper("invoice").alias("invoice_no"),
-        F.upper("stock_code").alias("stock_code"),
+        F.upper(whole("invoice")).alias("invoice_no"),
+        F.upper(whole("stock_code")).alias("stock_code"),
         F.regexp_replace("description", r"[\s\u00a0]+", " ").alias("description"),
         F.col("quantity_").alias("quantity"),
         "sold_at",
         "unit_price",
         "amount",
-        F.regexp_replace("customer_id", r"\.0+\z", "").alias("customer_id"),
+        whole("customer_id").alias("customer_id"),
         F.coalesce("country", F.lit(UNSPECIFIED_COUNTRY)).alias("country"),
         "source_file",
         "source_sha256",

@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 WHITESPACE = " \t\n\r\f\v\u00a0\ufeff"
 """Characters trimmed from the ends of every text field."""
 
+WHOLE_AS_DECIMAL = r"^([0-9]+)\.0+$"
+"""A whole number as spreadsheets write it in a column of decimals; the group is the number it stands for."""
+
 SWAPPED_MARKS = (",.", ".,")
 """Point and comma, each for the other: how a number is brought from a file with a decimal comma to a decimal point.
 
@@ -30,7 +33,8 @@ Field_ = Literal["invoice", "stock_code", "description", "quantity", "invoice_da
 class LineText(BaseModel):
     """The text rules. Optional fields may be absent; what is present must match.
 
-    An absent customer is a sale to an unknown customer, an absent country becomes `Unspecified`.
+    An absent customer is a sale to an unknown customer, an absent country becomes `Unspecified`. Silver normalises what
+    is valid: see `WHOLE_AS_DECIMAL` for invoice, stock_code and customer_id.
     """
 
     model_config = ConfigDict(extra="ignore")

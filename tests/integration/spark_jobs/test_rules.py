@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
@@ -146,20 +146,31 @@ def test_reader_and_spark_agree_to_the_penny(spark: SparkSession, tmp_path: Path
     assert amount == rows.agg(F.sum("amount")).collect()[0][0]
 
 
+def _silver(spark: SparkSession, *changes: dict[str, str]) -> DataFrame:
+    """Return valid lines with `changes` as `normalised` gives them."""
+    valid = {name: values[0] for name, values in PIECES.items()} | dict(zip(STYLE, ("ymd", "-", "."), strict=True))
+    origin = {"source_file": "a.csv", "source_sha256": "0", "batch_id": "b", "raw": None, "defect": None}
+    lines = [{**valid, **origin, **change} for change in changes]
+    schema = StructType([StructField(name, StringType()) for name in lines[0]])
+    frame = spark.createDataFrame([tuple(line.values()) for line in lines], schema)
+    return normalised(parsed(frame.withColumns({"source_line": F.lit(1), "source_page": F.lit(None).cast("int")})))
+
+
 @pytest.mark.integration
 def test_the_quarantine_keeps_numbers_as_the_file_wrote_them(spark: SparkSession) -> None:
     written = [("1.000", "2,50", ","), ("1", "1.234,50", ","), ("1,000", "2.50", ".")]
-    valid = {name: values[0] for name, values in PIECES.items()}
-    origin = {"source_file": "a.csv", "source_sha256": "0", "batch_id": "b", "raw": None, "defect": None}
-    lines = [
-        {**valid, **origin, "quantity": q, "price": p, "decimal_mark": mark, "date_order": "ymd", "date_separator": "-"}
-        for q, p, mark in written
-    ]
-    schema = StructType([StructField(name, StringType()) for name in lines[0]])
-    frame = spark.createDataFrame([tuple(line.values()) for line in lines], schema)
-    rows = normalised(parsed(frame.withColumns({"source_line": F.lit(1), "source_page": F.lit(None).cast("int")})))
+    rows = _silver(spark, *({"quantity": q, "price": p, "decimal_mark": mark} for q, p, mark in written))
     kept = rows.select("rejected.quantity", "rejected.price").collect()
     assert [tuple(row) for row in kept] == [(q, p) for q, p, _ in written]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("column", "name"), [("invoice", "invoice_no"), ("stock_code",) * 2, ("customer_id",) * 2])
+def test_a_whole_number_written_as_a_decimal_is_the_whole_number(spark: SparkSession, column: str, name: str) -> None:
+    texts = ["70096", "70096.0", "70096.00", "70096.5", "70.0960", "C70096.0", "0.0"]
+    rows = _silver(spark, *({column: text} for text in texts)).select(name, "sale_id").collect()
+    assert [row[0] for row in rows] == ["70096"] * 3 + ["70096.5", "70.0960", "C70096.0", "0"]
+    assert len({row.sale_id for row in rows}) == 5
 
 
 @pytest.mark.integration
