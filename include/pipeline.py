@@ -6,19 +6,16 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from include.aggregates import write_aggregates, write_documents
-from include.domain.reasons import explain, field_of
 from include.quality.reconciliation import reconcile
+from include.quality.sender_report import rejection_report, row_reports
 from include.receipts import FileEntry, Receipt
 from include.records import UNREADABLE, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.runs import (
@@ -153,7 +150,7 @@ def build_receipt(run: RunFolder) -> Receipt:
     gold = run.stage("gold", GoldRecord) if manifest.has_work else None
     loaded_rows, loaded_amount = _loaded(run, manifest, silver, gold) if silver and gold else (0, Decimal(0))
     staged = {file.sha256: file for file in bronze.files} if bronze else {}
-    reports = _row_reports(run, manifest) if silver and silver.rows_quarantined else {}
+    reports = row_reports(run, manifest) if silver and silver.rows_quarantined else {}
     files = [_file_entry(run, file, staged.get(file.sha256), reports) for file in manifest.files]
     seen_before = [file for file in files if file.status == "already_seen"]
     seen_rows = sum(file.rows for file in seen_before)
@@ -263,7 +260,7 @@ def _file_entry(run: RunFolder, file: ClaimedFile, staged: StagedFile | None, re
             sha256=file.sha256,
             bytes=file.bytes,
             status="rejected",
-            report=_rejection_report(run, file, staged) if staged else None,
+            report=rejection_report(run, file, staged) if staged else None,
             reason=f"{staged.code}: {staged.problem} {staged.remedy}" if staged else None,
         )
     return FileEntry(
@@ -289,47 +286,6 @@ def _rows_of_first_load(settings: Settings, file: ClaimedFile) -> tuple[int, Dec
         if entry.sha256 == file.sha256 and entry.status == "loaded":
             return entry.rows, entry.amount
     return 0, Decimal(0)
-
-
-def _relative(settings: Settings, path: Path) -> str:
-    return str(path.relative_to(settings.data_dir))
-
-
-def _rejection_report(run: RunFolder, file: ClaimedFile, staged: StagedFile) -> str:
-    """Copy the rejected file to the quarantine folder by hard link and write its report beside it."""
-    run.quarantine.mkdir(parents=True, exist_ok=True)
-    copy = run.quarantine / file.name
-    if not copy.exists() and run.original(file.name).exists() and file.status != "unreadable":
-        copy.hardlink_to(run.original(file.name))
-    report = run.quarantine / f"{file.name}.report.json"
-    content = staged.model_dump(exclude={"reading"}) | {"rows_loaded": 0}
-    write_atomically(report, json.dumps(content, indent=2, ensure_ascii=False))
-    return _relative(run.settings, report)
-
-
-def _row_reports(run: RunFolder, manifest: Manifest) -> dict[str, str]:
-    """Write one CSV a file with line, code, value, problem and remedy of each quarantined row."""
-    table = DeltaTable(run.settings.table("silver", "quarantine"))
-    batches = [manifest.batch_id, *manifest.source_batches]
-    rows = table.to_pyarrow_table(filters=[("batch_id", "in", batches)]).to_pylist()
-    run.quarantine.mkdir(parents=True, exist_ok=True)
-    reports: dict[str, str] = {}
-    names = {row["source_sha256"]: row["source_file"] for row in rows}
-    for sha256, name in names.items():
-        path = run.quarantine / f"{name}.rows.csv"
-        with path.open("w", encoding="utf-8-sig", newline="") as stream:
-            report = csv.writer(stream)
-            report.writerow(["file", "page", "line", "code", "value", "problem", "remedy"])
-            for row in sorted(rows, key=lambda row: int(row["source_line"])):
-                if row["source_sha256"] != sha256:
-                    continue
-                for code in row["codes"]:
-                    field = field_of(code)
-                    value = row[field] if field else row["raw"]
-                    problem, remedy = explain(code)
-                    report.writerow([name, row["source_page"], row["source_line"], code, value, problem, remedy])
-        reports[sha256] = _relative(run.settings, path)
-    return reports
 
 
 def main() -> None:

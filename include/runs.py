@@ -169,9 +169,14 @@ class RunFolder:
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` to `path` so that a reader sees the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = partial_of(path)
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def partial_of(path: Path) -> Path:
+    """Return where this process writes the content of `path` before it gets that name; short, however long that is."""
+    return path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}")
 
 
 def sha256_of(path: Path) -> str:

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from include.domain.line import DATE_PATTERNS, DATE_SHAPES, TYPED_FROM, WHITESPACE, InvoiceLine, LineText
+from include.domain.line import DATE_PATTERNS, DATE_SHAPES, SWAPPED_MARKS, TYPED_FROM, WHITESPACE, InvoiceLine, LineText
 
 TEXT_COLUMNS = tuple(LineText.model_fields)
 
@@ -23,9 +23,9 @@ def trimmed(name: str) -> Column:
     return F.nullif(F.btrim(F.col(name), F.lit(WHITESPACE)), F.lit(""))
 
 
-def number_text(name: str) -> Column:
-    """Return trimmed column `name` with the file's decimal mark as a point."""
-    return F.replace(trimmed(name), F.col("decimal_mark"), F.lit("."))
+def marks_exchanged(number: Column) -> Column:
+    """Return the text of a number in the file's style with a decimal point, one with a point in the file's style."""
+    return F.when(F.col("decimal_mark") == ",", F.translate(number, *SWAPPED_MARKS)).otherwise(number)
 
 
 def moment(name: str) -> Column:

@@ -37,10 +37,11 @@ from include.domain.classify import (
     TEST_CODE,
     UNSPECIFIED_COUNTRY,
 )
+from include.domain.line import WHOLE_AS_DECIMAL
 from include.records import BronzeRecord, SilverRecord
 from include.runs import Manifest, RunFolder, mark_days
 from include.settings import Settings, get_settings
-from spark_jobs.rules import TEXT_COLUMNS, may_name_day, moment, number_text, trimmed, violation
+from spark_jobs.rules import TEXT_COLUMNS, marks_exchanged, may_name_day, moment, trimmed, violation
 from spark_jobs.session import (
     Table,
     bronze_table,
@@ -51,6 +52,7 @@ from spark_jobs.session import (
 )
 
 MONEY = DecimalType(18, 4)
+NUMBERS = ("quantity", "price")
 LINE, DUPLICATE, QUARANTINED = "line", "duplicate", "quarantined"
 
 SILVER_SCHEMA = StructType(
@@ -82,18 +84,14 @@ def parsed(bronze: DataFrame) -> DataFrame:
     """Return Bronze rows trimmed and typed, with the codes of the rules they break.
 
     Returns:
-        Bronze's columns, the text ones trimmed, plus quantity_, sold_at, unit_price, amount (null where unreadable) and
-        codes (array of reason codes, empty for a valid row).
+        Bronze's columns, the text ones trimmed and the numbers with a decimal point, plus quantity_, sold_at,
+        unit_price, amount (null where unreadable) and codes (array of reason codes, empty for a valid row).
     """
     others = [name for name in bronze.columns if name not in TEXT_COLUMNS]
-    text = bronze.select(
-        *[(number_text if name in {"quantity", "price"} else trimmed)(name).alias(name) for name in TEXT_COLUMNS],
-        *others,
-    )
-    number = {
-        name: F.when(F.col(name).rlike(r"\A[+-]?[0-9]{1,10}(\.[0-9]+)?\z"), F.col(name))
-        for name in ("quantity", "price")
-    }
+    values = {name: trimmed(name) for name in TEXT_COLUMNS}
+    values |= {name: marks_exchanged(values[name]) for name in NUMBERS}
+    text = bronze.select(*[value.alias(name) for name, value in values.items()], *others)
+    number = {name: F.when(F.col(name).rlike(r"\A[+-]?[0-9]{1,10}(\.[0-9]+)?\z"), F.col(name)) for name in NUMBERS}
     typed = text.select(
         "*",
         number["quantity"].try_cast("decimal(14,4)").try_cast("int").alias("quantity_"),
@@ -101,14 +99,13 @@ def parsed(bronze: DataFrame) -> DataFrame:
         number["price"].try_cast("decimal(14,4)").alias("unit_price"),
     )
     columns = {"quantity": F.col("quantity_"), "sold_at": F.col("sold_at"), "unit_price": F.col("unit_price")}
-    numbers = ("quantity", "price")
-    judged = typed.select("*", *[violation(name, columns).alias(f"{name}_code") for name in numbers])
+    judged = typed.select("*", *[violation(name, columns).alias(f"{name}_code") for name in NUMBERS])
     # Joined as text and split where there are any: functions on arrays are interpreted row by row.
     broken = F.concat_ws(
-        " ", *[F.col(f"{name}_code") if name in numbers else violation(name, columns) for name in TEXT_COLUMNS]
+        " ", *[F.col(f"{name}_code") if name in NUMBERS else violation(name, columns) for name in TEXT_COLUMNS]
     )
     readable = F.col("defect").isNull()
-    for name in numbers:
+    for name in NUMBERS:
         code = F.col(f"{name}_code")
         readable = readable & (code.isNull() | (code == f"{name}_out_of_range"))
     return judged.select(
@@ -164,23 +161,30 @@ def sale_id() -> Column:
     return F.substring(F.sha2(F.concat_ws("\x1f", *parts), 256), 1, 32)
 
 
+def whole(name: str) -> Column:
+    """Return text column `name`, with 17850 for 17850.0."""
+    return F.regexp_replace(name, WHOLE_AS_DECIMAL, "$1")
+
+
 def normalised(rows: DataFrame) -> DataFrame:
     """Return parsed rows as Silver lines, with what the quarantine keeps of an invalid one.
 
     Returns:
         SILVER_SCHEMA, but amount wide enough for what is out of range; codes as `parsed` gives them; rejected: null for
-        a valid row, else a struct of source_page, the text columns and raw.
+        a valid row, else a struct of source_page, the text columns as they came, and raw.
     """
-    kept = F.struct("source_page", *TEXT_COLUMNS, "raw")
+    written = {name: F.col(name) for name in TEXT_COLUMNS}
+    written |= {name: marks_exchanged(written[name]).alias(name) for name in NUMBERS}
+    kept = F.struct("source_page", *written.values(), "raw")
     lines = rows.select(
-        F.upper("invoice").alias("invoice_no"),
-        F.upper("stock_code").alias("stock_code"),
+        F.upper(whole("invoice")).alias("invoice_no"),
+        F.upper(whole("stock_code")).alias("stock_code"),
         F.regexp_replace("description", r"[\s\u00a0]+", " ").alias("description"),
         F.col("quantity_").alias("quantity"),
         "sold_at",
         "unit_price",
         "amount",
-        F.regexp_replace("customer_id", r"\.0+\z", "").alias("customer_id"),
+        whole("customer_id").alias("customer_id"),
         F.coalesce("country", F.lit(UNSPECIFIED_COUNTRY)).alias("country"),
         "source_file",
         "source_sha256",

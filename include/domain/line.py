@@ -18,13 +18,23 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 WHITESPACE = " \t\n\r\f\v\u00a0\ufeff"
 """Characters trimmed from the ends of every text field."""
 
+WHOLE_AS_DECIMAL = r"^([0-9]+)\.0+$"
+"""A whole number as spreadsheets write it in a column of decimals; the group is the number it stands for."""
+
+SWAPPED_MARKS = (",.", ".,")
+"""Point and comma, each for the other: how a number is brought from a file with a decimal comma to a decimal point.
+
+A point of such a file is no decimal mark and becomes a comma, which no rule accepts. Twice gives the number as it was.
+"""
+
 Field_ = Literal["invoice", "stock_code", "description", "quantity", "invoice_date", "price", "customer_id", "country"]
 
 
 class LineText(BaseModel):
     """The text rules. Optional fields may be absent; what is present must match.
 
-    An absent customer is a sale to an unknown customer, an absent country becomes `Unspecified`.
+    An absent customer is a sale to an unknown customer, an absent country becomes `Unspecified`. Silver normalises what
+    is valid: see `WHOLE_AS_DECIMAL` for invoice, stock_code and customer_id.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -121,8 +131,8 @@ def violations(raw: Mapping[str, str | None], order: str = "ymd", separator: str
     text = {name: trim(raw.get(name)) for name in LineText.model_fields}
     for name in ("quantity", "price"):
         value = text[name]
-        if value is not None and mark != ".":
-            text[name] = value.replace(mark, ".")
+        if value is not None and mark == ",":
+            text[name] = value.translate(str.maketrans(*SWAPPED_MARKS))
     found: dict[str, str] = {}
     try:
         LineText.model_validate({name: value for name, value in text.items() if value is not None})

@@ -9,11 +9,27 @@ _EXAMPLES = {
     "invoice": "up to 20 letters, digits, `_`, `.`, `/` or `-`, such as 536365 or C536365",
     "stock_code": "up to 30 letters, digits, spaces, `_`, `.`, `/` or `-`, such as 85123A",
     "description": "at most 500 characters",
-    "quantity": "a whole number, such as 6 or -1",
+    "quantity": "a whole number without thousands marks, such as 6 or -1",
     "invoice_date": "a date in the style of the rest of the file, such as 2010-12-01 08:26:00",
-    "price": "a number with at most 4 decimals, such as 2.55",
+    "price": "a number with at most 4 decimals and no thousands marks, such as 2.55",
     "customer_id": "up to 32 letters, digits, `_`, `.`, `@` or `-`, such as 17850 or CUST-001, or nothing",
     "country": "at most 60 characters",
+}
+
+
+_OUT_OF_RANGE = {
+    "quantity": (
+        "The quantity is not between -1,000,000 and 1,000,000.",
+        "Check the value; if it is right, split it over several rows.",
+    ),
+    "invoice_date": (
+        "The invoice_date is not between 1990-01-01 and 2099-12-31.",
+        "Check the year, and that day, month and year stand in the order of the rest of the file.",
+    ),
+    "price": (
+        "The price is not between -1,000,000 and 1,000,000.",
+        "Check the value; if it is right, split it over several rows.",
+    ),
 }
 
 
@@ -23,11 +39,7 @@ def _rules() -> dict[str, tuple[str, str]]:
         wanted = _EXAMPLES[name]
         found[f"missing_{name}"] = (f"The row has no {name}.", f"Fill it in: {wanted}.")
         found[f"malformed_{name}"] = (f"The {name} cannot be read.", f"Expected: {wanted}.")
-        found[f"{name}_out_of_range"] = (
-            f"The {name} is outside what a shop's invoice can hold.",
-            "Check the value; if it is right, correct it in parts on several rows.",
-        )
-    return found
+    return found | {f"{name}_out_of_range": sentences for name, sentences in _OUT_OF_RANGE.items()}
 
 
 RULES = _rules()

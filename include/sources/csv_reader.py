@@ -70,7 +70,7 @@ def read_csv(path: Path, encoding: TextEncoding, max_line_bytes: int, decisions:
 def _open_table(
     blocks: Iterator[LineBlock], max_line_bytes: int, encoding: TextEncoding
 ) -> tuple[_Table, Iterable[LineBlock]]:
-    """Return the table under the header line, and the blocks with that line removed."""
+    """Return the table under the header, and the blocks with the lines down to the header removed."""
     hint: str | None = None
     for block in blocks:
         for index, line in enumerate(block.lines):
@@ -83,26 +83,31 @@ def _open_table(
             if hint is None and separator:
                 hint = separator[1]
                 continue
-            table = _table_of(line, number, hint, encoding)
-            below = LineBlock(
-                number + 1,
-                block.lines[index + 1 :],
-                {i - index - 1 for i in block.overlong if i > index},
-                block.suspect,
-            )
-            return table, chain([below], blocks)
+            start = block.after(index)
+            while '"' in line and len(start.lines) < MAX_RECORD_LINES and (more := next(blocks, None)):
+                start = start.followed_by(more)
+            table, used = _table_of(start, hint, encoding)
+            return table, chain([start.after(used)], blocks)
     raise reject("empty_file")
 
 
-def _table_of(line: str, number: int, hint: str | None, encoding: TextEncoding) -> _Table:
-    """Return the table whose header is `line`, separated by the delimiter that yields most known names."""
+def _table_of(block: LineBlock, hint: str | None, encoding: TextEncoding) -> tuple[_Table, int]:
+    """Return the table whose header begins the block, and the number of physical lines that the header takes up.
+
+    The delimiter counts that yields most known names. A quoted name may run over lines, but not over records.
+    """
+    line, number = block.lines[0], block.first
     delimiters = (hint,) if hint is not None else DELIMITERS
     best: list[str] = []
-    delimiter = delimiters[0]
+    delimiter, used = delimiters[0], 1
     for candidate in delimiters:
-        names = next(csv.reader([line], delimiter=candidate))
-        if (_known(names), len(names)) > (_known(best), len(best)):
-            best, delimiter = names, candidate
+        found = [(next(csv.reader([line], delimiter=candidate)), 1)]
+        names, lines = _parsed(block, 0, candidate)
+        if names is not None and lines > 1 and not any(_DATE.search(name) for name in names):
+            found.append((names, lines))
+        for names, lines in found:
+            if (_known(names), lines, len(names)) > (_known(best), used, len(best)):
+                best, delimiter, used = names, candidate, lines
     header = Header.of([storable(name) for name in best], number)
     if header.missing:
         found = ", ".join(repr(shortened(name.strip(), 40)) for name in best[:20])
@@ -114,7 +119,18 @@ def _table_of(line: str, number: int, hint: str | None, encoding: TextEncoding) 
             found=found,
             accepted=accepted_spellings(header.missing),
         )
-    return _Table(header, delimiter, encoding)
+    return _Table(header, delimiter, encoding), used
+
+
+def _parsed(block: LineBlock, index: int, delimiter: str) -> tuple[list[str] | None, int]:
+    """Return the values from line `index` on, None if quotes do not balance, and how many lines were read."""
+    stop = min((i for i in block.overlong if i > index), default=len(block.lines))
+    available = islice(block.lines, index, min(stop, index + MAX_RECORD_LINES))
+    reader = csv.reader(available, delimiter=delimiter, strict=True)
+    try:
+        return next(reader), reader.line_num
+    except csv.Error:
+        return None, reader.line_num
 
 
 def _known(names: Sequence[str]) -> int:
@@ -134,13 +150,7 @@ class _Table:
         left = LineBlock(1, [])
         for block in blocks:
             if left.lines:
-                shift = len(left.lines)
-                block = LineBlock(
-                    left.first,
-                    left.lines + block.lines,
-                    left.overlong | {index + shift for index in block.overlong},
-                    left.suspect or block.suspect,
-                )
+                block = left.followed_by(block)
                 left = LineBlock(1, [])
             batch = self._plain(block)
             if batch is None:
@@ -213,19 +223,13 @@ class _Table:
             raw = "".join(block.lines[index : index + record.lines]) if record.defect else None
             raws.append(storable(raw.rstrip("\r\n")) if raw is not None else None)
             index += record.lines
-        left = LineBlock(
-            block.first + index,
-            block.lines[index:],
-            {i - index for i in block.overlong if i >= index},
-            block.suspect,
-        )
-        return self._batch(numbers, rows, defects, raws), left
+        return self._batch(numbers, rows, defects, raws), block.after(index)
 
     def _record(self, block: LineBlock, index: int, at_end: bool) -> _Record:
         """Return the record that starts at line `index` of the block."""
         if index in block.overlong:
             return _Record(1, defect="line_too_long")
-        values, used = self._parsed(block, index)
+        values, used = _parsed(block, index, self.delimiter)
         at_hand = len(block.lines) - index
         if not at_end and (used >= at_hand if values is None else used > 1 and used + MAX_RECORD_LINES > at_hand):
             return _Record(0)
@@ -248,16 +252,6 @@ class _Table:
             return "undecodable_bytes"
         return None
 
-    def _parsed(self, block: LineBlock, index: int) -> tuple[list[str] | None, int]:
-        """Return the values from line `index` on, None if quotes do not balance, and how many lines were read."""
-        stop = min((i for i in block.overlong if i > index), default=len(block.lines))
-        available = islice(block.lines, index, min(stop, index + MAX_RECORD_LINES))
-        reader = csv.reader(available, delimiter=self.delimiter, strict=True)
-        try:
-            return next(reader), reader.line_num
-        except csv.Error:
-            return None, reader.line_num
-
     def _begins(self, block: LineBlock, index: int) -> bool:
         """Return whether a record seems to begin at line `index`: a quoted field must not run across it.
 
@@ -265,7 +259,7 @@ class _Table:
         """
         if not block.lines[index].strip(_BLANK):
             return False
-        values, used = self._parsed(block, index)
+        values, used = _parsed(block, index, self.delimiter)
         if values is None or len(values) != self.header.width:
             return False
         if sum(line.count('"') for line in block.lines[index : index + used]) % 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,9 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (257, b"ustar", "a tar archive", _UNPACK),
 )
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_NAME_IN_BRACKETS = re.compile(r'\[[^\[\]{}"\n\r]+\][ \t]*[,;\t|]')
+"""How a CSV header such as `[Invoice],[StockCode]` begins. No JSON goes on like that after a list."""
+
 _PRINTING = frozenset(b"\t\n\r\f\v\x1a\x1b\b\x00")
 
 
@@ -78,7 +82,7 @@ def text_format(path: Path, encoding: TextEncoding, hint: str) -> Literal["csv",
         head = stream.read(_HEAD_BYTES)
     named_json_lines = any(part in {".jsonl", ".ndjson"} for part in Path(hint.lower()).suffixes)
     start = head.lstrip("\ufeff \t\r\n")
-    if not start.startswith(("[", "{")):
+    if not start.startswith(("[", "{")) or _NAME_IN_BRACKETS.match(start):
         return "jsonl" if named_json_lines and start else "csv"
     if start.startswith("{") and named_json_lines:
         return "jsonl"

@@ -17,6 +17,7 @@ from include.sources.columns import (
     accepted_spellings,
     canonical,
     optional_column_warnings,
+    unique_name,
 )
 from include.sources.defects import reject, shortened
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions, SourceRejected
@@ -159,11 +160,13 @@ class _Records:
         """Fill `row` and `extras` from a record and return its defect, if any."""
         self.objects += 1
         defect: str | None = None
+        names: set[str] = set()
         for key, value in fields:
             position = self._position(key)
             if position is None:
+                name = self._extra(key, names)
                 if value is not None and value != "":
-                    extras[key] = value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False)
+                    extras[name] = value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False)
             elif value is None:
                 continue
             elif not isinstance(value, str):
@@ -188,11 +191,16 @@ class _Records:
         position = None if column is None else CANONICAL_COLUMNS.index(column)
         if column is not None:
             self._header.setdefault(column, storable(key))
-        elif len(self._extras) < _REMEMBERED_KEYS:
-            self._extras[storable(key)] = None
         if len(self._positions) < _REMEMBERED_KEYS:
             self._positions[key] = position
         return position
+
+    def _extra(self, key: str, taken: set[str]) -> str:
+        """Return the name under which a field of the sender's own is kept, numbered if it is in `taken`."""
+        name = unique_name(key, taken)
+        if len(self._extras) < _REMEMBERED_KEYS:
+            self._extras[storable(name)] = None
+        return name
 
 
 def _plain(value: object) -> object:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import pdfplumber
 from pdfminer.pdfdocument import PDFEncryptionError, PDFPasswordIncorrect
@@ -59,11 +59,14 @@ _BROKEN_PDF = (
 _TAIL_BYTES = 2_048
 _WORDS = {"x_tolerance_ratio": 0.15, "keep_blank_chars": False}
 _SCAN_SHARE = 0.5
-_NOT_A_ROW = re.compile(
-    r"(sub|grand|net|gross|invoice|order|page)?[ -]?total\b.*|vat\b.*|amount due\b.*|balance( due)?\b.*"
-    r"|(carried|brought) forward\b.*|page \d+( ?(of|/) ?\d+)?|\d+( of \d+)?|continued\b.*",
-    re.IGNORECASE,
-)
+_TOTAL_WORDS = frozenset({"total", "totals", "subtotal", "vat", "balance", "due", "payable", "forward", "continued"})
+_WORDS_WITH_TOTALS = _TOTAL_WORDS | {
+    *("sub", "grand", "net", "gross", "invoice", "order", "page", "amount", "price", "value", "goods", "units"),
+    *("carried", "brought", "on", "of", "the", "next", "overleaf", "gbp"),
+    *("in", "incl", "including", "inc", "ex", "excl", "excluding"),
+}
+_PAGE_NUMBER = re.compile(r"page \d+|(page )?\d+ ?(of|/) ?\d+", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W\d_]+")
 _DIGIT = re.compile(r"[0-9]")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+\.[0-9]+")
 
@@ -179,13 +182,22 @@ class _Row:
         return "" if position is None else self.cells[position]
 
 
+_Role: TypeAlias = Literal["record", "wrapped", "loose", "other"]
+"""A record; what may be the rest of a wrapped cell; text or a number that is neither; labels, totals, page numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A line of a table without rules: a record, or what may be the rest of a wrapped cell."""
+    """A line below the header of a table without rules."""
 
     line: _Line
     row: _Row
-    is_record: bool
+    role: _Role
+
+    @property
+    def reach(self) -> float:
+        """How far from its neighbour a line may be and still be of the same record."""
+        return 0.9 * self.line.height
 
 
 def read_pdf(path: Path, decisions: FileDecisions) -> Iterator[Batch]:
@@ -238,6 +250,7 @@ class _Reader:
         self.ruled: Header | None = None
         self.text_table: _TextTable | None = None
         self.cleaned = 0
+        self.unused: list[str] = []
 
     def rows(self, path: Path) -> Iterator[_Row]:
         """Yield the rows of all tables in document order."""
@@ -299,6 +312,11 @@ class _Reader:
         if self.cleaned:
             self.decisions.warnings.append(
                 f"{self.cleaned} printed numbers were read without their pound sign or thousands commas."
+            )
+        if self.unused:
+            self.decisions.warnings.append(
+                f"{len(self.unused)} lines of text go with no row and were left out, such as "
+                f"{', '.join(self.unused[:3])}."
             )
 
     def _page_rows(self, number: int, content: _PageContent) -> Iterator[_Row]:
@@ -369,15 +387,21 @@ class _Reader:
             table = _header_of(line, number)
             if table is None:
                 continue
-            yield from self._section_rows(number, lines[start:index])
+            yield from self._section_rows(number, lines[start:index], heading=start == 0)
             self.ruled = None
             self.text_table = table
             self._begin(table.header)
             start = index + 1
         yield from self._section_rows(number, lines[start:])
 
-    def _section_rows(self, number: int, lines: list[_Line]) -> Iterator[_Row]:
-        """Yield the rows among lines that stand below the header in force, and take the labels between them."""
+    def _section_rows(self, number: int, lines: list[_Line], heading: bool = False) -> Iterator[_Row]:
+        """Yield the rows among lines that stand below the header in force, and take the labels between them.
+
+        Args:
+            number: Page.
+            lines: The lines, top to bottom.
+            heading: Whether they stand above the first header of the page.
+        """
         table = self.text_table
         if table is None:
             for line in lines:
@@ -385,27 +409,39 @@ class _Reader:
             return
         gutters = table.gutters([line for line in lines if not _LABEL.match(line.text)])
         parts: list[_Part] = []
-        labels: list[_Line] = []
         for line in lines:
             row = _Row(number, table.header, _cells(line, gutters))
-            role = _role(line, row, gutters)
-            if role == "other":
-                labels.append(line)
-            else:
-                parts.append(_Part(line, row, role == "record"))
-        for record in _records(parts):
-            while labels and labels[0].top < record[0].line.top:
-                self._labels_of_line(labels.pop(0))
+            parts.append(_Part(line, row, _role(line, row, gutters)))
+        records, left = _records([part for part in parts if part.role in {"record", "wrapped"}])
+        others = [part for part in parts if part.role not in {"record", "wrapped"}]
+        rest = sorted([*others, *left], key=lambda part: part.line.top)
+        for index, record in enumerate(records):
+            while rest and rest[0].line.top < record[0].line.top:
+                self._rest(rest.pop(0), inside=index > 0, heading=heading)
             columns = zip(*(part.row.cells for part in record), strict=True)
             yield self._labelled(_Row(number, table.header, [" ".join(filter(None, cells)) for cells in columns]))
-        for line in labels:
-            self._labels_of_line(line)
+        for part in rest:
+            self._rest(part, inside=False, heading=heading)
+
+    def _rest(self, part: _Part, *, inside: bool, heading: bool) -> None:
+        """Take the labels of a line that is of no record, and note it if it has none and may have been meant for one.
+
+        Args:
+            part: The line.
+            inside: Whether it stands between two records.
+            heading: Whether it stands above the first header of a page.
+        """
+        labelled = self._labels_of_line(part.line)
+        meant = inside if part.role == "loose" else part.role == "wrapped" and not heading
+        if meant and not labelled and not part.line.text.isdigit():
+            self.unused.append(f"{shortened(part.line.text, 40)!r} on page {part.row.page}")
 
     # Labels
 
-    def _labels_of_line(self, line: _Line) -> None:
-        """Take "Invoice No: 536365" and the like from a line of text."""
+    def _labels_of_line(self, line: _Line) -> bool:
+        """Take "Invoice No: 536365" and the like from a line of text; return whether there was any."""
         text = line.text
+        labels: list[tuple[str, str, str]] = []
         found = list(_LABEL.finditer(text))
         for index, label in enumerate(found):
             stop = found[index + 1].start() if index + 1 < len(found) else len(text)
@@ -413,13 +449,16 @@ class _Reader:
             name = label["phrase"] or label["word"]
             column = canonical(name)
             if column is not None and value:
-                self._label(column, name, value)
+                labels.append((column, name, value))
         if not found:
             segments = re.split(r"\s{2,}", text)
             for name, value in pairwise(segments):
                 column = canonical(name)
                 if column in LABEL_COLUMNS and canonical(value) is None:
-                    self._label(column, name, value)
+                    labels.append((column, name, value))
+        for column, name, value in labels:
+            self._label(column, name, value)
+        return bool(labels)
 
     def _label(self, column: str, name: str, value: str) -> None:
         self.new_labels[column] = value
@@ -585,9 +624,9 @@ def _cells(line: _Line, gutters: Sequence[float]) -> list[str]:
     return [" ".join(texts) for texts in cells]
 
 
-def _role(line: _Line, row: _Row, gutters: Sequence[float]) -> Literal["record", "wrapped", "other"]:
-    """Return whether a line below a header holds a record, may be the rest of a wrapped cell, or is something else."""
-    if _LABEL.match(line.text) or _is_summary(row) or _NOT_A_ROW.fullmatch(line.text):
+def _role(line: _Line, row: _Row, gutters: Sequence[float]) -> _Role:
+    """Return what a line below a header holds."""
+    if _LABEL.match(line.text) or _is_summary(row) or _sums_up(line.text):
         return "other"
     stock, quantity, price = (row.cell(column) for column in TABLE_COLUMNS)
     numbers = [text for text in (quantity, price) if _DIGIT.search(text)]
@@ -595,17 +634,35 @@ def _role(line: _Line, row: _Row, gutters: Sequence[float]) -> Literal["record",
     if len(numbers) == 2 or (numbers and (stock or invoice)) or (stock and invoice):
         return "record"
     if _is_prose(line, gutters):
-        return "other"
+        return "loose"
+    if not numbers:
+        return "wrapped"
     # a line with a number and something else is no wrapped text: as a record it is at worst quarantined, never lost
-    return "record" if numbers and len([cell for cell in row.cells if cell]) > 1 else "wrapped"
+    return "record" if len([cell for cell in row.cells if cell]) > 1 else "loose"
 
 
 def _is_summary(row: _Row) -> bool:
-    """Return whether a row is a total, a page number or the like: no stock code, and a cell that says so."""
-    stock = row.cell("stock_code")
-    if stock and (stock.isdigit() or not _NOT_A_ROW.fullmatch(stock)):
+    """Return whether a row is a total, a page number or the like.
+
+    A row with an invoice number, or with date, quantity and price, is none; nor is one with quantity and price next to
+    anything but the plain words of a total: without a stock code it is quarantined, not lost.
+    """
+    stock, quantity, price = (row.cell(column) for column in TABLE_COLUMNS)
+    words = [cell for cell in row.cells if _sums_up(cell)]
+    invoice = row.cell("invoice")
+    if not words or (stock and stock not in words) or (_DIGIT.search(invoice) and invoice not in words):
         return False
-    return any(_NOT_A_ROW.fullmatch(cell) for cell in row.cells if not cell.isdigit())
+    if not _DIGIT.search(quantity) or not _DIGIT.search(price):
+        return True
+    description = row.cell("description")
+    plain = not any(_DIGIT.search(text) for text in words) and (not description or description in words)
+    return plain and not _DIGIT.search(row.cell("invoice_date"))
+
+
+def _sums_up(text: str) -> bool:
+    """Return whether a text is in full the name of a total or a page number: TOTAL ECLIPSE POSTER only begins so."""
+    words = set(_LETTERS.findall(text.casefold()))
+    return bool(words & _TOTAL_WORDS and words <= _WORDS_WITH_TOTALS) or _PAGE_NUMBER.fullmatch(text) is not None
 
 
 def _is_prose(line: _Line, gutters: Sequence[float]) -> bool:
@@ -618,33 +675,37 @@ def _is_prose(line: _Line, gutters: Sequence[float]) -> bool:
     return bool(gaps) and max(gaps) < 0.6 * line.height
 
 
-def _records(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
-    """Yield the lines of each record: its own line and those of its wrapped cells.
+def _records(parts: Sequence[_Part]) -> tuple[list[list[_Part]], list[_Part]]:
+    """Return the lines of each record, its own and those of its wrapped cells, and the lines that go with no record.
 
-    A line without a record of its own goes with the nearer neighbour, if that is about a line away; else it is not
-    part of the table.
+    The widest gap between two records parts the lines that go with the one above from those that go with the one below.
+    Of gaps equally wide it is the last, for wrapped cells mostly begin on their record's line; the first, if there are
+    lines above the first record and none below the last. A line too far from its neighbour goes with no record.
     """
-    owner: list[int | None] = [index if part.is_record else None for index, part in enumerate(parts)]
-    towards = [0 if part.is_record else _nearer(parts, index) for index, part in enumerate(parts)]
-    for step, order in ((-1, range(len(parts))), (1, range(len(parts) - 1, -1, -1))):
-        for index in order:
-            if owner[index] is None and towards[index] == step:
-                owner[index] = owner[index + step]
-    members: dict[int, list[_Part]] = {}
-    for index, found in enumerate(owner):
-        if found is not None:
-            members.setdefault(found, []).append(parts[index])
-    yield from (members[index] for index in sorted(members))
+    members = {index: [part] for index, part in enumerate(parts) if part.role == "record"}
+    hanging = bool(parts) and parts[0].role != "record" and parts[-1].role == "record"
+    used: set[int] = set(members)
+    for above, below in pairwise([-1, *members, len(parts)]):
+        gaps = {index: _gap(parts, index) for index in range(above + 1, below + 1)}
+        first = max(gaps, key=lambda index: (round(gaps[index], 1), -index if hanging else index))
+        for index in range(above + 1, first):
+            if gaps[index] > parts[index].reach:
+                break
+            members[above].append(parts[index])
+            used.add(index)
+        for index in range(below - 1, first - 1, -1):
+            if gaps[index + 1] > parts[index].reach:
+                break
+            members[below].insert(0, parts[index])
+            used.add(index)
+    return list(members.values()), [part for index, part in enumerate(parts) if index not in used]
 
 
-def _nearer(parts: Sequence[_Part], index: int) -> int:
-    """Return -1 or 1 for the nearer of the lines above and below, 0 if both are further than a line."""
-    line = parts[index].line
-    above = line.top - parts[index - 1].line.bottom if index else math.inf
-    below = parts[index + 1].line.top - line.bottom if index + 1 < len(parts) else math.inf
-    if min(above, below) > 0.9 * line.height:
-        return 0
-    return -1 if above <= below else 1
+def _gap(parts: Sequence[_Part], index: int) -> float:
+    """Return the distance between line `index` and the one above it; infinite at either end."""
+    if index in {0, len(parts)}:
+        return math.inf
+    return parts[index].line.top - parts[index - 1].line.bottom
 
 
 def _plain_number(text: str) -> str:

@@ -56,7 +56,8 @@ def stage_file(
                 writer.write(batch)
             writer.finish()
             if not writer.rows:
-                decisions.warnings.append("The file has column names but no records.")
+                names = "column names but " if decisions.header else ""
+                decisions.warnings.append(f"The file has {names}no records.")
             with StagedStyle(writer.partial, out.parent) as style:
                 style.decide_dates(decisions, date_order)
                 style.decide_decimal_mark(decisions)

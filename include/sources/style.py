@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import duckdb
 
-from include.domain.line import WHITESPACE
+from include.domain.line import SWAPPED_MARKS, WHITESPACE
 from include.sources.model import DateOrder, FileDecisions
 
 DateSetting = Literal["auto", "day_first", "month_first"]
@@ -22,6 +22,7 @@ _DATE = (
 )
 _COMMA_DECIMAL = r"[+-]?[0-9.]*[0-9],([0-9]{1,2}|[0-9]{4})"
 _POINT_DECIMAL = r"[+-]?[0-9,]*[0-9]\.[0-9]{1,4}"
+_POINT_OF_EITHER = r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}"
 
 _DATES_SQL = """
 WITH shaped AS (
@@ -43,19 +44,22 @@ WITH shaped AS (
     FROM typed
 )
 SELECT separator, count(*), count(*) FILTER (ymd), count(*) FILTER (mdy), count(*) FILTER (dmy),
-    coalesce(bool_or(unpadded) FILTER (mdy OR dmy), false), arg_min(text, line_number) FILTER (mdy OR dmy)
+    coalesce(bool_or(unpadded) FILTER (mdy OR dmy), false), arg_min(text, line_number) FILTER (mdy OR dmy),
+    arg_min(text, line_number) FILTER (dmy AND NOT mdy), arg_min(text, line_number) FILTER (mdy AND NOT dmy)
 FROM judged GROUP BY separator ORDER BY separator
 """
 
 _MARKS_SQL = """
 SELECT count(*) FILTER (regexp_full_match(trim(price, $space), $comma)),
-    count(*) FILTER (regexp_full_match(trim(price, $space), $point))
+    count(*) FILTER (regexp_full_match(trim(price, $space), $point)),
+    count(*) FILTER (regexp_full_match(trim(price, $space), $either))
 FROM read_parquet($path) WHERE defect IS NULL
 """
 
 _AMOUNT_SQL = """
 WITH numbers AS (
-    SELECT replace(trim(quantity, $space), $mark, '.') AS quantity, replace(trim(price, $space), $mark, '.') AS price
+    SELECT translate(trim(quantity, $space), $marks, $plain) AS quantity,
+        translate(trim(price, $space), $marks, $plain) AS price
     FROM read_parquet($path) WHERE defect IS NULL
 )
 SELECT sum(quantity::DECIMAL(19, 0) * price::DECIMAL(19, 4))
@@ -72,6 +76,8 @@ class _DateTally:
         values: Values with this separator; an empty separator stands for values that are no dates.
         unpadded: Whether a day, month or hour of one digit occurs.
         first: First value with the year last.
+        day_first: First value that can only be read day first.
+        month_first: First value that can only be read month first.
     """
 
     separator: str
@@ -81,6 +87,8 @@ class _DateTally:
     dmy: int
     unpadded: bool
     first: str | None
+    day_first: str | None
+    month_first: str | None
 
     @property
     def best(self) -> int:
@@ -125,7 +133,9 @@ class StagedStyle:
         order, basis = _order(main, setting)
         decisions.date_order, decisions.date_basis = order, basis
         fitting = {"ymd": main.ymd, "mdy": main.mdy, "dmy": main.dmy}[order]
-        if basis == "convention" and main.first is not None:
+        if basis != "evidence" and main.day_first is not None and main.month_first is not None:
+            decisions.warnings.append(_contradiction(main.day_first, main.month_first, order))
+        elif basis == "convention" and main.first is not None:
             decisions.warnings.append(_ambiguity(main.first, order))
         if fitting < total:
             decisions.warnings.append(
@@ -134,24 +144,46 @@ class StagedStyle:
             )
 
     def decide_decimal_mark(self, decisions: FileDecisions) -> None:
-        """Set the decimal mark of `decisions`: a point, unless more prices make sense only with a comma."""
-        comma, point = self._one(
+        """Set the decimal mark of `decisions`: a point, unless more prices make sense only with a comma.
+
+        A price such as 1.234 makes sense with either.
+        """
+        comma, point, either = self._one(
             _MARKS_SQL,
-            {"path": self.path, "space": WHITESPACE, "comma": _COMMA_DECIMAL, "point": _POINT_DECIMAL},
+            {
+                "path": self.path,
+                "space": WHITESPACE,
+                "comma": _COMMA_DECIMAL,
+                "point": _POINT_DECIMAL,
+                "either": _POINT_OF_EITHER,
+            },
         )
-        decisions.decimal_mark = "," if comma > point else "."
-        minority = min(comma, point)
-        if minority:
-            other = "point" if comma > point else "comma"
+        decisions.decimal_mark = "," if comma > point - either else "."
+        if comma and point:
+            few, many, mark = comma, point, "decimal comma"
+            if decisions.decimal_mark == ",":
+                few, many, mark = point, comma, "point"
             decisions.warnings.append(
-                f"{minority} prices are written with a decimal {other}, unlike the other {max(comma, point)}."
+                f"{few} prices are written with a {mark}, unlike {many} others; those lines are kept out."
             )
 
     def amount(self, mark: str) -> Decimal:
-        """Return the exact sum of quantity x price in GBP over the records where both are plain numbers."""
+        """Return the exact sum of quantity x price in GBP over the records where both are plain numbers.
+
+        Args:
+            mark: Decimal mark of the file; the other mark is none.
+        """
+        marks, plain = SWAPPED_MARKS if mark == "," else ("", "")
         (total,) = self._one(
             _AMOUNT_SQL,
-            {"path": self.path, "space": WHITESPACE, "mark": mark, "quantity": _QUANTITY, "price": _PRICE},
+            {
+                "path": self.path,
+                "space": WHITESPACE,
+                "marks": marks,
+                "plain": plain,
+                "quantity": _QUANTITY,
+                "price": _PRICE,
+            },
         )
         return Decimal(0) if total is None else Decimal(total)
 
@@ -184,8 +216,19 @@ def _pattern(order: DateOrder, separator: str) -> str:
 def _ambiguity(first: str, order: DateOrder) -> str:
     parts = re.split(r"[-/.]", first.strip(WHITESPACE), maxsplit=2)
     month, day = (parts[0], parts[1]) if order == "mdy" else (parts[1], parts[0])
-    other = "day_first" if order == "mdy" else "month_first"
     return (
         f"Nothing in the file tells day from month; {first} was read as day {int(day)} of month {int(month)}. "
-        f"Set RETAIL_DATE_ORDER={other} if that is wrong."
+        f"{_other_order(order)}"
     )
+
+
+def _contradiction(day_first: str, month_first: str, order: DateOrder) -> str:
+    return (
+        f"The invoice dates contradict each other: {day_first} can only be day first and {month_first} only month "
+        f"first, and as many fit one as the other. All were read {'month' if order == 'mdy' else 'day'} first. "
+        f"{_other_order(order)}"
+    )
+
+
+def _other_order(order: DateOrder) -> str:
+    return f"Set RETAIL_DATE_ORDER={'day_first' if order == 'mdy' else 'month_first'} if that is wrong."

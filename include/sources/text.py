@@ -163,6 +163,16 @@ class LineBlock:
     overlong: set[int] = field(default_factory=set)
     suspect: bool = False
 
+    def after(self, count: int) -> LineBlock:
+        """Return the block without its first `count` lines."""
+        overlong = {index - count for index in self.overlong if index >= count}
+        return LineBlock(self.first + count, self.lines[count:], overlong, self.suspect)
+
+    def followed_by(self, other: LineBlock) -> LineBlock:
+        """Return one block of the lines of both."""
+        overlong = self.overlong | {index + len(self.lines) for index in other.overlong}
+        return LineBlock(self.first, self.lines + other.lines, overlong, self.suspect or other.suspect)
+
 
 def line_blocks(path: Path, encoding: TextEncoding, max_line_bytes: int) -> Iterator[LineBlock]:
     """Yield the physical lines of a file; LF, CRLF and CR all end a line.
@@ -179,6 +189,8 @@ def line_blocks(path: Path, encoding: TextEncoding, max_line_bytes: int) -> Iter
     skipping = False
     with encoding.open(path) as stream:
         while chunk := stream.read(_BLOCK_CHARACTERS):
+            if chunk.endswith("\r"):
+                chunk += stream.read(1)  # the other half of a CRLF, or the next line's first character
             if skipping:
                 end = _line_end(chunk)
                 if end < 0:

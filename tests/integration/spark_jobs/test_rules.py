@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 from datetime import date
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from include.domain.line import violations
 from include.sources.model import CANONICAL_COLUMNS
+from include.sources.style import StagedStyle
 from spark_jobs.rules import may_name_day
-from spark_jobs.silver import parsed
+from spark_jobs.silver import normalised, parsed
 
 STYLE = ("date_order", "date_separator", "decimal_mark")
 PIECES: dict[str, list[str | None]] = {
@@ -35,6 +39,9 @@ PIECES: dict[str, list[str | None]] = {
         "1000001",
         "999999999",
         "7,0",
+        "1.000",
+        "1,000",
+        "1.000,0",
     ],
     "invoice_date": [
         "2010-12-01 08:26:00",
@@ -66,6 +73,9 @@ PIECES: dict[str, list[str | None]] = {
         "+1",
         "2.55555",
         "1,234.50",
+        "1.234,50",
+        "1.234",
+        "1,234",
         "2,55",
         "£2",
         ".5",
@@ -119,6 +129,48 @@ def test_pydantic_and_spark_agree(spark: SparkSession, seed: int) -> None:
     ]
     assert disagreements == []
     assert any(row.codes == [] for row in judged)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("mark", [".", ","])
+def test_reader_and_spark_agree_to_the_penny(spark: SparkSession, tmp_path: Path, mark: str) -> None:
+    lines = [line for line in _lines(5, 3000) if line["decimal_mark"] == mark]
+    staged = tmp_path / "staged.parquet"
+    texts = {name: pa.array([line[name] for line in lines], pa.string()) for name in CANONICAL_COLUMNS}
+    pq.write_table(pa.table({**texts, "defect": pa.nulls(len(lines), pa.string())}), staged)
+    with StagedStyle(staged, tmp_path) as style:
+        amount = style.amount(mark)
+    columns = [*CANONICAL_COLUMNS, *STYLE]
+    schema = StructType([StructField(name, StringType()) for name in [*columns, "defect"]])
+    rows = parsed(spark.createDataFrame([(*(line[name] for name in columns), None) for line in lines], schema))
+    assert amount == rows.agg(F.sum("amount")).collect()[0][0]
+
+
+def _silver(spark: SparkSession, *changes: dict[str, str]) -> DataFrame:
+    """Return valid lines with `changes` as `normalised` gives them."""
+    valid = {name: values[0] for name, values in PIECES.items()} | dict(zip(STYLE, ("ymd", "-", "."), strict=True))
+    origin = {"source_file": "a.csv", "source_sha256": "0", "batch_id": "b", "raw": None, "defect": None}
+    lines = [{**valid, **origin, **change} for change in changes]
+    schema = StructType([StructField(name, StringType()) for name in lines[0]])
+    frame = spark.createDataFrame([tuple(line.values()) for line in lines], schema)
+    return normalised(parsed(frame.withColumns({"source_line": F.lit(1), "source_page": F.lit(None).cast("int")})))
+
+
+@pytest.mark.integration
+def test_the_quarantine_keeps_numbers_as_the_file_wrote_them(spark: SparkSession) -> None:
+    written = [("1.000", "2,50", ","), ("1", "1.234,50", ","), ("1,000", "2.50", ".")]
+    rows = _silver(spark, *({"quantity": q, "price": p, "decimal_mark": mark} for q, p, mark in written))
+    kept = rows.select("rejected.quantity", "rejected.price").collect()
+    assert [tuple(row) for row in kept] == [(q, p) for q, p, _ in written]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("column", "name"), [("invoice", "invoice_no"), ("stock_code",) * 2, ("customer_id",) * 2])
+def test_a_whole_number_written_as_a_decimal_is_the_whole_number(spark: SparkSession, column: str, name: str) -> None:
+    texts = ["70096", "70096.0", "70096.00", "70096.5", "70.0960", "C70096.0", "0.0"]
+    rows = _silver(spark, *({column: text} for text in texts)).select(name, "sale_id").collect()
+    assert [row[0] for row in rows] == ["70096"] * 3 + ["70096.5", "70.0960", "C70096.0", "0"]
+    assert len({row.sale_id for row in rows}) == 5
 
 
 @pytest.mark.integration

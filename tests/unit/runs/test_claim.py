@@ -12,6 +12,7 @@ import pytest
 
 from include import runs
 from include.runs import (
+    UNFINISHED_SUFFIXES,
     RunFolder,
     RunRecordMissing,
     batches_of_day,
@@ -27,7 +28,7 @@ from include.runs import (
     unpublished_batches,
     waiting_files,
 )
-from include.settings import Settings
+from include.settings import PROJECT_ROOT, Settings
 
 
 @pytest.fixture
@@ -183,10 +184,23 @@ def test_a_name_with_folders_is_refused(settings: Settings, name: str) -> None:
         claim_drop(settings, "run-1", [name])
 
 
-@pytest.mark.parametrize("name", [".hidden.csv", "a.csv.part", "a.tmp", "a.csv~"])
+@pytest.mark.parametrize("name", [".hidden.csv", "a.csv.PART", "a.csv~", *(f"a{end}" for end in UNFINISHED_SUFFIXES)])
 def test_unfinished_files_are_left(settings: Settings, name: str) -> None:
     (landing(settings) / name).write_bytes(b"x")
     assert list(waiting_files(settings)) == []
+
+
+def test_what_is_no_regular_file_is_left(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.csv").write_bytes(b"x")
+    (landing(settings) / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
+    (landing(settings) / "folder.csv").mkdir()
+    os.mkfifo(landing(settings) / "fifo.csv")
+    assert list(waiting_files(settings)) == []
+
+
+def test_the_documentation_names_what_is_left() -> None:
+    text = (PROJECT_ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    assert " ".join(f"`{suffix}`" for suffix in UNFINISHED_SUFFIXES) in text
 
 
 def test_a_file_still_being_written_is_left(tmp_path: Path) -> None:

@@ -44,8 +44,10 @@ def table(
     repeat: bool = True,
     align: str = "TOP",
     wrapped: int | None = 2,
+    padding: float = 3,
 ) -> Flowable:
     style: list[tuple[Any, ...]] = [("FONTSIZE", (0, 0), (-1, -1), 8), ("VALIGN", (0, 0), (-1, -1), align)]
+    style += [(f"{side}PADDING", (0, 0), (-1, -1), padding) for side in ("TOP", "BOTTOM")]
     if ruled:
         style.append(("GRID", (0, 0), (-1, -1), 0.5, colors.black))
     cells = [[Paragraph(text, _STYLE) if i == wrapped else text for i, text in enumerate(row)] for row in body]

@@ -87,6 +87,51 @@ def test_header_spellings(stage: Stage, names: str) -> None:
     assert staged.column("customer_id") == ["17850.0"]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_names_in_brackets_are_no_json(stage: Stage, delimiter: str) -> None:
+    names = delimiter.join(f"[{name}]" for name in HEADER.split(","))
+    staged = stage(text_of([names, *(line.replace(",", delimiter) for line in csv_lines(2)[1:])]))
+    assert staged.reading.decisions.format == "csv"
+    assert staged.column("invoice") == ["536365", "536366"]
+    assert staged.reading.decisions.header["invoice"] == "[Invoice]"
+
+
+@pytest.mark.parametrize("block", [16, 4 << 20])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        'Invoice,StockCode,Description,Quantity,InvoiceDate,Price,"Customer\nID",Country',
+        '"Invoice\nNo.",StockCode,Description,Quantity,"Invoice\n\nDate",Price,Customer ID,"Country\n"',
+    ],
+)
+def test_a_column_name_may_run_over_lines(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, names: str, end: str, block: int
+) -> None:
+    monkeypatch.setattr("include.sources.text._BLOCK_CHARACTERS", block)
+    lines = [*names.split("\n"), *csv_lines(3)[1:]]
+    staged = stage(text_of(lines, end))
+    assert tuple(staged.reading.decisions.header) == CANONICAL_COLUMNS
+    assert staged.column("invoice") == ["536365", "536366", "536367"]
+    first = names.count("\n") + 2
+    assert staged.column("line_number") == [first, first + 1, first + 2]
+    assert staged.reading.defects == {}
+
+
+def test_a_last_column_of_the_senders_own_may_run_over_lines(stage: Stage) -> None:
+    staged = stage(text_of([f'{HEADER},"Note\nfor us"', *(f"{line},x" for line in csv_lines(2)[1:])]))
+    assert staged.reading.decisions.extra_columns == ["Note\nfor us"]
+    assert staged.column("line_number") == [3, 4]
+
+
+@pytest.mark.parametrize("stray", ['"Note', 'No"te', 'Note"'])
+@pytest.mark.parametrize("below", ["7", '"7"', '7"', '""'])
+def test_a_stray_quote_in_the_header_takes_no_record_with_it(stage: Stage, stray: str, below: str) -> None:
+    staged = stage(text_of([f"{HEADER},{stray}", *(f"{line},{below}" for line in csv_lines(3)[1:])]))
+    assert staged.column("line_number") == [2, 3, 4]
+    assert len(staged.sound) == 3
+
+
 def test_columns_in_any_order_and_of_the_senders_own(stage: Stage) -> None:
     header = "Country,Till,Price,InvoiceDate,Quantity,,StockCode,Invoice,Till"
     staged = stage(text_of([header, "France,7,2.55,2010-12-01,6,x,85123A,536365,", "France,,2.55,2010-12-01,6,,1,2,"]))
@@ -108,7 +153,7 @@ def test_optional_columns_may_be_absent_with_a_warning(stage: Stage) -> None:
 def test_header_without_rows_is_no_error(stage: Stage) -> None:
     staged = stage(HEADER)
     assert staged.rows == []
-    assert "no records" in staged.warnings
+    assert "The file has column names but no records." in staged.warnings
 
 
 def test_missing_columns_are_named_with_their_spellings(rejection: Reject) -> None:

@@ -74,6 +74,14 @@ def test_a_nested_value_of_the_senders_own_is_kept(stage: Stage) -> None:
     assert json.loads(staged.rows[0]["extras"]) == {"tags": '[{"a": "1.5"}]', "paid": "true"}
 
 
+def test_repeated_names_of_the_senders_own_are_all_kept(stage: Stage) -> None:
+    text = json.dumps(record(Till_2="c")).replace("{", '{"Till": "a", "Till": 7, "note": "", "note": "d", ', 1)
+    for content, name in ((f"[{text}]", "sales.json"), (f"{text}\n{text}", "sales.jsonl")):
+        staged = stage(content, name)
+        assert json.loads(staged.rows[0]["extras"]) == {"Till": "a", "Till_2": "7", "note_2": "d", "Till_2_2": "c"}
+        assert staged.reading.decisions.extra_columns == ["Till", "Till_2", "note", "note_2", "Till_2_2"]
+
+
 @pytest.mark.parametrize("value", ["1", '"text"', "null", "[1, 2]", "true"])
 def test_what_is_no_object_costs_its_record(stage: Stage, value: str) -> None:
     text = json.dumps(RECORD)
@@ -108,7 +116,10 @@ def test_one_record_alone(stage: Stage) -> None:
 
 
 def test_an_empty_list_has_no_records(stage: Stage) -> None:
-    assert stage("[ ]\n", "sales.json").rows == []
+    staged = stage("[ ]\n", "sales.json")
+    assert staged.rows == []
+    assert staged.reading.decisions.warnings == ["The file has no records."]
+    assert stage('{"invoices": []}', "sales.json").reading.decisions.warnings == ["The file has no records."]
 
 
 def test_byte_order_mark_and_utf_16(stage: Stage) -> None:

@@ -62,6 +62,74 @@ def test_totals_are_no_rows(stage: Stage) -> None:
         assert values(staged) == body
 
 
+@pytest.mark.parametrize("ruled", [True, False])
+def test_rows_that_only_begin_like_a_total_are_kept(stage: Stage, ruled: bool) -> None:
+    body = [[row[0], row[1], "MEADOW MUG", *row[3:]] for row in rows(7)]
+    body[1][1:3] = ["", "TOTAL ECLIPSE POSTER"]
+    body[2][1:3] = ["", "BALANCE BIKE"]
+    body[3][1] = "TOTAL"
+    body[4][2] = "Subtotal"
+    body[5][:2] = ["Total", "85000A"]
+    body[6][:3] = ["", "", "VAT 69 GLASS"]
+    staged = stage(document(table(body, ruled=ruled, wrapped=None)), "sales.pdf")
+    assert values(staged) == body
+
+
+@pytest.mark.parametrize("ruled", [True, False])
+@pytest.mark.parametrize("words", ["Total", "Sub-total", "Total (incl. VAT)", "Amount due", "Carried forward"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_totals_of_a_labelled_invoice_are_no_rows(stage: Stage, ruled: bool, words: str, place: int) -> None:
+    lines = [(f"8512{index}A", "MEADOW MUG", "3", "2.50") for index in range(3)]
+    unsure = [("", "TOTAL ECLIPSE POSTER", "3", "2.50"), ("TOTAL", "GIFT SET", "3", "2.50")]
+    sure = [("", "", "12", "34.50"), ("", "", "", "34.50"), ("", "", "12", "")]
+    totals = [(*row[:place], words, *row[place + 1 :]) for row in sure]
+    story = [paragraph(f"{name}: {value}") for name, value in LABELS.items()]
+    body = [*lines[:2], *unsure, *totals, lines[2], *totals]
+    content = table(body, names=INVOICE_LINES, widths=(80, 200, 80, 80), ruled=ruled, wrapped=None)
+    staged = stage(document(*story, content), "invoices.pdf")
+    kept = [*lines[:2], *unsure, lines[2]]
+    assert [(row[1], row[2], row[3], row[5]) for row in values(staged)] == kept
+    assert "left out" not in staged.warnings
+
+
+@pytest.mark.parametrize("align", ["TOP", "MIDDLE", "BOTTOM"])
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+@pytest.mark.parametrize("padding", [3, 1])
+def test_a_cell_may_wrap_over_many_lines(stage: Stage, align: str, count: int, padding: int) -> None:
+    body = rows(8)
+    for index, row in enumerate(body):
+        row[2] = "\n".join(f"MUG {index} {line}" for line in range(count if index % 3 else 1))
+    story = table(body, ruled=False, align=align, wrapped=None, padding=padding)
+    staged = stage(document(story), "sales.pdf")
+    assert [row[2] for row in values(staged)] == [row[2].replace("\n", " ") for row in body]
+    assert "left out" not in staged.warnings
+
+
+@pytest.mark.parametrize("below", [True, False])
+def test_evenly_spaced_lines_go_with_the_records_on_one_side(stage: Stage, below: bool) -> None:
+    page = [(40 + 60 * place, 60.0, name) for place, name in enumerate(("Invoice", "SKU", "Desc", "Qty", "Price"))]
+    page += [(400, 60, "Date"), (480, 60, "Country")]
+    for index in range(4):
+        texts = (f"53636{index}", f"8512{index}A", "MUG", "3", "2.50")
+        y = 80 + 36 * index + (0 if below else 24)
+        page += [(40 + 60 * place, y, text) for place, text in enumerate(texts)]
+        page += [(400, y, "2010-12-01"), (480, y, "France")]
+        step = 12 if below else -12
+        page += [(160, y + step * line, f"{index}{line}X") for line in (1, 2)]
+    staged = stage(drawn(page), "sales.pdf")
+    wanted = [f"MUG {n}1X {n}2X" if below else f"{n}2X {n}1X MUG" for n in range(4)]
+    assert staged.column("description") == wanted
+
+
+def test_text_that_goes_with_no_row_is_said(stage: Stage) -> None:
+    page = invoice("536365", "17850", "01/12/2010", 3)
+    assert "left out" not in stage(drawn(page), "sales.pdf").warnings
+    far = [(x, y + 30 if y > 200 else y, text) for x, y, text in page]
+    staged = stage(drawn([*far, (140, 222, "IN A BOX"), (330, 810, "2")]), "sales.pdf")
+    assert staged.column("description") == [f"MEADOW MUG NO {index}" for index in range(3)]
+    assert "1 lines of text go with no row and were left out, such as 'IN A BOX' on page 1" in staged.warnings
+
+
 def test_a_row_that_lacks_values_is_kept(stage: Stage) -> None:
     body = rows(3)
     body[1][1] = body[1][5] = ""
@@ -71,6 +139,7 @@ def test_a_row_that_lacks_values_is_kept(stage: Stage) -> None:
         assert staged.rows[1]["price"] is None
 
 
+LABELS = {"Invoice No": "536365", "Invoice Date": "2010-12-01", "Country": "France"}
 INVOICE_LINES = ("StockCode", "Description", "Quantity", "Unit Price")
 
 

@@ -62,6 +62,15 @@ def test_an_ambiguous_file_says_how_its_first_date_was_read(stage: Stage) -> Non
     assert "3/4/2010 was read as day 4 of month 3" in stage(csv_with_dates("3/4/2010")).warnings
 
 
+@pytest.mark.parametrize(("setting", "order"), [("auto", "day"), ("day_first", "day"), ("month_first", "month")])
+def test_dates_that_contradict_each_other_are_said(stage: Stage, setting: str, order: str) -> None:
+    warnings = stage(csv_with_dates("01/02/2011", "31/12/2011", "12/31/2011"), date_order=setting).warnings
+    assert "31/12/2011 can only be day first and 12/31/2011 only month first" in warnings
+    assert f"All were read {order} first" in warnings
+    assert "1 of 3 invoice dates do not fit" in warnings
+    assert "Nothing in the file" not in warnings
+
+
 def test_defective_records_are_no_evidence(stage: Stage) -> None:
     staged = stage(csv_with_dates("03/04/2010") + "536365,85123A,MUG,6,04/13/2010\n")
     assert staged.reading.decisions.date_basis == "convention"
@@ -80,6 +89,11 @@ def test_no_date_can_be_read(stage: Stage) -> None:
         (["2,55", "1.234,50"], ","),
         (["1,234.50"], "."),
         (["1,234"], "."),
+        (["1.234"], "."),
+        (["2,50", "1.250"], ","),
+        (["2,50", "1.250", "12.500"], ","),
+        (["2,50", "0.250"], "."),
+        (["2,50", "1234.500"], "."),
         (["3"], "."),
         (["2.55", "2.55", "2,55"], "."),
     ],
@@ -90,10 +104,19 @@ def test_decimal_mark(stage: Stage, prices: list[str], mark: str) -> None:
 
 def test_mixed_decimal_marks_are_said(stage: Stage) -> None:
     assert "1 prices are written with a decimal comma" in stage(csv_with_prices("2.55", "2.55", "2,55")).warnings
+    assert (
+        "1 prices are written with a point, unlike 2 others" in stage(csv_with_prices("2,5", "2,5", "1.255")).warnings
+    )
 
 
 def test_amount_with_decimal_comma(stage: Stage) -> None:
     assert stage(csv_with_prices("2,55", "1,0005")).reading.amount == Decimal("7.1010")
+
+
+def test_a_point_is_no_decimal_mark_where_the_file_has_a_comma(stage: Stage) -> None:
+    lines = [("1.000", "2,50"), ("2", "1.234"), ("2", "1.234,50"), ("3,0", "2,50")]
+    content = text_of([HEADER.replace(",", ";"), *(f"1;2;3;{q};2010-12-01;{p};6;France" for q, p in lines)])
+    assert stage(content).reading.amount == Decimal("7.50")
 
 
 def test_amount_is_exact_and_counts_only_plain_numbers(stage: Stage) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from include.sources.text import encoding_of
+from include.sources.text import encoding_of, line_blocks
 from tests.unit.sources.material import Reject, Stage, csv_lines, text_of
 
 
@@ -91,3 +91,21 @@ def test_an_exchanged_character_that_was_in_the_text_is_no_damage(stage: Stage) 
 
 def test_utf_16_without_mark_is_refused(rejection: Reject) -> None:
     assert rejection(named("A").encode("utf-16-le")).code == "not_text"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("size", range(1, 12))
+def test_a_line_end_may_stand_where_two_blocks_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, end: str
+) -> None:
+    monkeypatch.setattr("include.sources.text._BLOCK_CHARACTERS", size)
+    path = tmp_path / "sales.csv"
+    lines = ["abc", "", "defghijklmnopqrst", "uv", "w"]
+    path.write_bytes(text_of(lines, end).encode())
+    for limit in (8, 1_000):
+        found = [
+            (block.first + index, line.rstrip("\r\n")[:3], index in block.overlong)
+            for block in line_blocks(path, encoding_of(path), limit)
+            for index, line in enumerate(block.lines)
+        ]
+        assert found == [(n, line[:3], len(line) > limit) for n, line in enumerate(lines, start=1)]
