@@ -16,9 +16,10 @@ import requests
 from rich.console import Console
 
 from deploy.embedded import jars, supervisor
+from deploy.embedded.addresses import PortTaken, check_free, save_ports
 from deploy.embedded.follow import NotFollowed, drop, find_run, follow, print_receipt
 from deploy.embedded.postgres import PostgresUnavailable
-from deploy.embedded.state import ADMIN, CLI_USER, Instance, PortTaken
+from deploy.embedded.state import ADMIN, CLI_USER, Instance
 from include.receipts import Receipt
 from include.runs import landing, waiting_files
 from include.settings import PROJECT_ROOT
@@ -39,10 +40,11 @@ def up(instance: Instance) -> None:
     if supervisor.running(instance):
         _wait_api(instance)
         return
-    instance.check_ports()
+    check_free(instance.ports)
     landing(instance.settings)
     postgres = instance.postgres()
     postgres.initialise()
+    save_ports(instance.services, instance.ports)
     supervisor.start(instance)
     postgres.wait()
     environment = instance.environment()
