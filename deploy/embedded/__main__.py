@@ -112,7 +112,7 @@ def load(instance: Instance, files: list[str]) -> int:
         manifest = find_run(instance, name, sha256)
         console.print(f"Run {manifest.run_id}", markup=False, highlight=False)
         receipt = follow(instance, manifest.run_id, console)
-        print_receipt(receipt, console)
+        print_receipt(receipt, instance.settings, console)
         if any(file.name == name and file.status == "rejected" for file in receipt.files):
             code = 1
     return code
