@@ -3,77 +3,92 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+UV = VIRTUAL_ENV='$(CURDIR)/.venv' $(BIN)/uv
 export AIRFLOW_HOME := $(CURDIR)
 export PYTHONPATH := $(CURDIR)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A Spark of the machine's own must not stand in for the pinned one.
 unexport SPARK_HOME
+# Checks come before what they guard, with -j too.
+.NOTPARALLEL:
 
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-.PHONY: prerequisites
-prerequisites:
+.PHONY: python java installed ports
+python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Python 3.11 or newer is needed; install it and set PYTHON=/path/to/python3.11."; exit 1; }
-	@java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' || \
+java: # the one that Spark takes
+	@"$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' || \
 	  { echo "Java 17 or newer is needed; install it (Debian: apt-get install openjdk-17-jre-headless)."; exit 1; }
+installed:
+	@test -e .venv/installed || { echo 'Not installed yet: run `make run`.'; exit 1; }
+ports: .venv/bin/uv # before the long installation that a first start begins with
+	@test -e .venv/installed || { $(UV) pip install --quiet --constraint requirements.txt pydantic-settings && \
+	  $(BIN)/python -m deploy.embedded.addresses; }
 
-.venv/bin/uv:
+.venv/bin/uv: | python
+	@echo "Making .venv ..."
 	@$(PYTHON) -m venv .venv || { echo "Python has no venv module; install it (Debian: apt-get install python3-venv)."; exit 1; }
-	@$(BIN)/pip install --quiet uv
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
 
 .venv/installed: requirements.txt .venv/bin/uv
-	@echo "Installing the pinned packages ..."
-	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --compile-bytecode -r requirements.txt
+	@echo "Installing the pinned packages into .venv (2 GB; the first time takes minutes) ..."
+	@$(UV) pip install --quiet --compile-bytecode -r requirements.txt
 	@touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed
-	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --compile-bytecode -r requirements-dev.txt
+	@echo "Installing the packages for development ..."
+	@$(UV) pip install --quiet --compile-bytecode -r requirements-dev.txt
 	@touch $@
 
 .PHONY: install
-install: prerequisites .venv/installed ## install the pinned packages and Spark jars into the project
+install: python java .venv/installed ## install the pinned packages and Spark jars into the project
 	@$(BIN)/python -m deploy.embedded jars
 
-.PHONY: run
-run: prerequisites .venv/installed ## start everything, load a sample, print receipt, rows and URLs
+.PHONY: run up
+run: python java ports .venv/installed ## start everything, load a sample, print receipt, rows and URLs
 	@$(BIN)/python -m deploy.embedded run
+up: python java ports .venv/installed ## start everything, load nothing
+	@$(BIN)/python -m deploy.embedded up
 
 .PHONY: load
-load: ## load FILE=path, print its receipt
+# The name as it was given: make would take a `$` in it for a variable of its own.
+override FILE := $(value FILE)
+export FILE
+load: installed ## load FILE=path, print its receipt
 	@test -n "$$FILE" || { echo "Say which file: make load FILE=path"; exit 1; }
 	@$(BIN)/python -m deploy.embedded load -- "$$FILE"
-export FILE
 
 .PHONY: stop status logs clean reset-password
-stop: ## stop every service
+stop: installed ## stop every service
 	@$(BIN)/python -m deploy.embedded down
-status: ## show processes, health and the last receipts
+status: installed ## show processes, health, what waits and the last receipts
 	@$(BIN)/python -m deploy.embedded status
-logs: ## show the end of each service's log
+logs: installed ## show the end of each service's log
 	@$(BIN)/python -m deploy.embedded logs
-clean: ## stop every service and delete data/ (asks; CONFIRM=yes does not)
+clean: installed ## stop every service and delete data/ (asks; CONFIRM=yes does not)
 	@$(BIN)/python -m deploy.embedded clean
-reset-password: ## give the Airflow admin a new password
+reset-password: installed ## give the Airflow admin a new password
 	@$(BIN)/python -m deploy.embedded reset-password
 
 .PHONY: compose-env
-compose-env: prerequisites .venv/installed ## generate the secrets docker-compose.yaml needs
+compose-env: python .venv/installed ## generate the secrets docker-compose.yaml needs
 	@$(BIN)/python -m deploy.compose_env
 
 .PHONY: lint types test
-lint: prerequisites .venv/installed-dev ## check style and format
+lint: python .venv/installed-dev ## check style and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-types: prerequisites .venv/installed-dev ## check types
+types: python .venv/installed-dev ## check types
 	@$(BIN)/mypy
-test: lint types install ## lint, types and the whole test suite
+test: python java lint types install ## lint, types and the whole test suite
 	@$(BIN)/python -m pytest
 
 .PHONY: bench
-bench: prerequisites .venv/installed-dev install ## time loads from drop to receipt, DuckDB beside them (RETAIL_REAL_FILE=path)
+bench: python java .venv/installed-dev install ## time loads from drop to receipt, DuckDB beside them (RETAIL_REAL_FILE=path)
 	@$(BIN)/python -m tests.benchmarks.bench
 
 .PHONY: lock

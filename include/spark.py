@@ -27,6 +27,10 @@ class JarsMissing(Exception):
     """The Spark jars have not been fetched."""
 
 
+class ClassesNotRecorded(Exception):
+    """Spark failed on the training run; the message holds the end of what it said."""
+
+
 def jar_paths(settings: Settings) -> list[Path]:
     """Return the Delta and JDBC jars in a fixed order.
 
@@ -139,7 +143,7 @@ def prepare(settings: Settings) -> Path:
         The archive. Does nothing if it exists.
 
     Raises:
-        subprocess.CalledProcessError: If the training run fails.
+        ClassesNotRecorded: If the training run fails.
     """
     archive = class_archive(settings)
     if archive.exists():
@@ -153,7 +157,21 @@ def prepare(settings: Settings) -> Path:
         command = submit_command(
             settings, PROJECT_ROOT / "spark_jobs" / "training.py", [scratch], conf, master="local[2]"
         )
-        subprocess.run(command, env=submit_environment(), check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(
+            command,
+            env=submit_environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+    if done.returncode:
+        partial.unlink(missing_ok=True)
+        tail = "\n".join(done.stderr.splitlines()[-30:])
+        raise ClassesNotRecorded(
+            f"Spark's classes were not recorded (exit code {done.returncode}). Spark said:\n{tail}"
+        )
     partial.rename(archive)
     return archive
 

@@ -9,54 +9,121 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from json import dumps
 from pathlib import Path
 
 import requests
+from pydantic import ValidationError
 from rich.console import Console
 
 from deploy.embedded import jars, supervisor
-from deploy.embedded.follow import NotFollowed, drop, find_run, follow, print_receipt
+from deploy.embedded.addresses import (
+    PortsDiffer,
+    PortTaken,
+    check_free,
+    check_running_ports,
+    save_ports,
+    settings_problem,
+)
+from deploy.embedded.follow import NotFollowed, drop, find_run, follow, landing_name, never_claimed, print_receipt
 from deploy.embedded.postgres import PostgresUnavailable
-from deploy.embedded.state import ADMIN, CLI_USER, Instance, PortTaken
+from deploy.embedded.state import ADMIN, CLI_USER, Instance
 from include.receipts import Receipt
 from include.runs import landing, waiting_files
-from include.settings import PROJECT_ROOT
-from include.spark import class_archive, prepare
+from include.settings import PROJECT_ROOT, Settings
+from include.spark import ClassesNotRecorded, class_archive, prepare
+from include.warehouse.engine import WarehouseUnavailable, open_engine
+from include.warehouse.queries import latest_sales
 
 API_SECONDS = 180.0
-console = Console()
+ACTIONS = {
+    "run": "start everything, load a sample, show the result",
+    "up": "start everything",
+    "down": "stop everything",
+    "status": "show processes, health and the last receipts",
+    "logs": "show the end of each log",
+    "clean": "stop everything and delete the data folder",
+    "reset-password": "give the admin user a new password",
+    "jars": "fetch the Spark jars",
+    "lock-jars": "write deploy/spark-jars.lock anew",
+    "load": "load files and print their receipts",
+}
+TALKS_TO_THE_INSTANCE = {"run", "up", "status", "reset-password", "load"}
+
+
+class Stopped(Exception):
+    """What was asked for needs a running instance."""
+
+
+class SettingsUnusable(Exception):
+    """A setting cannot be used; the message names its variable."""
+
+
+EXPECTED = (
+    ClassesNotRecorded,
+    NotFollowed,
+    PortTaken,
+    PortsDiffer,
+    PostgresUnavailable,
+    SettingsUnusable,
+    Stopped,
+    WarehouseUnavailable,
+    jars.JarsUnusable,
+    supervisor.SupervisorFailed,
+)
+"""Failures whose message says everything a user needs."""
+
+console = Console(emoji=False)
+
+
+@contextmanager
+def _working(text: str) -> Iterator[None]:
+    """Say what takes a while: on a terminal as long as it lasts, elsewhere once."""
+    if console.is_terminal:
+        with console.status(text):
+            yield
+    else:
+        console.print(text, highlight=False, soft_wrap=True)
+        yield
+
+
+def fetch_jars(settings: Settings) -> None:
+    """Fetch the Spark jars unless they are there."""
+    if not jars.complete(settings):
+        with _working("Fetching the Spark jars ..."):
+            jars.fetch(settings)
 
 
 def up(instance: Instance) -> None:
     """Start everything that does not run; on the first start make databases and users and show the password."""
-    jars.fetch(instance.settings)
+    running = supervisor.running(instance)
+    if not running:
+        check_free(instance.ports)
+    fetch_jars(instance.settings)
     if not class_archive(instance.settings).exists():
-        with console.status(
-            "Recording Spark's classes once, so that every later stage starts faster (a minute or two) ..."
-        ):
+        with _working("Recording Spark's classes once, so that every later stage starts faster (a minute or two) ..."):
             prepare(instance.settings)
-    if supervisor.running(instance):
-        _wait_api(instance)
-        return
-    instance.check_ports()
     landing(instance.settings)
     postgres = instance.postgres()
-    postgres.initialise()
-    supervisor.start(instance)
+    if not running:
+        postgres.initialise()
+        save_ports(instance.services, instance.ports)
+        supervisor.start(instance)
     postgres.wait()
     environment = instance.environment()
     stamp = instance.services / "databases.stamp"
     lock = (PROJECT_ROOT / "requirements.txt").read_text()
-    if not stamp.exists() or stamp.read_text() != lock:
-        first = not stamp.exists()
-        console.print("Preparing the databases ...")
-        for name in ("airflow", "warehouse"):
-            postgres.create_database(name)
-        _run([sys.executable, "-m", "include.warehouse", "migrate"], environment)
-        password = secrets.token_urlsafe(12)
-        users = {ADMIN: password, CLI_USER: instance.secrets().cli_password} if first else {}
-        _run([sys.executable, "-m", "deploy.embedded.users"], environment, dumps(users))
+    first = not stamp.exists()
+    if first or (not running and stamp.read_text() != lock):
+        with _working("Preparing the databases ..."):
+            for name in ("airflow", "warehouse"):
+                postgres.create_database(name)
+            _run([sys.executable, "-m", "include.warehouse", "migrate"], environment)
+            password = secrets.token_urlsafe(12)
+            users = {ADMIN: password, CLI_USER: instance.secrets().cli_password} if first else {}
+            _run([sys.executable, "-m", "deploy.embedded.users"], environment, dumps(users))
         stamp.write_text(lock)
         if first:
             console.print(
@@ -79,20 +146,18 @@ def _healthy(instance: Instance) -> bool:
     session.trust_env = False
     try:
         answer = session.get(f"{instance.base_url()}/api/v2/monitor/health", timeout=5)
-    except requests.ConnectionError:
-        return False
-    if not answer.ok:
-        return False
-    states = answer.json()
-    return all(
-        (states.get(name) or {}).get("status") == "healthy"
-        for name in ("metadatabase", "scheduler", "triggerer", "dag_processor")
-    )
+        answer.raise_for_status()
+        states = answer.json()
+        return all(
+            states[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        )
+    except (requests.RequestException, LookupError, TypeError):
+        return False  # no answer, or not Airflow's
 
 
 def _wait_api(instance: Instance) -> None:
     end = time.monotonic() + API_SECONDS
-    with console.status("Waiting for Airflow ..."):
+    with _working("Waiting for Airflow ..."):
         while not _healthy(instance):
             if time.monotonic() > end:
                 raise supervisor.SupervisorFailed(
@@ -101,16 +166,31 @@ def _wait_api(instance: Instance) -> None:
             time.sleep(1)
 
 
+def _require_running(instance: Instance, consequence: str) -> None:
+    if not supervisor.running(instance):
+        raise Stopped(f"Nothing is running, so {consequence}. Start with `make up` (`make run` loads a sample too).")
+
+
 def load(instance: Instance, files: list[str]) -> int:
-    """Drop files, follow the runs that claim them; return 0 if every file was loaded or seen before."""
+    """Drop files, follow the runs that claim them; return 0 if every file was loaded or seen before.
+
+    Raises:
+        Stopped: If nothing runs; then nothing is dropped.
+        NotFollowed: If a file cannot be dropped, is not claimed, or its run fails.
+    """
+    _require_running(instance, "nothing was dropped")
     code = 0
     for source in files:
         name, sha256 = drop(instance, Path(source))
-        console.print(f"Dropped {name}", markup=False)
-        manifest = find_run(instance, name, sha256)
-        console.print(f"Run {manifest.run_id}", markup=False, highlight=False)
+        given = Path(source).name
+        reason = "names like it are skipped" if landing_name(given) != given else "that name is taken"
+        renamed = "" if name == given else f", not as {given}: {reason}"
+        console.print(f"Dropped as {name}{renamed}", markup=False, highlight=False, soft_wrap=True)
+        with _working("Waiting for a run to claim it ..."):
+            manifest = find_run(instance, name, sha256)
+        console.print(f"Run {manifest.run_id}", markup=False, highlight=False, soft_wrap=True)
         receipt = follow(instance, manifest.run_id, console)
-        print_receipt(receipt, console)
+        print_receipt(receipt, instance.settings, console)
         if any(file.name == name and file.status == "rejected" for file in receipt.files):
             code = 1
     return code
@@ -124,50 +204,80 @@ def demonstrate(instance: Instance) -> int:
     _run([sys.executable, "-m", "include.sample", *arguments], instance.environment())
     code = load(instance, [str(sample)])
     os.environ["DATABASE_URL"] = instance.environment()["DATABASE_URL"]
-    from include.settings import Settings
-    from include.warehouse.engine import open_engine
-    from include.warehouse.queries import latest_sales
-
     with open_engine(Settings()) as engine:
         rows = latest_sales(engine, 3)
     console.print("Three rows of fact_sales, joined to its dimensions:")
     for row in rows:
         line = ", ".join(f"{name} {value}" for name, value in row.items())
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Airflow   {instance.base_url()}  (user {ADMIN})", highlight=False)
-    console.print(f"Landing   {landing(instance.settings)}", highlight=False)
-    console.print(f"Receipts  {instance.settings.data_dir / 'receipts'}", highlight=False)
+    print_places(instance)
     return code
+
+
+def print_places(instance: Instance) -> None:
+    """Print where to look and where to drop files."""
+    for label, place in (
+        ("Airflow", f"{instance.base_url()}  (user {ADMIN})"),
+        ("Landing", landing(instance.settings)),
+        ("Receipts", instance.settings.data_dir / "receipts"),
+    ):
+        console.print(f"{label:<9} {place}", highlight=False, markup=False, soft_wrap=True)
 
 
 def status(instance: Instance) -> int:
     """Print processes, health, waiting files and the last receipts; return 0 if everything is healthy."""
     if not supervisor.running(instance):
-        console.print("Stopped. Start with `make run`.")
+        console.print("Stopped. Start with `make up`.")
         return 1
     console.print(supervisor.control(instance, "status"), markup=False, highlight=False)
     healthy = _healthy(instance)
     console.print(f"Airflow {instance.base_url()}: {'healthy' if healthy else 'not healthy'}", highlight=False)
-    console.print(f"Waiting in {landing(instance.settings)}: {len(list(waiting_files(instance.settings)))}")
+    waiting = len(list(waiting_files(instance.settings)))
+    console.print(f"Waiting in {landing(instance.settings)}: {waiting}", highlight=False, markup=False, soft_wrap=True)
+    stuck = never_claimed(instance.settings)
+    if stuck:
+        console.print(f"Never claimed there: {len(stuck)}", highlight=False)
+        for name, reason in stuck.items():
+            console.print(f"  {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
     receipts = sorted((instance.settings.data_dir / "receipts").glob("*.json"), key=lambda path: path.stat().st_mtime)
     for path in receipts[-5:]:
-        receipt = Receipt.model_validate_json(path.read_bytes())
-        console.print(f"{receipt.run_id}: {receipt.status}, {receipt.rows_loaded:,} rows", highlight=False)
+        try:
+            receipt = Receipt.model_validate_json(path.read_bytes())
+        except ValidationError:
+            console.print(f"{path.stem}: not a receipt of this version", highlight=False, soft_wrap=True)
+        else:
+            console.print(
+                f"{receipt.run_id}: {receipt.status}, {receipt.rows_loaded:,} rows", highlight=False, soft_wrap=True
+            )
     return 0 if healthy else 1
 
 
 def logs(instance: Instance) -> int:
     """Print the last lines of each component's log."""
-    for path in sorted(instance.logs.glob("*.log")):
+    paths = sorted(instance.logs.glob("*.log"))
+    if not paths:
+        console.print(f"There are no logs in {instance.logs} yet.", highlight=False, markup=False, soft_wrap=True)
+    for path in paths:
         console.rule(path.name)
-        console.print("\n".join(path.read_text(errors="replace").splitlines()[-20:]), markup=False)
+        last = "\n".join(path.read_text(errors="replace").splitlines()[-20:])
+        console.print(last, markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def stop(instance: Instance) -> int:
+    """Stop everything that runs."""
+    supervisor.stop(instance)
+    console.print("Stopped.")
     return 0
 
 
 def clean(instance: Instance) -> int:
     """Stop everything and delete the data folder, after asking."""
     data = instance.settings.data_dir
-    if os.environ.get("CONFIRM") != "yes" and input(f"Delete {data} and all it holds? [yes/no] ") != "yes":
+    if not data.exists():
+        console.print(f"There is no {data}.", highlight=False, markup=False, soft_wrap=True)
+        return 0
+    if os.environ.get("CONFIRM") != "yes" and not _confirmed(f"Delete {data} and all it holds? [yes/no] "):
         console.print("Nothing was deleted.")
         return 1
     supervisor.stop(instance)
@@ -175,62 +285,94 @@ def clean(instance: Instance) -> int:
     return 0
 
 
+def _confirmed(question: str) -> bool:
+    try:
+        return input(question) == "yes"
+    except EOFError:
+        print()
+        return False
+
+
 def reset_password(instance: Instance) -> int:
-    """Give the admin user a new password and show it."""
+    """Give the admin user a new password and show it.
+
+    Raises:
+        Stopped: If nothing runs.
+    """
+    _require_running(instance, "no password was changed")
     password = secrets.token_urlsafe(12)
-    _run([sys.executable, "-m", "deploy.embedded.users"], instance.environment(), dumps({ADMIN: password}))
+    with _working("Setting the password ..."):
+        _run([sys.executable, "-m", "deploy.embedded.users"], instance.environment(), dumps({ADMIN: password}))
     console.print(f"Airflow user {ADMIN}, password {password} (shown this once)", highlight=False)
     return 0
 
 
-def main() -> int:
-    """Run the command line."""
+def _instance(action: str) -> Instance:
+    try:
+        instance = Instance()
+        if action in TALKS_TO_THE_INSTANCE and supervisor.running(instance):
+            check_running_ports(instance.services)
+    except ValueError as error:
+        raise SettingsUnusable(settings_problem(error)) from error
+    return instance
+
+
+def _act(action: str, files: list[str]) -> int:
+    instance = _instance(action)
+    match action:
+        case "run":
+            return demonstrate(instance)
+        case "up":
+            up(instance)
+            print_places(instance)
+        case "down":
+            return stop(instance)
+        case "status":
+            return status(instance)
+        case "logs":
+            return logs(instance)
+        case "clean":
+            return clean(instance)
+        case "reset-password":
+            return reset_password(instance)
+        case "jars":
+            fetch_jars(instance.settings)
+        case "lock-jars":
+            jars.fetch(instance.settings, relock=True)
+        case "load":
+            return load(instance, files)
+    return 0
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        words: Without the program's name; those of the process if not given.
+
+    Returns:
+        0, or 1 after printing in one sentence what went wrong.
+    """
     parser = argparse.ArgumentParser(prog="python -m deploy.embedded", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
-    for name, text in (
-        ("run", "start everything, load a sample, show the result"),
-        ("up", "start everything"),
-        ("down", "stop everything"),
-        ("status", "show processes, health and the last receipts"),
-        ("logs", "show the end of each log"),
-        ("clean", "stop everything and delete the data folder"),
-        ("reset-password", "give the admin user a new password"),
-        ("jars", "fetch the Spark jars"),
-        ("lock-jars", "write deploy/spark-jars.lock anew"),
-    ):
-        actions.add_parser(name, help=text)
-    actions.add_parser("load", help="load files and print their receipts").add_argument("files", nargs="+")
-    arguments = parser.parse_args()
-    instance = Instance()
+    for name, text in ACTIONS.items():
+        action = actions.add_parser(name, help=text)
+        if name == "load":
+            action.add_argument("files", nargs="+")
+    arguments = parser.parse_args(words)
     try:
-        match arguments.action:
-            case "run":
-                return demonstrate(instance)
-            case "up":
-                up(instance)
-            case "down":
-                supervisor.stop(instance)
-            case "status":
-                return status(instance)
-            case "logs":
-                return logs(instance)
-            case "clean":
-                return clean(instance)
-            case "reset-password":
-                return reset_password(instance)
-            case "jars":
-                jars.fetch(instance.settings)
-            case "lock-jars":
-                jars.fetch(instance.settings, relock=True)
-            case "load":
-                return load(instance, arguments.files)
-    except (NotFollowed, PortTaken, PostgresUnavailable, jars.JarsUnusable, supervisor.SupervisorFailed) as error:
-        console.print(str(error), style="red", markup=False)
-        return 1
+        return _act(arguments.action, getattr(arguments, "files", []))
+    except EXPECTED as error:
+        problem = str(error)
+    except requests.RequestException as error:
+        problem = f"Airflow did not answer as it should ({type(error).__name__}); see `make status` and `make logs`."
+    except OSError as error:
+        problem = f"{error.filename}: {error.strerror}." if error.filename else f"{error}."
     except KeyboardInterrupt:
         console.print("Stopped watching; what has been started goes on.")
         return 130
-    return 0
+    console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
+    return 1
 
 
 if __name__ == "__main__":

@@ -13,23 +13,35 @@ from rich.table import Table
 
 from deploy.embedded.state import CLI_USER, Instance
 from include.receipts import Receipt
-from include.runs import Manifest, RunFolder, landing, sha256_of
+from include.runs import UNFINISHED_SUFFIXES, Manifest, RunFolder, landing, sha256_of, waiting_files
+from include.settings import Settings
 
 DAG_ID = "retail_medallion"
 TASKS = ("wait_for_files", "claim_files", "bronze", "silver", "enrich", "audit", "gold", "publish", "receipt")
 NOTICE_SECONDS = 120.0
 FINISHED = {"success", "failed"}
+API_PATIENCE_SECONDS = 90.0
+"""Longer than the supervisor takes to bring a fallen API server back."""
+RETRY_SECONDS = 2.0
 
 
 class NotFollowed(Exception):
     """The drop was not noticed, or its run failed."""
 
 
+def landing_name(name: str) -> str:
+    """Return `name` as the folder watch takes it: not hidden, without the endings of files that are being written."""
+    name = name.lstrip(".")
+    while name.endswith("~") or Path(name).suffix.lower() in UNFINISHED_SUFFIXES:
+        name = name[:-1] if name.endswith("~") else Path(name).stem
+    return name or "file"
+
+
 def drop(instance: Instance, source: Path) -> tuple[str, str]:
     """Copy a file into the landing folder so that it appears at once and whole.
 
     Returns:
-        Its name there (a number is added if the name is taken) and its SHA-256.
+        Its name there (as `landing_name` has it; a number is added if the name is taken) and its SHA-256.
 
     Raises:
         NotFollowed: If there is no such file.
@@ -38,35 +50,87 @@ def drop(instance: Instance, source: Path) -> tuple[str, str]:
         raise NotFollowed(f"{source} is not a file.")
     folder = landing(instance.settings)
     partial = folder / f".{os.getpid()}-{time.time_ns()}.part"
-    shutil.copyfile(source, partial)
-    sha256 = sha256_of(partial)
-    target, number = folder / source.name.lstrip("."), 1
-    while True:
-        try:
-            os.link(partial, target)  # fails if the name is taken, unlike a rename
-            break
-        except FileExistsError:
-            number += 1
-            target = folder / f"{source.stem}-{number}{source.suffix}"
-    partial.unlink()
+    first = target = folder / landing_name(source.name)
+    number = 1
+    try:
+        shutil.copyfile(source, partial)
+        sha256 = sha256_of(partial)
+        while True:
+            try:
+                os.link(partial, target)  # fails if the name is taken, unlike a rename
+                break
+            except FileExistsError:
+                number += 1
+                target = first.with_stem(f"{first.stem}-{number}")
+    finally:
+        partial.unlink(missing_ok=True)
     return target.name, sha256
+
+
+def never_claimed(settings: Settings) -> dict[str, str]:
+    """Return what lies in the landing folder and no run will take: its name and why.
+
+    Folders in which a run holds the files it is claiming are left out.
+    """
+    present = sorted(landing(settings).iterdir())
+    waiting = {path.name for path in waiting_files(settings)}
+    found = {}
+    for path in present:
+        held = path.name.startswith(".") and path.is_dir() and (settings.data_dir / "archive" / path.name[1:]).is_dir()
+        gone = not path.is_symlink() and not path.exists()
+        if path.name in waiting or held or gone:
+            continue
+        if path.is_symlink():
+            found[path.name] = "a link"
+        elif path.is_dir():
+            found[path.name] = "a folder"
+        elif not path.is_file():
+            found[path.name] = "not a regular file"
+        else:
+            found[path.name] = "a hidden name" if path.name.startswith(".") else "the name of an unfinished file"
+    return found
 
 
 class Airflow:
     """Airflow's REST API as the service user `retail-cli`."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, console: Console | None = None) -> None:
+        """Take the instance to ask and the console that is told of waiting."""
         self._base = instance.base_url()
         self._password = instance.secrets().cli_password
+        self._console = console
         self._session = requests.Session()
         self._session.trust_env = False
 
     def get(self, path: str) -> dict[str, object]:
-        """Return the JSON answer of `/api/v2` + path.
+        """Return the JSON answer of `/api/v2` + path; ask again for a while if there is none.
 
         Raises:
-            requests.HTTPError: If Airflow answers with an error.
+            NotFollowed: If Airflow refuses, or does not answer within `API_PATIENCE_SECONDS`.
         """
+        end = time.monotonic() + API_PATIENCE_SECONDS
+        told = False
+        while True:
+            try:
+                return self._ask(path)
+            except requests.RequestException as error:
+                status = error.response.status_code if error.response is not None else None
+                if status is not None and status < 500 and status != requests.codes.too_many_requests:
+                    raise NotFollowed(
+                        f"Airflow at {self._base} refused to tell of the run (HTTP {status}); see `make status`."
+                    ) from error
+                problem = f"HTTP {status}" if status else type(error).__name__
+                if time.monotonic() > end:
+                    raise NotFollowed(
+                        f"Airflow at {self._base} did not answer for {API_PATIENCE_SECONDS:.0f} s ({problem}). "
+                        "What was dropped is not lost; see `make status` and `make logs`."
+                    ) from error
+            if self._console and not told:
+                self._console.print(f"  Airflow does not answer ({problem}); asking again ...", highlight=False)
+                told = True
+            time.sleep(RETRY_SECONDS)
+
+    def _ask(self, path: str) -> dict[str, object]:
         answer = self._session.get(f"{self._base}/api/v2{path}", timeout=30)
         if answer.status_code == requests.codes.unauthorized:
             self._sign_in()
@@ -109,9 +173,9 @@ def follow(instance: Instance, run_id: str, console: Console) -> Receipt:
     """Show each task of a run as it goes; return the receipt.
 
     Raises:
-        NotFollowed: If the run fails; the message names the task and its log.
+        NotFollowed: If the run fails (the message names the task and its log) or Airflow does not tell of it.
     """
-    airflow = Airflow(instance)
+    airflow = Airflow(instance, console)
     shown: dict[str, str] = {}
     while True:
         listed = airflow.get(f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances")["task_instances"]
@@ -133,8 +197,8 @@ def follow(instance: Instance, run_id: str, console: Console) -> Receipt:
         time.sleep(1)
 
 
-def print_receipt(receipt: Receipt, console: Console) -> None:
-    """Print a receipt as a person reads it."""
+def print_receipt(receipt: Receipt, settings: Settings, console: Console) -> None:
+    """Print a receipt as a person reads it; reports with their whole path below the data folder of `settings`."""
     console.print(f"Receipt of {receipt.run_id}", highlight=False, soft_wrap=True)
     table = Table()
     for column in ("", "rows", "GBP"):
@@ -154,7 +218,7 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
             f"{file.name}: {file.status}{f' ({file.reason})' if file.reason else ''}", markup=False, soft_wrap=True
         )
         if file.report:
-            console.print(f"  report: data/{file.report}", markup=False, soft_wrap=True)
+            console.print(f"  report: {settings.data_dir / file.report}", markup=False, soft_wrap=True)
     for code, rows in receipt.rows_quarantined.items():
         console.print(f"  quarantined {rows} x {code}", markup=False)
     for warning in receipt.warnings:

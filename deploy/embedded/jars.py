@@ -43,6 +43,11 @@ def verify(folder: Path) -> list[str]:
     return problems
 
 
+def complete(settings: Settings) -> bool:
+    """Return whether every jar of the lock is there, as the lock has it."""
+    return settings.jars.is_dir() and not verify(settings.jars)
+
+
 def fetch(settings: Settings, *, relock: bool = False) -> None:
     """Fetch the jars unless they are there.
 
@@ -53,7 +58,7 @@ def fetch(settings: Settings, *, relock: bool = False) -> None:
     Raises:
         JarsUnusable: If fetching fails or a jar differs from the lock.
     """
-    if not relock and settings.jars.is_dir() and not verify(settings.jars):
+    if not relock and complete(settings):
         return
     ivy = settings.data_dir / "services" / "ivy"
     probe = PROJECT_ROOT / "deploy" / "embedded" / "probe.py"

@@ -6,31 +6,17 @@ import base64
 import json
 import os
 import secrets
-import socket
 import sys
 from pathlib import Path
 
 from pydantic import BaseModel, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deploy.embedded.addresses import chosen_ports, services_folder
 from deploy.embedded.postgres import PostgresServer
 from include.settings import PROJECT_ROOT, Settings, get_settings
 
 ADMIN = "admin"
 CLI_USER = "retail-cli"
-
-
-class Ports(BaseSettings):
-    """TCP ports on 127.0.0.1; each is set by `RETAIL_<NAME>`, such as `RETAIL_API_PORT`."""
-
-    model_config = SettingsConfigDict(env_prefix="RETAIL_", env_file=PROJECT_ROOT / ".env", extra="ignore")
-
-    api_port: int = Field(default=8080, ge=1, le=65535)
-    postgres_port: int = Field(default=54329, ge=1, le=65535)
-
-
-class PortTaken(Exception):
-    """Something else listens on a port we need."""
 
 
 class Secrets(BaseModel):
@@ -47,10 +33,14 @@ class Instance:
     """Where one embedded instance keeps its state, and what its processes are given."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        """Take the process's settings unless others are given."""
+        """Take the process's settings unless others are given.
+
+        Raises:
+            ValueError: If a setting or the number of a port is unusable.
+        """
         self.settings = settings or get_settings()
-        self.ports = Ports()
-        self.services = self.settings.data_dir / "services"
+        self.services = services_folder(self.settings.data_dir)
+        self.ports = chosen_ports(self.services)
         self.logs = self.services / "logs"
 
     def secrets(self) -> Secrets:
@@ -102,19 +92,3 @@ class Instance:
             ),
             "AIRFLOW_CONN_FS_DEFAULT": json.dumps({"conn_type": "fs", "extra": {"path": "/"}}),
         }
-
-    def check_ports(self) -> None:
-        """Raise unless every port is free.
-
-        Raises:
-            PortTaken: Naming the port and the variable that changes it.
-        """
-        for name, port in self.ports.model_dump().items():
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    raise PortTaken(
-                        f"Port {port} is taken by another program. Set RETAIL_{name.upper()} to a free port."
-                    ) from None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from deploy.embedded.addresses import control_socket, is_running
 from deploy.embedded.state import Instance
 from include.settings import PROJECT_ROOT
 
@@ -23,7 +22,6 @@ COMPONENTS = {
 }
 """Component -> its arguments to `airflow`."""
 
-MAX_SOCKET_PATH = 100
 STOP_SECONDS = 25
 
 
@@ -31,19 +29,9 @@ class SupervisorFailed(Exception):
     """The supervisor could not be started or reached."""
 
 
-def socket_path(instance: Instance) -> Path:
-    """Return the control socket; a short path elsewhere if the data folder's is too long for a Unix socket."""
-    path = instance.services / "supervisor.sock"
-    if len(str(path)) <= MAX_SOCKET_PATH:
-        return path
-    folder = Path(os.environ.get("XDG_RUNTIME_DIR", tempfile.gettempdir()))
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    return folder / f"retail-{os.geteuid()}-{digest}.sock"
-
-
 def render(instance: Instance) -> str:
     """Return the supervisor's configuration; it holds no secret, those are in the environment."""
-    control = socket_path(instance)
+    control = control_socket(instance.services)
     sections = [
         f"[unix_http_server]\nfile={control}\nchmod=0600",
         f"[supervisord]\nlogfile={instance.logs}/supervisord.log\npidfile={instance.services}/supervisord.pid\n"
@@ -83,12 +71,7 @@ def _config(instance: Instance) -> Path:
 
 def running(instance: Instance) -> bool:
     """Return whether the supervisor of this instance runs."""
-    try:
-        pid = int((instance.services / "supervisord.pid").read_text())
-        os.kill(pid, 0)
-    except (FileNotFoundError, ValueError, ProcessLookupError):
-        return False
-    return socket_path(instance).exists()
+    return is_running(instance.services)
 
 
 def start(instance: Instance) -> None:

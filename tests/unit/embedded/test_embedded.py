@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import configparser
-import os
 import shlex
-import socket
 import stat
 from pathlib import Path
 
-import pytest
-
 from deploy.embedded import jars, supervisor
-from deploy.embedded.follow import NotFollowed, drop
-from deploy.embedded.state import Instance, Ports, PortTaken
-from include.runs import landing
-from include.settings import Settings
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Instance:
-    return Instance(Settings(data_dir=tmp_path / "data folder"))
+from deploy.embedded.state import Instance
 
 
 def test_secrets_are_made_once_and_are_the_owners(instance: Instance) -> None:
@@ -29,17 +17,6 @@ def test_secrets_are_made_once_and_are_the_owners(instance: Instance) -> None:
     folder = instance.services / "secrets"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "secrets.json").stat().st_mode) == 0o600
-
-
-def test_a_taken_port_is_named_with_its_remedy(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        monkeypatch.setenv("RETAIL_API_PORT", str(port))
-        instance.ports = Ports()
-        with pytest.raises(PortTaken, match=rf"Port {port} is taken .* RETAIL_API_PORT"):
-            instance.check_ports()
 
 
 def test_the_supervisor_is_configured_without_secrets(instance: Instance) -> None:
@@ -53,27 +30,6 @@ def test_the_supervisor_is_configured_without_secrets(instance: Instance) -> Non
     assert parsed["unix_http_server"]["chmod"] == "0600"
     assert shlex.split(parsed["program:scheduler"]["command"])[1:] == ["scheduler", "--skip-serve-logs"]
     assert str(instance.services / "postgres") in shlex.split(parsed["program:postgres"]["command"])
-
-
-def test_the_socket_path_fits_a_unix_socket(tmp_path: Path) -> None:
-    deep = Instance(Settings(data_dir=tmp_path / ("x" * 120)))
-    assert len(str(supervisor.socket_path(deep))) <= supervisor.MAX_SOCKET_PATH
-
-
-@pytest.mark.parametrize("name", ['it\'s a "drop" & more.csv', "plain.csv"])
-def test_a_drop_appears_whole_under_its_name(instance: Instance, tmp_path: Path, name: str) -> None:
-    source = tmp_path / name
-    source.write_text("content")
-    first, sha256 = drop(instance, source)
-    second, _ = drop(instance, source)
-    assert (first, second) == (name, f"{Path(name).stem}-2.csv")
-    assert len(sha256) == 64
-    assert sorted(os.listdir(landing(instance.settings))) == sorted([first, second])
-
-
-def test_a_missing_file_is_said(instance: Instance, tmp_path: Path) -> None:
-    with pytest.raises(NotFollowed, match=r"absent\.csv is not a file"):
-        drop(instance, tmp_path / "absent.csv")
 
 
 def test_a_jar_that_differs_from_the_lock_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,167 @@
+"""Dropping files and following runs, against an Airflow that answers as it likes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from wsgiref.simple_server import make_server
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import pytest
+from rich.console import Console
+
+from deploy.embedded import follow as following
+from deploy.embedded.addresses import Ports
+from deploy.embedded.follow import Airflow, NotFollowed, drop, landing_name, never_claimed, print_receipt
+from deploy.embedded.state import Instance
+from include.receipts import FileEntry, Receipt
+from include.runs import landing, waiting_files
+from include.settings import Settings
+from tests.ports import free_port
+
+
+@contextmanager
+def airflow_answering(instance: Instance, *answers: tuple[int, str]) -> Iterator[None]:
+    """Serve `answers` (status, body) in turn at the instance's address; the last one for ever."""
+    left = list(answers)
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        status, body = left.pop(0) if len(left) > 1 else left[0]
+        start_response(f"{status} as told", [])
+        return [body.encode()]
+
+    with make_server("127.0.0.1", 0, application) as server:
+        instance.ports = Ports(api_port=server.server_port)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "API_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(following, "RETRY_SECONDS", 0.05)
+
+
+@pytest.mark.parametrize("name", ['it\'s a "drop" & more.csv', "plain.csv"])
+def test_a_drop_appears_whole_under_its_name(instance: Instance, tmp_path: Path, name: str) -> None:
+    source = tmp_path / name
+    source.write_text("content")
+    first, sha256 = drop(instance, source)
+    second, _ = drop(instance, source)
+    assert (first, second) == (name, f"{Path(name).stem}-2.csv")
+    assert len(sha256) == 64
+    assert sorted(os.listdir(landing(instance.settings))) == sorted([first, second])
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        (".hid.csv", "hid.csv"),
+        ("x.tmp", "x"),
+        ("sales.csv.part", "sales.csv"),
+        ("sales.csv.PARTIAL", "sales.csv"),
+        ("sales.csv.crdownload", "sales.csv"),
+        ("sales.csv.filepart", "sales.csv"),
+        (".sales.csv.swp", "sales.csv"),
+        ("sales.csv~", "sales.csv"),
+        ("sales.csv~.tmp~", "sales.csv"),
+        ("...", "file"),
+        (".~.tmp", "file"),
+        (".tmp", "tmp"),
+    ],
+)
+def test_names_the_watch_skips_are_dropped_under_names_it_takes(
+    instance: Instance, tmp_path: Path, name: str, taken: str
+) -> None:
+    assert landing_name(name) == taken
+    source = tmp_path / "source" / name
+    source.parent.mkdir()
+    source.write_text("content")
+    dropped = {drop(instance, source)[0] for _ in range(3)}
+    assert taken in dropped
+    assert {path.name for path in waiting_files(instance.settings)} == dropped
+
+
+def test_a_missing_file_is_said_and_nothing_is_left_behind(instance: Instance, tmp_path: Path) -> None:
+    with pytest.raises(NotFollowed, match=r"absent\.csv is not a file"):
+        drop(instance, tmp_path / "absent.csv")
+    assert list(landing(instance.settings).parent.rglob("*.part")) == []
+
+
+def test_what_no_run_will_take_is_told_with_its_reason(instance: Instance, tmp_path: Path) -> None:
+    folder = landing(instance.settings)
+    (folder / "waits.csv").write_text("content")
+    (folder / "link.csv").symlink_to(folder / "waits.csv")
+    (folder / "dangling.csv").symlink_to(tmp_path / "absent")
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe.csv")
+    (folder / ".hidden.csv").write_text("content")
+    (folder / "copying.csv.part").write_text("content")
+    (folder / "saved.csv~").write_text("content")
+    (folder / ".run-1").mkdir()
+    (instance.settings.data_dir / "archive" / "run-1").mkdir(parents=True)
+    assert never_claimed(instance.settings) == {
+        "link.csv": "a link",
+        "dangling.csv": "a link",
+        "folder": "a folder",
+        "pipe.csv": "not a regular file",
+        ".hidden.csv": "a hidden name",
+        "copying.csv.part": "the name of an unfinished file",
+        "saved.csv~": "the name of an unfinished file",
+    }
+
+
+def test_a_lost_answer_is_asked_for_again(instance: Instance, impatient: None) -> None:
+    said = io.StringIO()
+    with airflow_answering(instance, (503, "starting"), (200, "not JSON"), (200, json.dumps({"state": "running"}))):
+        assert Airflow(instance, Console(file=said)).get("/dags/d/dagRuns/r") == {"state": "running"}
+    assert said.getvalue().count("asking again") == 1
+
+
+def test_an_airflow_that_stays_away_is_one_sentence(instance: Instance, impatient: None) -> None:
+    instance.ports = Ports(api_port=free_port())
+    with pytest.raises(NotFollowed, match=r"did not answer for .*ConnectionError.*`make status`"):
+        Airflow(instance).get("/dags/d/dagRuns/r")
+    with airflow_answering(instance, (500, "broken")), pytest.raises(NotFollowed, match=r"did not answer .*HTTP 500"):
+        Airflow(instance).get("/dags/d/dagRuns/r")
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refusal_is_one_sentence_at_once(instance: Instance, status: int) -> None:
+    with airflow_answering(instance, (status, "no")), pytest.raises(NotFollowed, match=rf"refused .*HTTP {status}"):
+        Airflow(instance).get("/dags/d/dagRuns/r")
+
+
+def test_a_receipt_names_reports_where_they_are(tmp_path: Path) -> None:
+    now = datetime(2011, 1, 4, tzinfo=UTC)
+    rejected = FileEntry(name="a.csv", sha256="0" * 64, bytes=1, status="rejected", report="quarantine/r/a.csv")
+    receipt = Receipt(
+        run_id="r",
+        batch_id="b",
+        kind="drop",
+        status="rejected",
+        started_at=now,
+        finished_at=now,
+        files=[rejected],
+        rows_in=0,
+        rows_loaded=0,
+        rows_duplicate=0,
+        rows_quarantined={},
+        rows_already_seen=0,
+        amount_in=Decimal(0),
+        amount_loaded=Decimal(0),
+        amount_duplicate=Decimal(0),
+        amount_quarantined=Decimal(0),
+        amount_already_seen=Decimal(0),
+    )
+    said = io.StringIO()
+    print_receipt(receipt, Settings(data_dir=tmp_path / "elsewhere"), Console(file=said))
+    assert f"report: {tmp_path / 'elsewhere' / 'quarantine/r/a.csv'}\n" in said.getvalue()
