@@ -22,7 +22,7 @@ class RetailPlugin(AirflowPlugin):
     ]
 
     @cached_property
-    def fastapi_apps(self) -> list[Any]:  # type: ignore[override]
+    def fastapi_apps(self) -> list[Any]:
         """The app; built only in the API server, the one component that asks for it."""
         from retail_api.app import create_app
 

@@ -6,6 +6,7 @@ arrive nor on how often one is repeated. Declared once; the lake (Spark) and the
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 UNKNOWN_KEY = 0
@@ -51,7 +52,7 @@ class Dimension:
     table: str
     key: str
     natural: str
-    rules: dict[str, Rule]
+    rules: Mapping[str, Rule]
 
 
 COUNTRY_FACTS = (
@@ -71,6 +72,12 @@ COUNTRY_FACTS = (
 
 PRODUCT_FACTS = ("category", "subcategory", "brand", "category_confidence", "category_version")
 """Columns of dim_product that enrichment fills."""
+
+
+def _enriched(columns: Sequence[str]) -> dict[str, Rule]:
+    """Return the rules of columns that enrichment fills: what was recorded last stays."""
+    return {**{name: Newer("enriched_at") for name in columns}, "enriched_at": Greatest()}
+
 
 DIMENSION_RULES = (
     Dimension(
@@ -93,7 +100,7 @@ DIMENSION_RULES = (
         "dim_country",
         "country_key",
         "country",
-        {name: Newer("enriched_at") for name in COUNTRY_FACTS} | {"enriched_at": Greatest()},
+        _enriched(COUNTRY_FACTS),
     ),
     Dimension(
         "dim_product",
@@ -106,9 +113,8 @@ DIMENSION_RULES = (
             "described_at": Greatest(),
             "first_sold_at": Least(),
             "last_sold_at": Greatest(),
-        }
-        | {name: Newer("enriched_at") for name in PRODUCT_FACTS}
-        | {"enriched_at": Greatest()},
+            **_enriched(PRODUCT_FACTS),
+        },
     ),
     Dimension(
         "dim_customer",

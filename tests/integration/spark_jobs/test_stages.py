@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from sqlalchemy import text
 
 from deploy.embedded.postgres import PostgresServer
-from include.enrichment import batch
+from include.enrichment import fx
 from include.enrichment.reference import FX_RATES
 from include.pipeline import audit, claim, enrich, publish, receipt
 from include.receipts import Receipt
@@ -242,7 +242,7 @@ def test_rates_that_were_missing_reach_the_facts_of_earlier_batches(spark: Spark
     manifest = RunFolder(fresh, "first").manifest()
     with pytest.MonkeyPatch.context() as patched:
         # Stands for a day beyond the history while the service is down.
-        patched.setattr(batch.fx, "rates", lambda wanted, client: [])
+        patched.setattr(fx, "rates", lambda wanted, client: [])
         FX_RATES.upsert(fresh, gap)
         run(spark, fresh, "first")
     assert [row[2:6] for row in fact_rows(fresh)] == [(None, None, "no_rate_near_day", None)] * 2

@@ -6,17 +6,23 @@ Revises: 0002
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import sqlalchemy as sa
 from alembic import context, op
+from sqlalchemy.types import TypeEngine
 
 revision = "0003"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+Column: TypeAlias = tuple[str, TypeEngine[Any], str]
+"""Name, type and comment."""
+
 CURRENCIES = {"usd": 2, "eur": 2, "cad": 2, "aud": 2, "jpy": 0}
 
-COUNTRY = [
+COUNTRY: list[Column] = [
     ("is_country", sa.Boolean(), "Whether the name stands for a country or territory"),
     ("iso2", sa.Text(), "ISO 3166-1 alpha-2 code"),
     ("iso3", sa.Text(), "ISO 3166-1 alpha-3 code"),
@@ -31,7 +37,7 @@ COUNTRY = [
     ("enriched_at", sa.DateTime(), "When the facts were recorded, UTC"),
 ]
 
-PRODUCT = [
+PRODUCT: list[Column] = [
     ("category", sa.Text(), "Category of goods; uncategorised if the model is not sure"),
     ("subcategory", sa.Text(), "Subcategory"),
     ("brand", sa.Text(), "Brand, licence or named line"),
@@ -40,7 +46,7 @@ PRODUCT = [
     ("enriched_at", sa.DateTime(), "When the category was recorded, UTC"),
 ]
 
-FACT = [
+FACT: list[Column] = [
     ("fx_date", sa.Date(), "Day of the rates: the invoice day or the last one before"),
     ("fx_source", sa.Text(), "Where the rates are from"),
     ("fx_missing", sa.Text(), "Why there are no rates"),
@@ -86,7 +92,7 @@ def upgrade() -> None:
             op.alter_column(
                 table, name, type_=sa.Numeric(38, 4), existing_type=sa.Numeric(20, 4), schema=schema
             )
-    loaded = [
+    loaded: list[sa.Column[Any]] = [
         sa.Column(
             "facts_loaded",
             sa.Integer(),
@@ -102,15 +108,15 @@ def upgrade() -> None:
             comment="GBP, sum over the facts that are live as this batch's",
         ),
     ]
-    for column in loaded:
-        op.add_column("etl_batch", column, schema=schema)
+    for added in loaded:
+        op.add_column("etl_batch", added, schema=schema)
     op.execute(
         f"UPDATE {schema}.etl_batch b SET facts_loaded = f.facts, amount_loaded = f.amount FROM "
         f"(SELECT batch_id, count(*) AS facts, sum(amount) AS amount FROM {schema}.fact_sales GROUP BY 1) f "
         "WHERE f.batch_id = b.batch_id"
     )
-    for column in loaded:
-        op.alter_column("etl_batch", column.name, server_default=None, schema=schema)
+    for added in loaded:
+        op.alter_column("etl_batch", added.name, server_default=None, schema=schema)
     known = op.f("ck_fact_sales_fx_known_or_missing")
     op.create_check_constraint(known, "fact_sales", "fx_date IS NULL OR fx_missing IS NULL", schema=schema)
     op.create_table_comment("dim_date", CALENDAR[1], existing_comment=CALENDAR[0], schema=schema)
