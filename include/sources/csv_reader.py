@@ -101,11 +101,11 @@ def _table_of(block: LineBlock, hint: str | None, encoding: TextEncoding) -> tup
     best: list[str] = []
     delimiter, used = delimiters[0], 1
     for candidate in delimiters:
-        found = [(next(csv.reader([line], delimiter=candidate)), 1)]
+        readings = [(next(csv.reader([line], delimiter=candidate)), 1)]
         names, lines = _parsed(block, 0, candidate)
         if names is not None and lines > 1 and not any(_DATE.search(name) for name in names):
-            found.append((names, lines))
-        for names, lines in found:
+            readings.append((names, lines))
+        for names, lines in readings:
             if (_known(names), lines, len(names)) > (_known(best), used, len(best)):
                 best, delimiter, used = names, candidate, lines
     header = Header.of([storable(name) for name in best], number)
