@@ -129,7 +129,8 @@ def up(instance: Instance) -> None:
             console.print(
                 f"Airflow user [bold]{ADMIN}[/], password [bold]{password}[/] (shown this once)", highlight=False
             )
-    supervisor.control(instance, "start", *supervisor.COMPONENTS)
+    with _working("Starting Airflow ..."):
+        supervisor.control(instance, "start", *supervisor.COMPONENTS)
     _wait_api(instance)
 
 
