@@ -150,7 +150,8 @@ class RunFolder:
             others |= {*json.loads(path.read_text(encoding="utf-8"))} if path.exists() else set()
             others -= {manifest.batch_id}
             write_atomically(path, json.dumps(sorted(others)))
-            mark_unpublished(self.settings, manifest.batch_id)
+            if not (self.path / "stages" / "publish.json").exists():
+                mark_unpublished(self.settings, manifest.batch_id)
         return sorted(others)
 
     def original(self, name: str) -> Path:

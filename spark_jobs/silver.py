@@ -39,7 +39,7 @@ from include.domain.classify import (
 )
 from include.domain.line import WHOLE_AS_DECIMAL
 from include.records import BronzeRecord, SilverRecord
-from include.runs import Manifest, RunFolder, mark_days
+from include.runs import Manifest, RunFolder, mark_days, unpublished_batches
 from include.settings import Settings, get_settings
 from spark_jobs.rules import TEXT_COLUMNS, marks_exchanged, may_name_day, moment, trimmed, violation
 from spark_jobs.session import (
@@ -205,21 +205,34 @@ def normalised(rows: DataFrame) -> DataFrame:
     ).select(*SILVER_SCHEMA.fieldNames(), "codes", "rejected")
 
 
-def judged(lines: DataFrame, unpublished: Sequence[str] = ()) -> DataFrame:
+def judged(lines: DataFrame) -> DataFrame:
     """Return `lines` with column outcome: what becomes of each.
 
+    Args:
+        lines: As `normalised` gives them, and owner: the batch that has the line in Silver, null if none has.
+
     Returns:
-        The columns given, and outcome: quarantined; line, the earliest of each line repeated in full, by batch (those
-        of `unpublished` last), file and line number; or duplicate.
+        The columns given but owner, and outcome: quarantined; line, of each line repeated in full the owner's, else the
+        earliest by batch, file and line number; or duplicate.
     """
     valid = F.size("codes") == 0
     # Each invalid row is a group of its own, so that a file full of them is spread over the partitions.
     identity = F.when(valid, F.col("sale_id")).otherwise(F.concat_ws(":", "source_sha256", "source_line"))
-    last = F.col("batch_id").isin(list(unpublished)) if unpublished else F.lit(False)
-    order = Window.partitionBy("identity").orderBy(last, "batch_id", "source_file", "source_line")
+    others = ~F.col("batch_id").eqNullSafe(F.col("owner"))
+    order = Window.partitionBy("identity").orderBy(others, "batch_id", "source_file", "source_line")
     numbered = lines.withColumn("identity", identity).withColumn("position", F.row_number().over(order))
     outcome = F.when(~valid, QUARANTINED).when(F.col("position") == 1, LINE).otherwise(DUPLICATE)
-    return numbered.withColumn("outcome", outcome).drop("identity", "position")
+    return numbered.withColumn("outcome", outcome).drop("identity", "position", "owner")
+
+
+def owned(spark: SparkSession, silver: Table, lines: DataFrame, manifest: Manifest) -> DataFrame:
+    """Return `lines` with owner: of a rebuild, the batch that has the line in Silver, so that it stays with it."""
+    if manifest.kind == "drop" or not silver.exists(spark):
+        return lines.withColumn("owner", F.lit(None).cast("string"))
+    months = sorted({f"{day:%Y-%m}" for day in manifest.days})
+    of_days = F.col("invoice_month").isin(months) & F.col("invoice_day").isin(manifest.days)
+    owners = silver.read(spark).where(of_days).select("sale_id", F.col("batch_id").alias("owner"))
+    return lines.join(F.broadcast(owners), "sale_id", "left")
 
 
 def quarantined(rows: DataFrame) -> DataFrame:
@@ -309,17 +322,18 @@ def refine(spark: SparkSession, settings: Settings, manifest: Manifest, unpublis
         spark: Session.
         settings: Where the tables are.
         manifest: The run.
-        unpublished: Other batches in Silver that are not live, at this attempt or an earlier one.
+        unpublished: Other batches in Silver that are not live, or were not at an earlier attempt. A drop takes over
+            lines that it shares with them; a rebuild leaves theirs to their own runs.
     """
     started = time.monotonic()
     rows = parsed(bronze_of(spark, settings, manifest))
     if manifest.kind == "rebuild":
         rows = rows.where(F.to_date("sold_at").isin(manifest.days))
-    rows = judged(normalised(rows), unpublished).persist(StorageLevel.MEMORY_AND_DISK)
+    silver = silver_table(settings)
+    rows = judged(owned(spark, silver, normalised(rows), manifest)).persist(StorageLevel.MEMORY_AND_DISK)
     tally = Tally(rows)
     days, codes = tally.days(), tally.codes()
     months = sorted({f"{day:%Y-%m}" for day in [*days, *manifest.days]})
-    silver = silver_table(settings)
     quarantine = Table(settings.table("silver", "quarantine"), (), ("batch_id", "invoice_day"))
     unique = rows.where(F.col("outcome") == LINE).select(*SILVER_SCHEMA.fieldNames())
     unique = unique.withColumn("amount", F.col("amount").cast(MONEY))
@@ -327,7 +341,7 @@ def refine(spark: SparkSession, settings: Settings, manifest: Manifest, unpublis
     if manifest.kind == "drop":
         batches, ours = [manifest.batch_id], F.col("batch_id") == manifest.batch_id
         if days:
-            insert_new(spark, silver, unique, months, sorted(unpublished))
+            insert_new(spark, silver, unique, months, sorted({*unpublished} & {*unpublished_batches(settings)}))
         if codes:
             quarantine.append(quarantined(rows), f"quarantine-{manifest.batch_id}")
     else:
