@@ -31,7 +31,11 @@ from tests.end_to_end.system import system
 
 LARGE_ROWS = 1_067_371
 POLL_SECONDS = 0.2
-TABLE_WIDTH = 120
+TABLE_WIDTH = 130
+
+STAGES = ("bronze", "silver", "enrich", "audit", "gold")
+ADDED = ("enrich", "audit")
+"""Stages whose share of a load is told: what enrichment and quality checks add to it."""
 
 
 class DriverWatch(threading.Thread):
@@ -108,10 +112,10 @@ def main(large: str) -> None:
     finally:
         shutil.rmtree(folder)
     table = Table()
-    for column in ("load", "rows", "drop to receipt", "bronze", "silver", "gold", "driver peak", "DuckDB alone"):
+    for column in ("load", "rows", "drop to receipt", *STAGES, "driver peak", "DuckDB alone"):
         table.add_column(column, justify="left" if column == "load" else "right")
     for row in results:
-        stages = [f"{row['stages'][stage]:.0f} s" for stage in ("bronze", "silver", "gold")]
+        stages = [f"{row['stages'].get(stage, 0):.0f} s" for stage in STAGES]
         table.add_row(
             row["load"],
             f"{row['rows']:,}",
@@ -123,10 +127,20 @@ def main(large: str) -> None:
     console.print(table)
     ratio = results[2]["seconds"] / results[0]["seconds"]
     console.print(f"2,000 rows onto the full history cost {ratio:.2f} x 1,000 rows onto nothing")
+    added = [sum(row["stages"].get(stage, 0) for stage in ADDED) for row in results]
+    shares = [seconds / (row["seconds"] - seconds) for seconds, row in zip(added, results, strict=True)]
+    for row, seconds, share in zip(results, added, shares, strict=True):
+        console.print(f"{row['load']}: {' and '.join(ADDED)} add {seconds:.1f} s, {share:.1%} of the rest")
     now = datetime.now(UTC)
     path = PROJECT_ROOT / "bench" / "results" / f"{now:%Y%m%dT%H%M%SZ}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    document = {"measured_at": now.isoformat(), "cpus": os.cpu_count(), "loads": results, "increment_ratio": ratio}
+    document = {
+        "measured_at": now.isoformat(),
+        "cpus": os.cpu_count(),
+        "loads": results,
+        "increment_ratio": ratio,
+        "added": shares,
+    }
     path.write_text(json.dumps(document, indent=2))
     console.print(f"Wrote {path}", soft_wrap=True)
 
