@@ -6,18 +6,14 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 
-from deltalake import DeltaTable
-
-from include.domain.reasons import explain, field_of
+from include.quality.gate import STAGE, check
 from include.quality.reconciliation import reconcile
-from include.receipts import FileEntry, Receipt
+from include.quality.record import QualityRecord, score_rows
+from include.receipts import FileEntry, QualityEntry, Receipt
 from include.records import BronzeRecord, GoldRecord, SilverRecord, StagedFile
 from include.runs import (
     ClaimedFile,
@@ -32,6 +28,7 @@ from include.settings import Settings, get_settings
 from include.warehouse.engine import open_engine
 from include.warehouse.publish import PublishReport
 from include.warehouse.publish import publish as publish_batch
+from include.warehouse.quality import save_scores
 from include.warehouse.receipts import save_receipt
 
 
@@ -47,14 +44,22 @@ def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: d
     return claim_rebuild(settings, run_id, day) if day else claim_drop(settings, run_id, only)
 
 
-def audit(settings: Settings, run_id: str) -> None:
-    """Reconcile the batch.
+def audit(settings: Settings, run_id: str) -> QualityRecord:
+    """Reconcile the batch, score it, and hold it if it is below the bar.
 
     Raises:
         AuditFailed: If rows or money differ between the stages.
+        QualityBelowBar: If the score is below the bar and nobody has released the run.
     """
+    # DuckDB and Arrow take half a second to import, which no other step needs.
+    from include.quality.audit import assess
+
     run = RunFolder(settings, run_id)
-    reconcile(run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord))
+    manifest, bronze, silver = run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord)
+    reconcile(manifest, bronze, silver)
+    record = assess(run, manifest, bronze, silver)
+    check(record)
+    return record
 
 
 def publish(settings: Settings, run_id: str) -> PublishReport | None:
@@ -84,7 +89,7 @@ def publish(settings: Settings, run_id: str) -> PublishReport | None:
 
 
 def receipt(settings: Settings, run_id: str) -> Receipt:
-    """Account for the run, write the receipt and the reports to the senders of files.
+    """Account for the run and write the receipt.
 
     Args:
         settings: Where receipts are kept.
@@ -95,11 +100,14 @@ def receipt(settings: Settings, run_id: str) -> Receipt:
         RunRecordMissing: If a stage has not finished.
     """
     run = RunFolder(settings, run_id)
-    document = build_receipt(run)
+    quality = run.stage(STAGE, QualityRecord) if run.manifest().has_work else None
+    document = build_receipt(run, quality)
     document.check()
     write_atomically(run.receipt, document.model_dump_json(indent=2))
     with open_engine(settings) as engine:
         save_receipt(engine, document)
+        if quality is not None:
+            save_scores(engine, score_rows(quality))
     for entry in document.files:
         if entry.status == "loaded":
             mark_seen(settings, entry.sha256, run_id)
@@ -108,14 +116,14 @@ def receipt(settings: Settings, run_id: str) -> Receipt:
     return document
 
 
-def build_receipt(run: RunFolder) -> Receipt:
-    """Return the receipt of a run from the records its stages left; writes the reports on quarantined rows."""
+def build_receipt(run: RunFolder, quality: QualityRecord | None) -> Receipt:
+    """Return the receipt of a run from the records its stages left."""
     manifest = run.manifest()
     bronze = run.stage("bronze", BronzeRecord) if manifest.has_work else None
     silver = run.stage("silver", SilverRecord) if manifest.has_work else None
     gold = run.stage("gold", GoldRecord) if manifest.has_work else None
     staged = {file.sha256: file for file in bronze.files} if bronze else {}
-    reports = _row_reports(run, manifest) if silver and silver.rows_quarantined else {}
+    reports = {file.sha256: file.report for file in quality.files} if quality else {}
     files = [_file_entry(run, file, staged.get(file.sha256), reports) for file in manifest.files]
     seen_before = [file for file in files if file.status == "already_seen"]
     seen_rows = sum(file.rows for file in seen_before)
@@ -129,6 +137,7 @@ def build_receipt(run: RunFolder) -> Receipt:
     warnings = [
         f"{file.name}: {warning}" for file in files if file.decisions is not None for warning in file.decisions.warnings
     ]
+    warnings += quality.drift.warnings() if quality else []
     finished_at = datetime.now(UTC)
     seconds = {
         name: round(record.seconds, 1)
@@ -165,11 +174,25 @@ def build_receipt(run: RunFolder) -> Receipt:
             "seconds": seconds | {"total": round((finished_at - manifest.claimed_at).total_seconds(), 1)},
             "table_versions": versions,
             "warnings": warnings,
+            "quality": _quality_entry(quality) if quality else None,
         }
     )
 
 
-def _file_entry(run: RunFolder, file: ClaimedFile, staged: StagedFile | None, reports: dict[str, str]) -> FileEntry:
+def _quality_entry(quality: QualityRecord) -> QualityEntry:
+    return QualityEntry(
+        overall=quality.overall,
+        bar=quality.bar,
+        by_dimension={dimension.name: dimension.score for dimension in quality.dimensions},
+        released=quality.release,
+        report=str(quality.report),
+        drift_alerts=len(quality.drift.alerts),
+    )
+
+
+def _file_entry(
+    run: RunFolder, file: ClaimedFile, staged: StagedFile | None, reports: dict[str, str | None]
+) -> FileEntry:
     if file.status == "already_seen":
         rows, amount = _rows_of_first_load(run.settings, file)
         return FileEntry(
@@ -187,7 +210,7 @@ def _file_entry(run: RunFolder, file: ClaimedFile, staged: StagedFile | None, re
             sha256=file.sha256,
             bytes=file.bytes,
             status="rejected",
-            report=_rejection_report(run, file, staged) if staged else None,
+            report=reports.get(file.sha256),
             reason=f"{staged.code}: {staged.problem} {staged.remedy}" if staged else None,
         )
     return FileEntry(
@@ -215,47 +238,6 @@ def _rows_of_first_load(settings: Settings, file: ClaimedFile) -> tuple[int, Dec
     return 0, Decimal(0)
 
 
-def _relative(settings: Settings, path: Path) -> str:
-    return str(path.relative_to(settings.data_dir))
-
-
-def _rejection_report(run: RunFolder, file: ClaimedFile, staged: StagedFile) -> str:
-    """Copy the rejected file to the quarantine folder by hard link and write its report beside it."""
-    run.quarantine.mkdir(parents=True, exist_ok=True)
-    copy = run.quarantine / file.name
-    if not copy.exists():
-        copy.hardlink_to(run.original(file.name))
-    report = run.quarantine / f"{file.name}.report.json"
-    content = staged.model_dump(exclude={"reading"}) | {"rows_loaded": 0}
-    write_atomically(report, json.dumps(content, indent=2, ensure_ascii=False))
-    return _relative(run.settings, report)
-
-
-def _row_reports(run: RunFolder, manifest: Manifest) -> dict[str, str]:
-    """Write one CSV a file with line, code, value, problem and remedy of each quarantined row."""
-    table = DeltaTable(run.settings.table("silver", "quarantine"))
-    batches = [manifest.batch_id, *manifest.source_batches]
-    rows = table.to_pyarrow_table(filters=[("batch_id", "in", batches)]).to_pylist()
-    run.quarantine.mkdir(parents=True, exist_ok=True)
-    reports: dict[str, str] = {}
-    names = {row["source_sha256"]: row["source_file"] for row in rows}
-    for sha256, name in names.items():
-        path = run.quarantine / f"{name}.rows.csv"
-        with path.open("w", encoding="utf-8-sig", newline="") as stream:
-            report = csv.writer(stream)
-            report.writerow(["file", "page", "line", "code", "value", "problem", "remedy"])
-            for row in sorted(rows, key=lambda row: int(row["source_line"])):
-                if row["source_sha256"] != sha256:
-                    continue
-                for code in row["codes"]:
-                    field = field_of(code)
-                    value = row[field] if field else row["raw"]
-                    problem, remedy = explain(code)
-                    report.writerow([name, row["source_page"], row["source_line"], code, value, problem, remedy])
-        reports[sha256] = _relative(run.settings, path)
-    return reports
-
-
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m include.pipeline", description=__doc__)
@@ -268,7 +250,8 @@ def main() -> None:
         manifest = claim(settings, arguments.run_id, day=arguments.day)
         print(Counter(file.status for file in manifest.files))
     elif arguments.step == "audit":
-        audit(settings, arguments.run_id)
+        quality = audit(settings, arguments.run_id)
+        print(f"{quality.status}: {quality.overall}, bar {quality.bar}")
     elif arguments.step == "publish":
         report = publish(settings, arguments.run_id)
         print(report.model_dump_json(indent=2) if report else "nothing staged")
