@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from include.quality.gate import STAGE, NotReleased, release
+from include.quality.gate import STAGE, NotReleased, held_batches, release, release_command
 from include.quality.record import QualityRecord
 from include.records import BronzeRecord, SilverRecord
 from include.runs import RunFolder, RunRecordMissing
@@ -117,6 +117,9 @@ def _history(options: argparse.Namespace, settings: Settings) -> str:
         score = "-" if item.overall is None else f"{item.overall:.4f}"
         numbers = f"{score:>8}{item.bar:>8.4f}{item.rows:>12,}"
         lines.append(f"{item.scored_at:%Y-%m-%d %H:%M} {numbers}  {item.status:<17}{item.run_id}")
+    waiting = [release_command(run_id) for run_id in held_batches(settings).values()]
+    if waiting:
+        lines += ["", "Held until released:", *waiting]
     return "\n".join(lines) if len(lines) > 1 else "No batch has been scored yet."
 
 
@@ -130,11 +133,12 @@ def _replay(options: argparse.Namespace, _: Settings) -> str:
         "",
     ]
     names = ["any", *STATISTICS]
+    widths = [max(len(name) + 2, 7) for name in names]
     width = max(len(rates.of) for rates in outcome.faults)
-    lines.append(" " * width + "".join(f"  {name}" for name in names))
+    lines.append(" " * width + "".join(f"{name:>{size}}" for name, size in zip(names, widths, strict=True)))
     for rates in (outcome.false_alarms, *outcome.faults):
         shares = [rates.any, *(rates.by_statistic[name] for name in STATISTICS)]
-        cells = (f"{100 * share:{len(name) + 2}.1f}" for name, share in zip(names, shares, strict=True))
+        cells = (f"{100 * share:{size}.1f}" for share, size in zip(shares, widths, strict=True))
         lines.append(f"{rates.of:<{width}}" + "".join(cells))
     return "\n".join(lines)
 

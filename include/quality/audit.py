@@ -10,7 +10,7 @@ import duckdb
 
 from include.quality.batch import open_batch
 from include.quality.drift import drift_of
-from include.quality.gate import STAGE, decide, release_of
+from include.quality.gate import STAGE, decide, mark, release_of
 from include.quality.history import last_verdicts, save_scores
 from include.quality.profiles import DayProfile, known_profiles, profiles_of, save_profiles
 from include.quality.record import QualityRecord
@@ -101,4 +101,5 @@ def assess(run: RunFolder, manifest: Manifest, bronze: BronzeRecord, silver: Sil
     record.seconds = round(time.monotonic() - started, 2)
     record.report = write_report(run, record, last_verdicts(run.settings, HISTORY))
     run.save_stage(STAGE, record)
+    mark(run, record)
     return record

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
 from tempfile import TemporaryDirectory
 
 import duckdb
 from deltalake import DeltaTable
 
+from include.domain.classify import UNSPECIFIED_COUNTRY
 from include.quality.rules import COLUMNS, STRUCTURAL, has_code
 from include.records import BronzeRecord, SilverRecord
 from include.runs import Manifest, RunFolder
@@ -58,25 +59,30 @@ SELECT source_file, source_sha256, source_page, source_line, codes,
 FROM quarantine WHERE
 """
 
-# An equal line has the same eight values after parsing. Four of them find it; a few more than that would be the same
-# line at another time of the day, which does no harm to an example.
+# A repeat and the line it repeats have the same eight values after parsing. Seven of them find it, as dates are written
+# in many ways: what differs only in its time of day is a likely enough example.
 _REPEATS = f"""
 INSERT INTO repeats
 WITH others AS (
     SELECT source_file, source_line, upper(trim(invoice)) AS invoice, upper(trim(stock_code)) AS stock_code,
+        trim(regexp_replace(coalesce(description, ''), '\\s+', ' ', 'g')) AS description,
         TRY_CAST(replace(quantity, decimal_mark, '.') AS DECIMAL(14, 4)) AS quantity,
-        TRY_CAST(replace(price, decimal_mark, '.') AS DECIMAL(14, 4)) AS price
+        TRY_CAST(replace(price, decimal_mark, '.') AS DECIMAL(14, 4)) AS price,
+        regexp_replace(trim(coalesce(customer_id, '')), '\\.0+$', '') AS customer_id,
+        coalesce(nullif(trim(country), ''), '{UNSPECIFIED_COUNTRY}') AS country
     FROM (SELECT * FROM bronze WHERE ingest_date = $day AND batch_id = $batch) AS arrived
     ANTI JOIN lines USING (source_file, source_line)
     ANTI JOIN broken USING (source_file, source_line)
     ORDER BY source_file, source_line LIMIT {REPEATS_LOOKED_UP}
 ), firsts AS (
-    SELECT invoice, stock_code, quantity, price, arg_min(source_file, (source_file, source_line)) AS twin_file,
+    SELECT invoice, stock_code, coalesce(description, '') AS description, quantity, price,
+        coalesce(customer_id, '') AS customer_id, country,
+        arg_min(source_file, (source_file, source_line)) AS twin_file,
         arg_min(source_line, (source_file, source_line)) AS twin_line
-    FROM lines SEMI JOIN others USING (invoice, stock_code) GROUP BY invoice, stock_code, quantity, price
+    FROM lines SEMI JOIN others USING (invoice, stock_code) GROUP BY ALL
 )
 SELECT source_file, source_line, invoice, stock_code, twin_file, twin_line
-FROM others LEFT JOIN firsts USING (invoice, stock_code, quantity, price)
+FROM others LEFT JOIN firsts USING (invoice, stock_code, description, quantity, price, customer_id, country)
 """
 
 _TOTALS = """
@@ -97,6 +103,14 @@ def _ours(manifest: Manifest) -> str:
     return f"invoice_day IN ({days})"
 
 
+def prepare(connection: duckdb.DuckDBPyConnection, claimed_at: datetime) -> None:
+    """Make the relations, empty, and the variable `claimed_at` (UTC)."""
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET preserve_insertion_order = false")
+    connection.execute(f"SET VARIABLE claimed_at = TIMESTAMP '{claimed_at.astimezone(UTC).replace(tzinfo=None)}'")
+    connection.execute(_RELATIONS)
+
+
 @contextmanager
 def open_batch(
     run: RunFolder, manifest: Manifest, bronze: BronzeRecord, silver: SilverRecord
@@ -115,11 +129,7 @@ def open_batch(
         TemporaryDirectory(dir=run.path, prefix=".audit-") as scratch,
         duckdb.connect(config={"temp_directory": scratch}) as connection,
     ):
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET preserve_insertion_order = false")
-        claimed_at = manifest.claimed_at.astimezone(UTC).replace(tzinfo=None)
-        connection.execute(f"SET VARIABLE claimed_at = TIMESTAMP '{claimed_at}'")
-        connection.execute(_RELATIONS)
+        prepare(connection, manifest.claimed_at)
         ours = _ours(manifest)
         if silver.table_version is not None and silver.months:
             table = DeltaTable(settings.table("silver", "invoice_lines"), version=silver.table_version)

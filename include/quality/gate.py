@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shlex
 from datetime import UTC, datetime
+from pathlib import Path
 
 from include.quality.reconciliation import AuditFailed
 from include.quality.record import QualityRecord, Release, Status
 from include.runs import RunFolder, RunRecordMissing, write_atomically
+from include.settings import Settings
 
 STAGE = "audit"
 """Name of the stage whose record is a `QualityRecord`."""
 
 _SHOWN_COSTS = 5
+_SMALLEST_COST = 0.00005
 
 
 class QualityBelowBar(AuditFailed):
@@ -53,10 +56,31 @@ def release_command(run_id: str) -> str:
     return f'python -m include.quality release {shlex.quote(run_id)} --reason "why it may be published"'
 
 
+def mark(run: RunFolder, record: QualityRecord) -> None:
+    """Keep in `runs/.held/`, one file a batch, whether the batch is held."""
+    marker = _held_folder(run.settings) / record.batch_id
+    if record.status == "held":
+        write_atomically(marker, run.run_id)
+    else:
+        marker.unlink(missing_ok=True)
+
+
+def held_batches(settings: Settings) -> dict[str, str]:
+    """Return the batches that are held, oldest first, with their runs: batch id -> run id."""
+    folder = _held_folder(settings)
+    found = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+    return {path.name: path.read_text(encoding="utf-8") for path in found}
+
+
+def _held_folder(settings: Settings) -> Path:
+    return settings.data_dir / "runs" / ".held"
+
+
 def costs(record: QualityRecord) -> list[str]:
-    """Return what the rules took off the score, most first, in words."""
-    costly = sorted((rule for rule in record.rules if rule.cost), key=lambda rule: -(rule.cost or 0))
-    return [f"{rule.name} {rule.cost:.3f} ({rule.failing:,} of {rule.rows:,})" for rule in costly]
+    """Return what the rules took off the score, to four decimals, most first, in words."""
+    found = [(rule.cost, rule) for rule in record.rules if rule.cost is not None and rule.cost >= _SMALLEST_COST]
+    found.sort(key=lambda item: -item[0])
+    return [f"{rule.name} {cost:.4f} ({rule.failing:,} of {rule.rows:,})" for cost, rule in found]
 
 
 def check(record: QualityRecord) -> None:

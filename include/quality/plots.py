@@ -20,15 +20,16 @@ STATUS_COLOURS: dict[Status, str] = {"passed": GOOD, "released": FAIR, "held": B
 _LABELS = 12
 
 
-def dimension_plot(dimensions: Sequence[Score]) -> Markup:
-    """Return the scores of the dimensions as bars."""
-    figure = Figure(figsize=(5.2, 2.4), layout="constrained")
+def dimension_plot(dimensions: Sequence[Score], bar: float) -> Markup:
+    """Return the scores of the dimensions as bars, red where they are below the bar of the overall score."""
+    figure = Figure(figsize=(6.4, 2.1), layout="constrained")
     axes = figure.add_subplot()
     names = [item.name for item in dimensions]
     scores = [100 * (item.score or 0) for item in dimensions]
     places = range(len(names))
     axes.barh(places, [100] * len(names), color=RULE, height=0.45)
-    axes.barh(places, scores, color=GOOD, height=0.45)
+    colours = [GOOD if score >= 100 * bar else BAD for score in scores]
+    axes.barh(places, scores, color=colours, height=0.45)
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
@@ -39,7 +40,7 @@ def dimension_plot(dimensions: Sequence[Score]) -> Markup:
 
 def history_plot(history: Sequence[Verdict]) -> Markup:
     """Return the overall scores of batches, oldest first, with the bar each had to reach."""
-    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    figure = Figure(figsize=(10, 2.6), layout="constrained")
     axes = figure.add_subplot()
     scored = [(number, item.overall, item.status) for number, item in enumerate(history) if item.overall is not None]
     numbers, scores = [number for number, _, _ in scored], [100 * overall for _, overall, _ in scored]

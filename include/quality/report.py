@@ -52,8 +52,8 @@ def render(record: QualityRecord, history: Sequence[Verdict]) -> str:
         weights=WEIGHTS,
         formulas={rule.name: rule.formula for rule in RULES},
         history=history,
-        history_plot=history_plot(history),
-        dimension_plot=dimension_plot(record.dimensions),
+        history_plot=history_plot(history) if history else "",
+        dimension_plot=dimension_plot(record.dimensions, record.bar),
         release_command=release_command(record.run_id),
         colours=STATUS_COLOURS,
     )
