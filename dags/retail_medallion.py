@@ -17,6 +17,7 @@ from typing import Any
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.sensors.filesystem import FileSensor
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseHook, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from include.runs import plain_names
 from include.settings import PROJECT_ROOT, get_settings
@@ -97,11 +98,16 @@ def enrich() -> dict[str, Any]:
 
 
 @task
-def audit() -> None:
-    """Stop the run before anything is published unless rows and money reconcile."""
+def audit() -> dict[str, Any]:
+    """Stop the run before anything is published unless rows and money reconcile and quality reaches the bar."""
     from include.pipeline import audit as check
+    from include.quality.reconciliation import AuditFailed
 
-    check(SETTINGS, get_current_context()["dag_run"].run_id)
+    try:
+        record = check(SETTINGS, get_current_context()["dag_run"].run_id)
+    except AuditFailed as failed:
+        raise AirflowFailException(str(failed)) from failed  # another try would find the same
+    return record.model_dump(mode="json", include={"status", "overall", "bar", "report"})
 
 
 @task(max_active_tis_per_dag=1)

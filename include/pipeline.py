@@ -13,10 +13,11 @@ from decimal import Decimal
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from include.aggregates import write_aggregates, write_documents
+from include.quality.gate import STAGE, check
 from include.quality.reconciliation import reconcile
-from include.quality.sender_report import rejection_report, row_reports
-from include.receipts import FileEntry, Receipt
+from include.quality.record import QualityRecord, score_rows
+from include.quality.sender_report import rejection_report
+from include.receipts import FileEntry, QualityEntry, Receipt
 from include.records import UNREADABLE, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.runs import (
     ClaimedFile,
@@ -34,6 +35,7 @@ from include.settings import Settings, get_settings
 from include.warehouse.engine import open_engine
 from include.warehouse.publish import PublishReport
 from include.warehouse.publish import publish as publish_batch
+from include.warehouse.quality import save_scores
 from include.warehouse.receipts import save_receipt
 
 
@@ -64,14 +66,22 @@ def enrich(settings: Settings, run_id: str) -> EnrichRecord:
     return record
 
 
-def audit(settings: Settings, run_id: str) -> None:
-    """Reconcile the batch.
+def audit(settings: Settings, run_id: str) -> QualityRecord:
+    """Reconcile the batch, score it, and hold it if it is below the bar.
 
     Raises:
         AuditFailed: If rows or money differ between the stages.
+        QualityBelowBar: If the score is below the bar and nobody has released the run.
     """
+    # DuckDB takes half a second to import, which the other steps need not wait for.
+    from include.quality.audit import assess
+
     run = RunFolder(settings, run_id)
-    reconcile(run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord))
+    manifest, bronze, silver = run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord)
+    reconcile(manifest, bronze, silver)
+    record = assess(run, manifest, bronze, silver)
+    check(record)
+    return record
 
 
 def publish(settings: Settings, run_id: str) -> PublishReport | None:
@@ -83,6 +93,8 @@ def publish(settings: Settings, run_id: str) -> PublishReport | None:
     Raises:
         PublishError: If nothing is staged for the batch.
     """
+    from include.aggregates import write_aggregates, write_documents  # as in `audit`
+
     run = RunFolder(settings, run_id)
     manifest, silver, gold = run.manifest(), run.stage("silver", SilverRecord), run.stage("gold", GoldRecord)
     if not gold.token:
@@ -117,7 +129,7 @@ def _holds_lines(settings: Settings, batch_id: str) -> bool:
 
 
 def receipt(settings: Settings, run_id: str) -> Receipt:
-    """Account for the run, write the receipt and the reports to the senders of files.
+    """Account for the run and write the receipt.
 
     Args:
         settings: Where receipts are kept.
@@ -128,10 +140,13 @@ def receipt(settings: Settings, run_id: str) -> Receipt:
         RunRecordMissing: If a stage has not finished.
     """
     run = RunFolder(settings, run_id)
-    document = build_receipt(run)
+    quality = run.stage(STAGE, QualityRecord) if run.manifest().has_work else None
+    document = build_receipt(run, quality)
     document.check()
     with open_engine(settings) as engine:
         save_receipt(engine, document)
+        if quality is not None:
+            save_scores(engine, score_rows(quality))
     write_atomically(run.receipt, document.model_dump_json(indent=2))
     for entry in document.files:
         if entry.status == "loaded":
@@ -141,8 +156,8 @@ def receipt(settings: Settings, run_id: str) -> Receipt:
     return document
 
 
-def build_receipt(run: RunFolder) -> Receipt:
-    """Return the receipt of a run from the records its stages left; writes the reports on quarantined rows."""
+def build_receipt(run: RunFolder, quality: QualityRecord | None) -> Receipt:
+    """Return the receipt of a run from the records its stages left."""
     manifest = run.manifest()
     bronze = run.stage("bronze", BronzeRecord) if manifest.has_work else None
     silver = run.stage("silver", SilverRecord) if manifest.has_work else None
@@ -150,7 +165,7 @@ def build_receipt(run: RunFolder) -> Receipt:
     gold = run.stage("gold", GoldRecord) if manifest.has_work else None
     loaded_rows, loaded_amount = _loaded(run, manifest, silver, gold) if silver and gold else (0, Decimal(0))
     staged = {file.sha256: file for file in bronze.files} if bronze else {}
-    reports = row_reports(run, manifest) if silver and silver.rows_quarantined else {}
+    reports = {file.sha256: file.report for file in quality.files} if quality else {}
     files = [_file_entry(run, file, staged.get(file.sha256), reports) for file in manifest.files]
     seen_before = [file for file in files if file.status == "already_seen"]
     seen_rows = sum(file.rows for file in seen_before)
@@ -172,12 +187,10 @@ def build_receipt(run: RunFolder) -> Receipt:
             warnings.append(
                 f"{file.name}: written to after it was read; put back as {put_back(run, file)} to load the rest."
             )
+    warnings += quality.drift.warnings() if quality else []
     finished_at = datetime.now(UTC)
-    seconds = {
-        name: round(record.seconds, 1)
-        for name, record in (("bronze", bronze), ("silver", silver), ("enrich", enriched), ("gold", gold))
-        if record is not None
-    }
+    stages = {"bronze": bronze, "silver": silver, "enrich": enriched, "audit": quality, "gold": gold}
+    seconds = {name: round(record.seconds, 1) for name, record in stages.items() if record is not None}
     if any(file.status == "loaded" for file in files) or manifest.source_batches:
         status = "loaded"
     else:
@@ -212,6 +225,7 @@ def build_receipt(run: RunFolder) -> Receipt:
             "table_versions": versions,
             "enrichment": enriched.model_dump(include={"looked_up", "missing", "services"}) if enriched else None,
             "warnings": warnings,
+            "quality": _quality_entry(quality) if quality else None,
         }
     )
 
@@ -227,11 +241,25 @@ def _loaded(run: RunFolder, manifest: Manifest, silver: SilverRecord, gold: Gold
     return published.facts_loaded, published.amount_loaded
 
 
-def _file_entry(run: RunFolder, file: ClaimedFile, staged: StagedFile | None, reports: dict[str, str]) -> FileEntry:
+def _quality_entry(quality: QualityRecord) -> QualityEntry:
+    return QualityEntry(
+        overall=quality.overall,
+        bar=quality.bar,
+        by_dimension={dimension.name: dimension.score for dimension in quality.dimensions},
+        released=quality.release,
+        report=str(quality.report),
+        drift_alerts=len(quality.drift.alerts),
+    )
+
+
+def _file_entry(
+    run: RunFolder, file: ClaimedFile, staged: StagedFile | None, reports: dict[str, str | None]
+) -> FileEntry:
     if file.status == "unreadable":
         code, problem, remedy = UNREADABLE
         problem = problem.format(file.problem)
         staged = StagedFile(name=file.name, sha256=file.sha256, code=code, problem=problem, remedy=remedy)
+        reports = {file.sha256: rejection_report(run, file, staged)}
     twin = file.status == "already_seen" and file.first_run_id == run.run_id
     if twin and staged is not None and staged.reading is not None:
         return FileEntry(
@@ -260,7 +288,7 @@ def _file_entry(run: RunFolder, file: ClaimedFile, staged: StagedFile | None, re
             sha256=file.sha256,
             bytes=file.bytes,
             status="rejected",
-            report=rejection_report(run, file, staged) if staged else None,
+            report=reports.get(file.sha256),
             reason=f"{staged.code}: {staged.problem} {staged.remedy}" if staged else None,
         )
     return FileEntry(
@@ -302,7 +330,8 @@ def main() -> None:
     elif arguments.step == "enrich":
         print(enrich(settings, arguments.run_id).model_dump_json(indent=2))
     elif arguments.step == "audit":
-        audit(settings, arguments.run_id)
+        quality = audit(settings, arguments.run_id)
+        print(f"{quality.status}: {quality.overall}, bar {quality.bar}")
     elif arguments.step == "publish":
         report = publish(settings, arguments.run_id)
         print(report.model_dump_json(indent=2) if report else "nothing staged")

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from include.enrichment.metrics import ServiceMetrics
+from include.quality.record import Release
 from include.sources.model import FileDecisions
 
 
@@ -65,6 +66,28 @@ class Enrichment(BaseModel):
     services: dict[str, ServiceMetrics]
 
 
+class QualityEntry(BaseModel):
+    """How the batch did in the quality audit.
+
+    Attributes:
+        overall: Overall score, 0 to 1; none if the batch brought no row.
+        bar: Score it had to reach.
+        by_dimension: Score of each dimension; none where no rule applies.
+        released: Who let a batch below the bar be published, when and why.
+        report: Path of the HTML report below the data folder.
+        drift_alerts: Statistics of days that are unlike earlier days; each is in `warnings`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    overall: float | None
+    bar: float
+    by_dimension: dict[str, float | None]
+    released: Release | None = None
+    report: str
+    drift_alerts: int
+
+
 class Receipt(BaseModel):
     """Account of one run.
 
@@ -78,6 +101,7 @@ class Receipt(BaseModel):
         seconds: Wall seconds by stage.
         table_versions: Delta version of each table after the run.
         invoice_days: First and last invoice day touched.
+        quality: Outcome of the quality audit; none for a run that had nothing to audit.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -106,6 +130,7 @@ class Receipt(BaseModel):
     table_versions: dict[str, int] = Field(default_factory=dict)
     enrichment: Enrichment | None = None
     warnings: list[str] = Field(default_factory=list)
+    quality: QualityEntry | None = None
 
     def check(self) -> None:
         """Raise unless rows and money balance.

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
         poll_seconds: How often the landing folder is scanned.
         settle_seconds: How long a file's size and modification time must not change before it is claimed.
         max_line_bytes: A longer physical line is quarantined instead of being read.
+        quality_bar: Overall quality score (0 to 1) below which nothing of a batch is published.
         spark_driver_memory: Heap of a Spark driver, in Spark's notation.
         spark_jars_dir: Where the Delta and JDBC jars are kept.
         enable_external_enrichment: Whether outside services may be asked at all (`ENABLE_EXTERNAL_ENRICHMENT`).
@@ -83,6 +84,7 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(default=2.0, gt=0)
     settle_seconds: float = Field(default=2.0, ge=0)
     max_line_bytes: int = Field(default=1_048_576, ge=1_024)
+    quality_bar: float = Field(default=0.85, ge=0, le=1)
     spark_driver_memory: str = Field(default="1500m", pattern=r"^[0-9]+[mg]$")
     spark_jars_dir: Path | None = None
     enable_external_enrichment: bool = Field(default=False, alias="ENABLE_EXTERNAL_ENRICHMENT")
@@ -136,7 +138,7 @@ class Settings(BaseSettings):
         """Folder of the Spark jars."""
         return self.spark_jars_dir or self.data_dir / "services" / "jars"
 
-    def table(self, layer: Literal["bronze", "silver", "reference", "gold"], name: str) -> str:
+    def table(self, layer: Literal["bronze", "silver", "reference", "gold", "quality"], name: str) -> str:
         """URI of the Delta table `name` in `layer`."""
         return f"{self.lake}/{layer}/{name}"
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Computed,
     Date,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -35,6 +36,7 @@ from sqlmodel import Field, SQLModel
 
 from include.domain.classify import KINDS
 from include.domain.money import CURRENCIES
+from include.quality.record import LEVELS, STATUSES
 
 MODEL_SCHEMA = "retail_dwh"
 """Name of the schema in the models; engines translate it to the configured one."""
@@ -312,6 +314,36 @@ class EtlReceipt(WarehouseTable, table=True):
     amount_quarantined: Decimal = _column(MONEY_TOTAL, "GBP of quarantined rows")
     amount_already_seen: Decimal = _column(MONEY_TOTAL, "GBP of rows that an earlier run loaded")
     document: dict[str, Any] = _column(JSON_DOCUMENT, "The whole receipt")
+
+
+class EtlQuality(WarehouseTable, table=True):
+    """One score of a published batch."""
+
+    __tablename__: ClassVar[Any] = "etl_quality"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", RUN_KINDS), name="kind"),
+        CheckConstraint(_one_of("status", STATUSES), name="status"),
+        CheckConstraint(_one_of("level", LEVELS), name="level"),
+        CheckConstraint("score BETWEEN 0 AND 1", name="score_range"),
+        CheckConstraint("failing BETWEEN 0 AND rows", name="failing_range"),
+        {"comment": "Quality scores of batches: overall, and by dimension, column and rule"},
+    )
+
+    batch_id: str = _column(Text, "Batch, sortable by claim time", primary_key=True)
+    level: str = _column(Text, f"What was scored: {', '.join(LEVELS)}", primary_key=True)
+    name: str = _column(Text, "Which dimension, column or rule; overall for the overall score", primary_key=True)
+    run_id: str = _column(Text, "Airflow run of the batch")
+    kind: str = _column(Text, "drop (files) or rebuild (invoice days from Bronze)")
+    scored_at: datetime = _column(DateTime(timezone=True), "When the batch was audited")
+    status: str = _column(Text, f"Verdict on the batch: {', '.join(STATUSES)}")
+    weight: float | None = _column(Double, "What the overall score loses if every row fails; of rules", nullable=True)
+    failing: int | None = _column(
+        BigInteger, "Rows that fail the rule; for the overall score the quarantined rows", nullable=True
+    )
+    rows: int | None = _column(BigInteger, "Rows looked at; for the overall score all that came in", nullable=True)
+    score: float | None = _column(Double, "0 to 1; null if there was no row to look at", nullable=True)
+    cost: float | None = _column(Double, "What it took off the overall score; of rules", nullable=True)
+    bar: float = _column(Double, "Overall score the batch had to reach")
 
 
 DIMENSIONS = ("dim_date", "dim_country", "dim_product", "dim_customer", "dim_invoice")

@@ -13,7 +13,7 @@ from alembic import context, op
 from sqlalchemy.types import TypeEngine
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,23 @@
+"""Quality scores in the warehouse: a batch has one row for each score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Engine, delete, insert
+
+from include.quality.record import ScoreRow
+from include.warehouse.engine import transaction
+from include.warehouse.tables import star_table
+
+
+def save_scores(engine: Engine, rows: Sequence[ScoreRow]) -> None:
+    """Write the scores of a batch, replacing what an earlier attempt of its run wrote.
+
+    Raises:
+        WarehouseUnavailable: If the server cannot be reached.
+    """
+    table = star_table("etl_quality")
+    with transaction(engine) as connection:
+        connection.execute(delete(table).where(table.c.batch_id.in_({row.batch_id for row in rows})))
+        connection.execute(insert(table), [row.model_dump() for row in rows])
