@@ -11,10 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import requests
 from rich.console import Console
 
 from deploy.embedded.follow import DAG_ID, Airflow, find_run, follow
-from deploy.embedded.state import Instance
+from deploy.embedded.state import CLI_USER, Instance
 from include.receipts import FileEntry, Receipt
 from include.runs import RunFolder, sha256_of
 from include.sample import SampleStyle, generate_lines, write_sample
@@ -187,3 +188,23 @@ def test_a_cleared_run_changes_nothing(instance: Instance, receipts: dict[str, R
     volatile = {"finished_at", "seconds", "table_versions", "enrichment"}
     assert again.model_dump(exclude=volatile) == original.model_dump(exclude=volatile)
     assert totals_by_day(instance) == before
+
+
+def test_the_quality_report_is_shown_to_those_who_may_read_runs(
+    instance: Instance, receipts: dict[str, Receipt]
+) -> None:
+    run_id, _ = entries(receipts)["half 1.csv"]
+    page = f"{instance.base_url()}/retail/quality/{run_id}"
+    assert requests.get(page, timeout=30).status_code == requests.codes.unauthorized
+    user = {"username": CLI_USER, "password": instance.secrets().cli_password}
+    token = requests.post(f"{instance.base_url()}/auth/token", json=user, timeout=30).json()["access_token"]
+    signed_in = {"Authorization": f"Bearer {token}"}
+    shown = requests.get(page, headers=signed_in, timeout=30)
+    assert shown.status_code == requests.codes.ok
+    assert "half 1.csv" in shown.text
+    assert "default-src 'none'" in shown.headers["Content-Security-Policy"]
+    absent = requests.get(f"{page}-no-such-run", headers=signed_in, timeout=30)
+    assert absent.status_code == requests.codes.not_found
+    views = Airflow(instance).get("/plugins")["plugins"]
+    assert isinstance(views, list)
+    assert any(view["href"].startswith("/retail/quality/") for plugin in views for view in plugin["external_views"])

@@ -20,7 +20,7 @@ from include.quality.history import last_verdicts
 from include.quality.reconciliation import AuditFailed
 from include.quality.record import QualityRecord
 from include.receipts import Receipt
-from include.records import BronzeRecord, GoldRecord, SilverRecord
+from include.records import BronzeRecord, EnrichRecord, GoldRecord, SilverRecord
 from include.runs import RunFolder
 from include.settings import Settings
 from include.warehouse.engine import open_engine, transaction
@@ -47,6 +47,7 @@ def half_broken() -> list[dict[str, str | None]]:
 
 
 def finish(settings: Settings, run: RunFolder) -> Receipt:
+    run.save_stage("enrich", EnrichRecord())
     run.save_stage("gold", GoldRecord())
     publish(settings, run.run_id)
     return receipt(settings, run.run_id)
