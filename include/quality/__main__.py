@@ -129,7 +129,7 @@ def _replay(options: argparse.Namespace, _: Settings) -> str:
 
     outcome = replay(options.file)
     lines = [
-        f"{outcome.days} invoice days, {outcome.compared} compared; share of days beyond the bound, in percent:",
+        f"{outcome.days} invoice days, {outcome.compared} compared; percent of them beyond the bound:",
         "",
     ]
     names = ["any", *STATISTICS]

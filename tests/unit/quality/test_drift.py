@@ -102,6 +102,21 @@ def test_hours_in_which_a_day_has_no_lines() -> None:
     assert hours_without_lines(day(), reference()).distance == 0
 
 
+def test_hours_may_be_empty_where_they_often_are() -> None:
+    short = histogram(24, h9=500, h12=500)
+    earlier = [day(weeks, hours=short if weeks % 2 else ORDINARY.hours) for weeks in range(1, 9)]
+    found = reference_for(TUESDAY, known(*earlier))
+    assert found is not None
+    # Each short day lacks an hour in which the seven others have 400 of their 7000 lines.
+    assert hours_without_lines(day(), found).bound == pytest.approx(0.15 + 0.4 / math.sqrt(50))
+    quiet = histogram(24, h9=300, h12=700)
+    earlier = [day(weeks, hours=quiet if weeks % 2 else histogram(24, h12=1000)) for weeks in range(1, 9)]
+    found = reference_for(TUESDAY, known(*earlier))
+    assert found is not None
+    # Each day that opens late lacks an hour in which the seven others have 1200 of their 7000 lines.
+    assert hours_without_lines(day(), found).bound == pytest.approx(1200 / 7000 + 0.05)
+
+
 def test_lines_of_an_invoice() -> None:
     found = lines_per_invoice(day(sale_lines=500), reference())
     assert found is not None
