@@ -133,15 +133,11 @@ def profiles_of(connection: duckdb.DuckDBPyConnection) -> list[DayProfile]:
         query = f"SELECT invoice_day, batch_id, {_BINNED[name]}, count(*) FROM lines GROUP BY ALL"
         for day, batch_id, position, count in connection.execute(query).fetchall():
             histograms[name].setdefault((day, batch_id), [0] * size)[position] = count
-    return [
-        DayProfile(
-            day,
-            batch_id,
-            *map(int, counts),
-            **{name: tuple(binned[day, batch_id]) for name, binned in histograms.items()},
-        )
-        for day, batch_id, *counts in connection.execute(_COUNTS).fetchall()
-    ]
+    profiles = []
+    for day, batch_id, *counts in connection.execute(_COUNTS).fetchall():
+        binned: dict[str, Any] = {name: tuple(found[day, batch_id]) for name, found in histograms.items()}
+        profiles.append(DayProfile(day, batch_id, *counts, **binned))
+    return profiles
 
 
 def added_up(profiles: Iterable[DayProfile]) -> dict[date, DayProfile]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -115,7 +116,7 @@ def replay(path: Path) -> Replay:
     return Replay(days=len(days), compared=compared, false_alarms=ordinary, faults=faults)
 
 
-def _rates(name: str, judged: Mapping[object, DayProfile], days: Mapping[object, DayProfile]) -> tuple[Rates, int]:
+def _rates(name: str, judged: Mapping[date, DayProfile], days: Mapping[date, DayProfile]) -> tuple[Rates, int]:
     found = [alerts for profile in judged.values() if (alerts := compare(profile, days)) is not None]
     total = max(1, len(found))
     by_statistic = {

@@ -101,12 +101,17 @@ def _line(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _append(uri: str, found: Sequence[dict[str, Any]], schema: pa.Schema, by: list[str] | None) -> int:
     write_deltalake(uri, pa.Table.from_pylist(list(found), schema=schema), mode="append", partition_by=by)
-    return DeltaTable(uri).version()
+    return int(DeltaTable(uri).version())
 
 
 def known_lines(settings: Settings) -> list[dict[str, Any]]:
     table = existing_table(settings.table("silver", "invoice_lines"))
     return table.to_pyarrow_table().to_pylist() if table else []
+
+
+def claimed(run: RunFolder, name: str, sha256: str) -> ClaimedFile:
+    stat = run.original(name).stat()
+    return ClaimedFile(name=name, sha256=sha256, bytes=stat.st_size, modified_ns=stat.st_mtime_ns, status="new")
 
 
 def load(
@@ -129,7 +134,7 @@ def load(
             batch_id=batch_id,
             kind="drop",
             claimed_at=claimed_at,
-            files=[ClaimedFile(name=name, sha256=sha, bytes=1, status="new") for name, sha in hashes.items()],
+            files=[claimed(run, name, sha) for name, sha in hashes.items()],
         )
     )
     bronze, lines, broken = [], {}, []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -51,9 +52,9 @@ ORDINARY = DayProfile(
 )
 
 
-def day(weeks_ago: int = 0, shift: int = 0, **changes: object) -> DayProfile:
+def day(weeks_ago: int = 0, shift: int = 0, **changes: Any) -> DayProfile:
     moved = TUESDAY - timedelta(weeks=weeks_ago, days=-shift)
-    return replace(ORDINARY, invoice_day=moved, **changes)  # type: ignore[arg-type]
+    return replace(ORDINARY, invoice_day=moved, **changes)
 
 
 def known(*profiles: DayProfile) -> dict[date, DayProfile]:
@@ -63,7 +64,7 @@ def known(*profiles: DayProfile) -> dict[date, DayProfile]:
 EARLIER = known(*(day(weeks, batch_id=f"b{weeks}") for weeks in range(1, 9)))
 
 
-def reference(**changes: object) -> Reference:
+def reference(**changes: Any) -> Reference:
     found = reference_for(TUESDAY, known(*(day(weeks, **changes) for weeks in range(1, 9))))
     assert found is not None
     return found
