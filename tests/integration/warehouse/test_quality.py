@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+
+from include.quality.record import ScoreRow
+from include.settings import Settings
+from include.warehouse.engine import transaction
+from include.warehouse.quality import save_scores
+from include.warehouse.tables import star_table
+from tests.integration.warehouse.batches import batch
+
+
+def score(number: int = 1, **changes: Any) -> ScoreRow:
+    content: dict[str, Any] = {
+        "batch_id": batch(number),
+        "run_id": "r",
+        "kind": "drop",
+        "scored_at": datetime(2026, 11, 24, 12, tzinfo=UTC),
+        "status": "passed",
+        "level": "rule",
+        "name": "row_valid",
+        "weight": 0.35,
+        "failing": 1,
+        "rows": 10,
+        "score": 0.9,
+        "cost": 0.035,
+        "bar": 0.85,
+    }
+    return ScoreRow.model_validate(content | changes)
+
+
+def test_scores_of_a_batch_replace_those_of_an_earlier_attempt(engine: Engine, settings: Settings) -> None:
+    overall = score(level="overall", name="overall", weight=None, cost=None)
+    save_scores(engine, [overall, score(), score(name="price_valid", score=None, cost=None, failing=0, rows=0)])
+    save_scores(engine, [score(2)])
+    save_scores(engine, [overall.model_copy(update={"status": "released"}), score(failing=2, score=0.8)])
+    with transaction(engine) as connection:
+        table = star_table("etl_quality")
+        rows = connection.execute(table.select().order_by(table.c.batch_id, table.c.level)).mappings().all()
+    assert [(row["batch_id"], row["level"], row["status"], row["failing"], row["score"]) for row in rows] == [
+        (batch(1), "overall", "released", 1, 0.9),
+        (batch(1), "rule", "passed", 2, 0.8),
+        (batch(2), "rule", "passed", 1, 0.9),
+    ]
+    assert ScoreRow.model_validate(dict(rows[1])) == score(failing=2, score=0.8)
+
+
+@pytest.mark.parametrize("changes", [{"score": 1.1}, {"score": -0.1}, {"failing": 11}, {"failing": -1}])
+def test_impossible_scores_are_refused_whole(engine: Engine, settings: Settings, changes: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError):
+        save_scores(engine, [score(level="overall", name="overall"), score(**changes)])
+    with transaction(engine) as connection:
+        assert connection.execute(star_table("etl_quality").select()).all() == []
