@@ -184,8 +184,9 @@ def test_a_cleared_run_changes_nothing(instance: Instance, receipts: dict[str, R
     later = {"silver", "enrich", "audit", "gold", "publish", "receipt"}
     assert {task["task_id"] for task in cleared["task_instances"]} == later
     again = follow(instance, run_id, Console(stderr=True))
-    # Lines that the other half brought too may have changed owner since, and with them what was looked up for this one.
-    volatile = {"finished_at", "seconds", "table_versions", "enrichment"}
+    # Lines that the other half brought too may have changed owner since, and with them what this one is looked up for
+    # and scored on.
+    volatile = {"finished_at", "seconds", "table_versions", "enrichment", "quality"}
     assert again.model_dump(exclude=volatile) == original.model_dump(exclude=volatile)
     assert totals_by_day(instance) == before
 
