@@ -110,7 +110,10 @@ def publish(settings: Settings, run_id: str) -> PublishReport | None:
             gold.token,
             manifest.days,
             staged_rows=gold.staged_rows,
-            source_batches=manifest.source_batches if manifest.kind == "rebuild" else None,
+            # A batch that was not live when the rebuild began has a run of its own to say what is live of it.
+            source_batches=sorted({*manifest.source_batches} - {*silver.unpublished})
+            if manifest.kind == "rebuild"
+            else None,
         )
     run.save_stage("publish", report)
     mark_published(settings, manifest.batch_id)

@@ -366,6 +366,8 @@ def write_fact(
     ours = [f"date_key IN ({days})"] if days else []
     if manifest.kind == "drop":
         ours.append(f"batch_id = '{manifest.batch_id}'")
+    elif silver.unpublished:
+        ours = [f"{ours[0]} AND NOT {in_list('batch_id', silver.unpublished)}"]
     months = sorted({*silver.months, *[f"{day:%Y-%m}" for day in enriched.stale_days]})
     table = Table(settings.table("gold", "fact_sales"), ("invoice_month",), ("batch_id", "date_key"))
     table.replace(spark, fact, f"{in_list('invoice_month', months)} AND ({' OR '.join(ours)})")

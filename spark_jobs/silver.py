@@ -39,7 +39,7 @@ from include.domain.classify import (
 )
 from include.domain.line import WHOLE_AS_DECIMAL
 from include.records import BronzeRecord, SilverRecord
-from include.runs import Manifest, RunFolder, mark_days, unpublished_batches
+from include.runs import Manifest, RunFolder, batches_of_day, mark_days, unpublished_batches
 from include.settings import Settings, get_settings
 from spark_jobs.rules import TEXT_COLUMNS, marks_exchanged, may_name_day, moment, trimmed, violation
 from spark_jobs.session import (
@@ -386,6 +386,14 @@ def main(run_id: str) -> None:
     if manifest.kind == "drop" and run.stage("bronze", BronzeRecord).rows == 0:
         run.save_stage("silver", SilverRecord())
         return
+    if manifest.kind == "rebuild":
+        # A drop claimed after this run may have come to Silver before it.
+        batches = {
+            *manifest.source_batches,
+            *(batch for day in manifest.days for batch in batches_of_day(settings, day)),
+        }
+        manifest = manifest.model_copy(update={"source_batches": sorted(batches)})
+        run.save_manifest(manifest)
     unpublished = run.note_unpublished(manifest)
     spark = spark_session(f"silver {run_id}")
     run.save_stage("silver", refine(spark, settings, manifest, unpublished))
