@@ -264,18 +264,9 @@ def _file_entry(
         staged = StagedFile(name=file.name, sha256=file.sha256, code=code, problem=problem, remedy=remedy)
         reports = {file.sha256: rejection_report(run, file, staged)}
     twin = file.status == "already_seen" and file.first_run_id == run.run_id
-    if twin and staged is not None and staged.reading is not None:
-        return FileEntry(
-            name=file.name,
-            sha256=file.sha256,
-            bytes=file.bytes,
-            status="already_seen",
-            rows=staged.reading.rows,
-            amount=staged.reading.amount,
-            first_run_id=file.first_run_id,
-        )
-    if file.status == "already_seen" and not twin:
-        rows, amount = _rows_of_first_load(run.settings, file)
+    reading = staged.reading if staged else None
+    if file.status == "already_seen" and (reading or not twin):
+        rows, amount = (reading.rows, reading.amount) if reading else _rows_of_first_load(run.settings, file)
         return FileEntry(
             name=file.name,
             sha256=file.sha256,
@@ -285,7 +276,7 @@ def _file_entry(
             amount=amount,
             first_run_id=file.first_run_id,
         )
-    if staged is None or staged.reading is None:
+    if reading is None:
         return FileEntry(
             name=file.name,
             sha256=file.sha256,
@@ -299,9 +290,9 @@ def _file_entry(
         sha256=file.sha256,
         bytes=file.bytes,
         status="loaded",
-        rows=staged.reading.rows,
-        amount=staged.reading.amount,
-        decisions=staged.reading.decisions,
+        rows=reading.rows,
+        amount=reading.amount,
+        decisions=reading.decisions,
         report=reports.get(file.sha256),
     )
 

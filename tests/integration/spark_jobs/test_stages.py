@@ -252,3 +252,21 @@ def test_rates_that_were_missing_reach_the_facts_of_earlier_batches(spark: Spark
     facts = fact_rows(fresh)
     assert {row[2:5] for row in facts} == {(day, "ecb", None) for day in days}
     assert [row[1] for row in facts].count(manifest.batch_id) == 2
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(1800)
+def test_the_same_bytes_under_two_names_in_one_drop_are_accounted_for_once_each(
+    spark: SparkSession, fresh: Settings
+) -> None:
+    for name in ("bad.csv", "bad copy.csv"):
+        (landing(fresh) / name).write_bytes(bytes(range(256)) * 8)
+    dropped(fresh, "twins", good=LINES, good_copy=LINES)
+    found = run(spark, fresh, "twins")
+    entries = {file.name: (file.status, file.rows, file.amount) for file in found.files}
+    assert entries["good.csv"] == ("loaded", 2, Decimal("33.00"))
+    assert entries["good_copy.csv"] == ("already_seen", 2, Decimal("33.00"))
+    assert {entries["bad.csv"], entries["bad copy.csv"]} == {("rejected", 0, Decimal(0))}
+    assert (found.rows_in, found.rows_loaded, found.rows_already_seen) == (4, 2, 2)
+    again = receipt(fresh, "twins")
+    assert again.model_dump(exclude={"finished_at", "seconds"}) == found.model_dump(exclude={"finished_at", "seconds"})
