@@ -26,7 +26,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def postgres_url(postgres_server: PostgresServer) -> str:
     """Return the SQLAlchemy URL of a fresh database."""
     name = f"warehouse_{uuid.uuid4().hex[:12]}"

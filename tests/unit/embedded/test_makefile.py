@@ -15,6 +15,8 @@ from include.settings import PROJECT_ROOT
 ECHO_ARGUMENTS = '#!/bin/bash\nprintf "%s\\n" "${0##*/}" "$@"\n'
 MAKE = shutil.which("make") or "make"
 PROGRAMS = ("bash", "grep", "touch", "cat")
+OUTER = {"FILE", "JAVA_HOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+"""Variables that the make, if any, which runs these tests has set for its own."""
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def make(clone: Path, *words: str, **environment: str) -> subprocess.CompletedPr
     for name in PROGRAMS:
         if not (programs / name).exists():
             (programs / name).symlink_to(shutil.which(name) or name)
-    kept = {name: value for name, value in os.environ.items() if name not in {"FILE", "JAVA_HOME", "MAKEFLAGS"}}
+    kept = {name: value for name, value in os.environ.items() if name not in OUTER}
     return subprocess.run(
         [MAKE, *words],
         cwd=clone,
