@@ -18,6 +18,9 @@ from sqlalchemy.schema import CreateSchema
 from include.settings import Settings
 from include.warehouse.engine import advisory_lock, open_engine, transaction
 
+MIGRATIONS = Path(__file__).parent
+"""Folder of Alembic's environment and revisions."""
+
 STATEMENT_TIMEOUT_SECONDS = 3600.0
 LOCK_TIMEOUT_SECONDS = 300.0
 
@@ -75,7 +78,7 @@ def _migrate(settings: Settings, run: Callable[[Config], None]) -> str | None:
         for schema in (settings.warehouse_schema, settings.staging_schema):
             _make_schema(connection, schema)
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent))
+        config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         config.attributes["settings"] = settings
         run(config)
