@@ -11,8 +11,10 @@ from datetime import date, timedelta
 from typing import Any, Literal
 
 from alembic.util import CommandError
+from pydantic import ValidationError
 
 from include.settings import Settings, get_settings
+from include.warehouse.dictionary import data_dictionary
 from include.warehouse.engine import WarehouseUnavailable, open_engine
 from include.warehouse.migrations import downgrade, upgrade
 from include.warehouse.publish import PublishError, publish
@@ -31,14 +33,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    settings = get_settings()
     action: Callable[[argparse.Namespace, Settings], Any] = options.action
     try:
-        result = action(options, settings)
+        result = action(options, get_settings())
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            print(
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr
+            )
+        return 1
     except (WarehouseUnavailable, PublishError, CommandError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(json.dumps(result, indent=2, default=str))
+    print(result if isinstance(result, str) else json.dumps(result, indent=2, default=str))
     return 0
 
 
@@ -84,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     purge = actions.add_parser("purge-staging", help="drop staging tables that no publish has come for")
     purge.add_argument("--older-than-days", type=float, default=KEPT / timedelta(days=1), help="default: %(default)g")
     purge.set_defaults(action=_purge_staging)
+
+    dictionary = actions.add_parser("dictionary", help="print the data dictionary, as docs/data-dictionary.md holds it")
+    dictionary.set_defaults(action=_dictionary)
     return parser
 
 
@@ -121,6 +131,10 @@ def _purge_staging(options: argparse.Namespace, settings: Settings) -> dict[str,
     older_than = timedelta(days=options.older_than_days)
     with open_engine(settings) as engine:
         return {"dropped": purge_staging(engine, settings, older_than)}
+
+
+def _dictionary(options: argparse.Namespace, settings: Settings) -> str:
+    return data_dictionary()
 
 
 if __name__ == "__main__":
