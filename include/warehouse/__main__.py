@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from include.settings import Settings, get_settings
 from include.warehouse.dictionary import data_dictionary
 from include.warehouse.engine import WarehouseUnavailable, open_engine
-from include.warehouse.migrations import downgrade, upgrade
+from include.warehouse.migrations import downgrade, secure, upgrade
 from include.warehouse.publish import PublishError, publish
 from include.warehouse.queries import latest_sales, totals
 from include.warehouse.staging import KEPT, purge_staging
@@ -92,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     purge.add_argument("--older-than-days", type=float, default=KEPT / timedelta(days=1), help="default: %(default)g")
     purge.set_defaults(action=_purge_staging)
 
+    security = actions.add_parser("secure", help="put every table of a Supabase warehouse under row-level security")
+    security.set_defaults(action=_secure)
+
     dictionary = actions.add_parser("dictionary", help="print the data dictionary, as docs/data-dictionary.md holds it")
     dictionary.set_defaults(action=_dictionary)
     return parser
@@ -131,6 +134,10 @@ def _purge_staging(options: argparse.Namespace, settings: Settings) -> dict[str,
     older_than = timedelta(days=options.older_than_days)
     with open_engine(settings) as engine:
         return {"dropped": purge_staging(engine, settings, older_than)}
+
+
+def _secure(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    return secure(settings).model_dump()
 
 
 def _dictionary(options: argparse.Namespace, settings: Settings) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from sqlalchemy import CheckConstraint, Column, Index, Table
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import CheckConstraint, Column, Index, Table, make_url
 
 from include.warehouse.marts import MARTS, Mart
 from include.warehouse.tables import MODEL_SCHEMA, WarehouseTable
 
-_DIALECT = postgresql.dialect()
+_DIALECT = make_url("postgresql+psycopg://").get_dialect()()
 _ESCAPED_BAR = r"\|"
 
 _HEAD = f"""# Data dictionary
@@ -49,7 +48,7 @@ def _mart(mart: Mart) -> str:
     )
 
 
-def _rows(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+def _rows(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield "|" + "---|" * len(head)
     for name, *cells in rows:

@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateSchema, DropSchema
 
 from include.domain.star import UNKNOWN_KEY
 from include.settings import Settings
-from include.warehouse.engine import transaction
+from include.warehouse.engine import WarehouseMisconfigured, transaction
 from include.warehouse.marts import MARTS, Mart
 from include.warehouse.migrations import MIGRATIONS, current_revision, downgrade, upgrade
 from include.warehouse.tables import STAR, UNKNOWN, WarehouseTable, metadata_in, star_table
@@ -163,8 +163,8 @@ def fill(engine: Engine, schema: str) -> None:
             columns = [column.name for column in star_table(name).columns]
             table = Table(name, MetaData(), schema=schema, autoload_with=connection)
             connection.execute(table.insert(), [dict(zip(columns, row, strict=False)) for row in rows])
-        for name, (columns, values) in RECORDS.items():
-            connection.execute(text(f"INSERT INTO {schema}.{name} ({columns}) VALUES ({values})"))
+        for name, (named, values) in RECORDS.items():
+            connection.execute(text(f"INSERT INTO {schema}.{name} ({named}) VALUES ({values})"))
 
 
 def contents(engine: Engine, schema: str, columns: dict[str, list[str]]) -> dict[str, list[tuple[Any, ...]]]:
@@ -206,6 +206,14 @@ def test_a_revision_that_does_not_exist(engine: Engine, settings: Settings) -> N
     with pytest.raises(CommandError, match="9999"):
         upgrade(settings, "9999")
     assert revision(engine, settings) == "0004"
+
+
+def test_a_database_without_supabases_roles_is_refused(engine: Engine, blank: Settings) -> None:
+    said = {"database_type": "supabase", "supabase_url": "http://127.0.0.1:54321"}
+    with pytest.raises(WarehouseMisconfigured, match=r"no role anon, authenticated, service_role.*DATABASE_TYPE"):
+        upgrade(blank.model_copy(update=said))
+    with transaction(engine) as connection:
+        assert not inspect(connection).has_schema(blank.warehouse_schema)
 
 
 def test_a_failed_migration_leaves_nothing(engine: Engine, blank: Settings) -> None:

@@ -148,11 +148,11 @@ def upgrade() -> None:
     for name, (columns, where) in INDICES.items():
         op.create_index(op.f(name), "fact_sales", columns, unique=False, schema=schema, postgresql_where=where)
     quoted = _quoted(schema)
-    for name, (comment, query, columns) in VIEWS.items():
+    for name, (comment, query, meanings) in VIEWS.items():
         # security_invoker: a reader sees through the view what it may see in the tables.
         op.execute(f"CREATE VIEW {quoted}.{name} WITH (security_invoker = true) AS {query.format(schema=quoted)}")
         op.execute(f"COMMENT ON VIEW {quoted}.{name} IS '{comment}'")
-        for column, meaning in columns.items():
+        for column, meaning in meanings.items():
             op.execute(f"COMMENT ON COLUMN {quoted}.{name}.{column} IS '{meaning}'")
 
 
