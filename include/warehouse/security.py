@@ -33,7 +33,8 @@ _USAGE = frozenset({"USAGE"})
 _RELATIONS = """
 SELECT c.relname AS name, c.relkind IN ('r', 'p') AS is_table, c.relkind = 'v' AS is_view, c.relrowsecurity AS secured,
        coalesce('security_invoker=true' = ANY (c.reloptions), false) AS as_invoker
-FROM pg_class c WHERE c.relnamespace = CAST(:schema AS regnamespace) AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1
 """
 _RELATION_GRANTS = """
 SELECT c.relname AS name, coalesce(r.rolname, 'public') AS role, a.privilege_type AS privilege

@@ -81,6 +81,10 @@ def secure(settings: Settings) -> SecurityReport:
             "Row-level security is for Supabase: set DATABASE_TYPE to supabase and ENABLE_SUPABASE_RLS to true."
         )
     with _alone(settings) as connection:
+        if not inspect(connection).has_schema(settings.warehouse_schema):
+            raise WarehouseMisconfigured(
+                f"Schema {settings.warehouse_schema} is not there. Run `python -m include.warehouse migrate`."
+            )
         return enforce(connection, settings)
 
 

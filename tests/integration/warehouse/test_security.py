@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
-from include.settings import Settings
+from include.settings import Settings, get_settings
+from include.warehouse.__main__ import main
 from include.warehouse.engine import WarehouseMisconfigured, make_engine, open_engine, transaction
 from include.warehouse.marts import MARTS
 from include.warehouse.migrations import downgrade, secure, upgrade
@@ -226,6 +228,30 @@ def test_what_somebody_changed_is_put_right_and_foreign_policies_are_told(loaded
     ]
     assert report.other_policies == ["dim_country: everybody"]
     assert secure(loaded).changes == []
+
+
+def test_the_commands_check_and_secure(
+    loaded: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {
+        "DATABASE_TYPE": "supabase",
+        "DATABASE_URL": loaded.database_url.get_secret_value(),
+        "SUPABASE_URL": loaded.supabase_url,
+        "SUPABASE_SCHEMA": loaded.warehouse_schema,
+        "RETAIL_STAGING_SCHEMA": loaded.staging_schema,
+    }.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    assert main(["check"]) == 0
+    with open_engine(loaded) as own, transaction(own) as connection:
+        connection.execute(text(f"ALTER TABLE {loaded.warehouse_schema}.fact_sales DISABLE ROW LEVEL SECURITY"))
+    assert main(["check"]) == 1
+    assert "Not under row-level security: fact_sales. Run `python -m" in capsys.readouterr().err
+    assert main(["secure"]) == 0
+    (change,) = json.loads(capsys.readouterr().out)["changes"]
+    assert change.endswith('"fact_sales" ENABLE ROW LEVEL SECURITY')
+    assert main(["check"]) == 0
+    get_settings.cache_clear()
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
