@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AliasChoices,
     Field,
     SecretStr,
     ValidationError,
@@ -22,6 +23,8 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 _URL_PATTERN = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 _URL_REMEDY = "give the address without a query, such as https://{}, or leave the variable out"
+_SCHEMA_PATTERN = r"^[a-z_][a-z0-9_]{0,62}$"
+_SCHEMA_REMEDY = "to a name of lower-case letters, digits and _ that begins with no digit, at most 63 long"
 _REMEDIES = {
     "enable_external_enrichment": "set ENABLE_EXTERNAL_ENRICHMENT to true or false",
     "enrichment_batch_size": "set ENRICHMENT_BATCH_SIZE to a whole number from 1 to 1000 (100 unless set)",
@@ -33,6 +36,17 @@ _REMEDIES = {
     "breaker_threshold": "set RETAIL_BREAKER_THRESHOLD to a whole number from 1 to 100",
     "breaker_reset_seconds": "set RETAIL_BREAKER_RESET_SECONDS to a number of seconds above 0",
     "http_timeout_seconds": "set RETAIL_HTTP_TIMEOUT_SECONDS to a number of seconds above 0, at most 60",
+    "database_type": "set DATABASE_TYPE to postgresql, supabase or sqlite",
+    "database_pooler": "set DATABASE_POOLER to auto, none or transaction",
+    "database_pool_size": "set DATABASE_POOL_SIZE to a whole number of connections from 1 to 50",
+    "connect_timeout_seconds": "set DATABASE_CONNECT_TIMEOUT to a whole number of seconds from 2 to 60",
+    "statement_timeout_seconds": "set DATABASE_STATEMENT_TIMEOUT to a number of seconds above 0, at most 3600",
+    "lock_timeout_seconds": "set DATABASE_LOCK_TIMEOUT to a number of seconds above 0, at most 3600",
+    "warehouse_schema": f"set SUPABASE_SCHEMA or RETAIL_WAREHOUSE_SCHEMA {_SCHEMA_REMEDY}",
+    "staging_schema": f"set RETAIL_STAGING_SCHEMA {_SCHEMA_REMEDY}",
+    "supabase_url": "set SUPABASE_URL to the address of the project, such as https://abcdefghijklmnopqrst.supabase.co",
+    "enable_supabase_rls": "set ENABLE_SUPABASE_RLS to true or false",
+    "supabase_anon_access": "set SUPABASE_ANON_ACCESS to none or read",
 }
 """Setting -> what to do about a value that cannot be used."""
 
@@ -43,8 +57,26 @@ class Settings(BaseSettings):
     Attributes:
         data_dir: Root of everything the system writes: landing folder, lake, receipts, services.
         lake_uri: Where the Delta tables live: a folder, or an object-store URI Spark and delta-rs can open.
-        database_url: SQLAlchemy URL of the warehouse (`postgresql+psycopg://...`).
-        warehouse_schema: Schema of the star in the warehouse.
+        database_type: What the warehouse is: a PostgreSQL, one that is Supabase's, or the local SQLite file alone
+            (`DATABASE_TYPE`).
+        database_url: SQLAlchemy URL of the warehouse (`postgresql+psycopg://...`), in `DATABASE_URL`. A host other than
+            this machine is spoken to over TLS; `?sslmode=verify-full&sslrootcert=...` proves who it is, too.
+        database_pooler: Whether a transaction pooler stands before the server; `auto` takes port 6543 for one
+            (`DATABASE_POOLER`).
+        database_pool_size: Connections an engine keeps open; as many again are opened when all are busy
+            (`DATABASE_POOL_SIZE`).
+        connect_timeout_seconds: How long a connection may take to be made (`DATABASE_CONNECT_TIMEOUT`).
+        statement_timeout_seconds: How long a statement may take; publishes and migrations have their own limits
+            (`DATABASE_STATEMENT_TIMEOUT`).
+        lock_timeout_seconds: How long a statement waits for a lock (`DATABASE_LOCK_TIMEOUT`).
+        supabase_url: Address of the Supabase project (`SUPABASE_URL`).
+        supabase_anon_key: The project's anonymous or publishable key (`SUPABASE_ANON_KEY`).
+        supabase_service_key: The project's service or secret key (`SUPABASE_SERVICE_KEY`).
+        enable_supabase_rls: Whether migrations of a Supabase warehouse enable row-level security
+            (`ENABLE_SUPABASE_RLS`).
+        supabase_anon_access: What the role `anon` may do with row-level security: nothing, or read
+            (`SUPABASE_ANON_ACCESS`).
+        warehouse_schema: Schema of the star in the warehouse, in `SUPABASE_SCHEMA` or else `RETAIL_WAREHOUSE_SCHEMA`.
         staging_schema: Schema the Gold job loads into before publishing.
         date_order: How `03/04/2010` is read where a whole file gives no evidence; `auto` is the documented convention.
         poll_seconds: How often the landing folder is scanned.
@@ -70,6 +102,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="RETAIL_",
         env_file=PROJECT_ROOT / ".env",
+        env_ignore_empty=True,
         extra="ignore",
         populate_by_name=True,
         hide_input_in_errors=True,
@@ -77,9 +110,24 @@ class Settings(BaseSettings):
 
     data_dir: Path = PROJECT_ROOT / "data"
     lake_uri: str = ""
+    database_type: Literal["postgresql", "supabase", "sqlite"] = Field(default="postgresql", alias="DATABASE_TYPE")
     database_url: SecretStr = Field(default=SecretStr(""), alias="DATABASE_URL")
-    warehouse_schema: str = Field(default="retail_dwh", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
-    staging_schema: str = Field(default="retail_staging", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    database_pooler: Literal["auto", "none", "transaction"] = Field(default="auto", alias="DATABASE_POOLER")
+    database_pool_size: int = Field(default=5, ge=1, le=50, alias="DATABASE_POOL_SIZE")
+    connect_timeout_seconds: int = Field(default=5, ge=2, le=60, alias="DATABASE_CONNECT_TIMEOUT")
+    statement_timeout_seconds: float = Field(default=30.0, gt=0, le=3600, alias="DATABASE_STATEMENT_TIMEOUT")
+    lock_timeout_seconds: float = Field(default=10.0, gt=0, le=3600, alias="DATABASE_LOCK_TIMEOUT")
+    supabase_url: str = Field(default="", pattern=r"^(https?://[^\s/?#@]+/?)?$", alias="SUPABASE_URL")
+    supabase_anon_key: SecretStr = Field(default=SecretStr(""), alias="SUPABASE_ANON_KEY")
+    supabase_service_key: SecretStr = Field(default=SecretStr(""), alias="SUPABASE_SERVICE_KEY")
+    enable_supabase_rls: bool = Field(default=True, alias="ENABLE_SUPABASE_RLS")
+    supabase_anon_access: Literal["none", "read"] = Field(default="none", alias="SUPABASE_ANON_ACCESS")
+    warehouse_schema: str = Field(
+        default="retail_dwh",
+        pattern=_SCHEMA_PATTERN,
+        validation_alias=AliasChoices("SUPABASE_SCHEMA", "RETAIL_WAREHOUSE_SCHEMA"),
+    )
+    staging_schema: str = Field(default="retail_staging", pattern=_SCHEMA_PATTERN)
     date_order: Literal["auto", "day_first", "month_first"] = "auto"
     poll_seconds: float = Field(default=2.0, gt=0)
     settle_seconds: float = Field(default=2.0, ge=0)
@@ -113,7 +161,7 @@ class Settings(BaseSettings):
             problem = error.errors(include_input=False)[0]["msg"]
         raise ValueError(f"{problem}: {_REMEDIES[str(info.field_name)]}")
 
-    @field_validator("currency_api_key")
+    @field_validator("currency_api_key", "database_url", "supabase_anon_key", "supabase_service_key")
     @classmethod
     def _trimmed(cls, value: SecretStr) -> SecretStr:
         return SecretStr(value.get_secret_value().strip())
@@ -127,6 +175,11 @@ class Settings(BaseSettings):
                 "CURRENCY_API_KEY would be sent unencrypted: let RETAIL_EXCHANGE_RATE_URL begin with https://"
             )
         return self
+
+    @property
+    def row_level_security(self) -> bool:
+        """Whether the warehouse's tables are to be under row-level security."""
+        return self.database_type == "supabase" and self.enable_supabase_rls
 
     @property
     def lake(self) -> str:

@@ -6,17 +6,23 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any, Literal
 
 from alembic.util import CommandError
+from pydantic import ValidationError
+from sqlalchemy import Engine
 
 from include.settings import Settings, get_settings
-from include.warehouse.engine import WarehouseUnavailable, open_engine
-from include.warehouse.migrations import downgrade, upgrade
+from include.warehouse.configuration import masked, problems
+from include.warehouse.dictionary import data_dictionary
+from include.warehouse.engine import WarehouseMisconfigured, WarehouseUnavailable, open_engine, transaction
+from include.warehouse.health import ConnectionHealth, connection_health, statistics
+from include.warehouse.migrations import downgrade, secure, upgrade
 from include.warehouse.publish import PublishError, publish
 from include.warehouse.queries import latest_sales, totals
+from include.warehouse.security import unsecured
 from include.warehouse.staging import KEPT, purge_staging
 
 
@@ -31,14 +37,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    settings = get_settings()
     action: Callable[[argparse.Namespace, Settings], Any] = options.action
     try:
-        result = action(options, settings)
+        result = action(options, get_settings())
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            print(
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr
+            )
+        return 1
     except (WarehouseUnavailable, PublishError, CommandError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(json.dumps(result, indent=2, default=str))
+    print(result if isinstance(result, str) else json.dumps(result, indent=2, default=str))
     return 0
 
 
@@ -47,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m include.warehouse", description="The warehouse that DATABASE_URL names."
     )
     actions = parser.add_subparsers(required=True, metavar="ACTION")
+
+    check = actions.add_parser("check", help="check the settings and the connection; 1 if one cannot work")
+    check.set_defaults(action=_check)
 
     migrate = actions.add_parser("migrate", help="bring the schema to a revision; does nothing if it is there")
     migrate.add_argument("--revision", default="head", help="revision to reach (default: the newest)")
@@ -84,7 +98,45 @@ def _parser() -> argparse.ArgumentParser:
     purge = actions.add_parser("purge-staging", help="drop staging tables that no publish has come for")
     purge.add_argument("--older-than-days", type=float, default=KEPT / timedelta(days=1), help="default: %(default)g")
     purge.set_defaults(action=_purge_staging)
+
+    counts = actions.add_parser("statistics", help="rows and bytes by table, newest batch, cache and connections")
+    counts.set_defaults(action=_statistics)
+
+    security = actions.add_parser("secure", help="put every table of a Supabase warehouse under row-level security")
+    security.set_defaults(action=_secure)
+
+    dictionary = actions.add_parser("dictionary", help="print the data dictionary, as docs/data-dictionary.md holds it")
+    dictionary.set_defaults(action=_dictionary)
     return parser
+
+
+def _check(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    if found := problems(settings):
+        raise WarehouseMisconfigured("\n".join(found))
+    if settings.database_type == "sqlite":
+        return {"settings": masked(settings)}
+    with open_engine(settings, pool_size=1) as engine:
+        health = connection_health(engine, settings)
+        if health.error:
+            raise WarehouseUnavailable(health.error)
+        if found := list(_state_problems(engine, settings, health)):
+            raise WarehouseMisconfigured("\n".join(found))
+    return health.model_dump(mode="json")
+
+
+def _state_problems(engine: Engine, settings: Settings, health: ConnectionHealth) -> Iterator[str]:
+    if health.read_only:
+        yield f"{health.server} takes no writes: let DATABASE_URL lead to the primary server."
+    if settings.row_level_security:
+        with transaction(engine) as connection:
+            tables = unsecured(connection, settings)
+        if tables:
+            yield f"Not under row-level security: {', '.join(tables)}. Run `python -m include.warehouse secure`."
+
+
+def _statistics(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    with open_engine(settings, pool_size=1) as engine:
+        return statistics(engine, settings).model_dump(mode="json")
 
 
 def _migrate(options: argparse.Namespace, settings: Settings) -> dict[str, str | None]:
@@ -121,6 +173,14 @@ def _purge_staging(options: argparse.Namespace, settings: Settings) -> dict[str,
     older_than = timedelta(days=options.older_than_days)
     with open_engine(settings) as engine:
         return {"dropped": purge_staging(engine, settings, older_than)}
+
+
+def _secure(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    return secure(settings).model_dump()
+
+
+def _dictionary(options: argparse.Namespace, settings: Settings) -> str:
+    return data_dictionary()
 
 
 if __name__ == "__main__":

@@ -5,43 +5,45 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from include.settings import Settings
+from include.warehouse.configuration import problems, server_url
 from include.warehouse.tables import MODEL_SCHEMA
 
-CONNECT_TIMEOUT_SECONDS = 5
-READ_TIMEOUT_SECONDS = 30
-LOCK_TIMEOUT_SECONDS = 10
 APPLICATION_NAME = "retail-lakehouse"
 
-_DIALECTS = {"postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"}
 _DEFAULT_PORT = 5432
+_STATEMENT_TIMEOUT = "retail_statement_timeout_seconds"
+_LOCK_TIMEOUT = "retail_lock_timeout_seconds"
+"""Execution options of an engine: the limits of a transaction that states none."""
 
 
 class WarehouseUnavailable(Exception):
     """The warehouse is not configured or cannot be reached; the message names where it was looked for."""
 
 
+class WarehouseMisconfigured(WarehouseUnavailable):
+    """The settings of the warehouse cannot work; the message names the variables and what to do about each."""
+
+
 def warehouse_url(settings: Settings) -> URL:
-    """Return the warehouse's URL with psycopg as its driver.
+    """Return the warehouse's URL with psycopg as its driver, and TLS where it leads to another machine.
 
     Raises:
-        WarehouseUnavailable: If DATABASE_URL is missing or is no PostgreSQL URL; the value is not repeated.
+        WarehouseMisconfigured: If the settings name no PostgreSQL or cannot work; secrets are not repeated.
     """
-    value = settings.database_url.get_secret_value().strip()
-    example = "for example postgresql+psycopg://user:password@127.0.0.1:5432/warehouse"
-    if not value:
-        raise WarehouseUnavailable(f"DATABASE_URL is not set: give the URL of the warehouse, {example}.")
-    try:
-        url = make_url(value)
-    except (ArgumentError, ValueError):
-        raise WarehouseUnavailable(f"DATABASE_URL cannot be read as a URL: it has to look like {example}.") from None
-    if url.drivername not in _DIALECTS or not url.database:
-        raise WarehouseUnavailable(f"DATABASE_URL does not name a PostgreSQL database: it has to look like {example}.")
-    return url.set(drivername="postgresql+psycopg")
+    if settings.database_type == "sqlite":
+        raise WarehouseMisconfigured(
+            "DATABASE_TYPE is sqlite, so there is no PostgreSQL warehouse: "
+            "set DATABASE_TYPE to postgresql or supabase, and DATABASE_URL to its URL."
+        )
+    found = problems(settings)
+    if found:
+        raise WarehouseMisconfigured(" ".join(found))
+    return server_url(settings)
 
 
 def place(url: URL) -> str:
@@ -49,22 +51,23 @@ def place(url: URL) -> str:
     return f'{url.host or "localhost"}:{url.port or _DEFAULT_PORT}, database "{url.database}"'
 
 
-def make_engine(settings: Settings, *, pool_size: int = 5) -> Engine:
+def make_engine(settings: Settings, *, pool_size: int | None = None) -> Engine:
     """Return an engine whose statements on the warehouse's tables go to the configured schema.
 
     Statements are never prepared on the server, so a transaction pooler may stand in between. Nothing is connected yet;
     the first use raises `WarehouseUnavailable` if the server does not answer.
 
     Args:
-        settings: Names the server and the schema.
-        pool_size: Connections kept open; as many again are opened when all are busy.
+        settings: Names the server and the schema, and says how long what may take.
+        pool_size: Connections kept open, as the settings say if not given; as many again are opened when all are busy.
 
     Raises:
-        WarehouseUnavailable: If DATABASE_URL is missing or unusable.
+        WarehouseMisconfigured: If the settings cannot work.
     """
     url = warehouse_url(settings)
+    size = pool_size or settings.database_pool_size
     defaults: dict[str, str | int] = {
-        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "connect_timeout": settings.connect_timeout_seconds,
         "application_name": APPLICATION_NAME,
         "keepalives_idle": 30,
         "keepalives_interval": 10,
@@ -74,12 +77,16 @@ def make_engine(settings: Settings, *, pool_size: int = 5) -> Engine:
         url,
         connect_args={name: value for name, value in defaults.items() if name not in url.query}
         | {"prepare_threshold": None},
-        pool_size=pool_size,
-        max_overflow=pool_size,
+        pool_size=size,
+        max_overflow=size,
         pool_timeout=10,
         pool_recycle=1800,
         pool_pre_ping=True,
-        execution_options={"schema_translate_map": {MODEL_SCHEMA: settings.warehouse_schema}},
+        execution_options={
+            "schema_translate_map": {MODEL_SCHEMA: settings.warehouse_schema},
+            _STATEMENT_TIMEOUT: settings.statement_timeout_seconds,
+            _LOCK_TIMEOUT: settings.lock_timeout_seconds,
+        },
     )
 
     @event.listens_for(engine, "handle_error")
@@ -93,7 +100,7 @@ def make_engine(settings: Settings, *, pool_size: int = 5) -> Engine:
 
 
 @contextmanager
-def open_engine(settings: Settings, *, pool_size: int = 5) -> Iterator[Engine]:
+def open_engine(settings: Settings, *, pool_size: int | None = None) -> Iterator[Engine]:
     """Yield `make_engine`'s engine; its connections are closed on leaving."""
     engine = make_engine(settings, pool_size=pool_size)
     try:
@@ -106,23 +113,25 @@ def open_engine(settings: Settings, *, pool_size: int = 5) -> Iterator[Engine]:
 def transaction(
     engine: Engine,
     *,
-    statement_timeout_seconds: float = READ_TIMEOUT_SECONDS,
-    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
+    statement_timeout_seconds: float | None = None,
+    lock_timeout_seconds: float | None = None,
 ) -> Iterator[Connection]:
     """Yield a connection in a transaction that is committed on leaving, rolled back on an exception.
 
-    The timeouts hold for this transaction only, which is right behind a pooler too.
+    The timeouts, as the settings say if not given, hold for this transaction only, which is right behind a pooler too.
 
     Raises:
         WarehouseUnavailable: If the server cannot be reached.
     """
     with engine.begin() as connection:
+        limits = engine.get_execution_options()
         local = {
-            "statement_timeout": statement_timeout_seconds,
-            "lock_timeout": lock_timeout_seconds,
+            "statement_timeout": statement_timeout_seconds or limits.get(_STATEMENT_TIMEOUT),
+            "lock_timeout": lock_timeout_seconds or limits.get(_LOCK_TIMEOUT),
         }
         for name, seconds in local.items():
-            set_local(connection, name, f"{round(seconds * 1000)}ms")
+            if seconds is not None:
+                set_local(connection, name, f"{round(seconds * 1000)}ms")
         yield connection
 
 

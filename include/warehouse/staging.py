@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import re
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from urllib.parse import quote
 
 from sqlalchemy import (
+    URL,
     Column,
     Connection,
     Engine,
@@ -25,7 +27,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable, DropTable, SetTableComment
 
 from include.settings import Settings
-from include.warehouse.engine import APPLICATION_NAME, transaction, warehouse_url
+from include.warehouse.configuration import SYSTEM_CERTIFICATES, transaction_pooler
+from include.warehouse.engine import APPLICATION_NAME, WarehouseMisconfigured, transaction, warehouse_url
 from include.warehouse.tables import STAR, loaded_columns
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,9 @@ _CARRIED_OVER = {
     "connect_timeout": "connectTimeout",
 }
 """libpq parameter of DATABASE_URL -> the JDBC driver's name for it."""
+
+_ANSWER_SECONDS = 30
+"""How much longer than a statement may take a silent server is listened to."""
 
 
 def batch_key(batch_id: str) -> str:
@@ -163,14 +169,18 @@ def jdbc_options(settings: Settings) -> tuple[str, dict[str, str]]:
     """Return URL and properties for `DataFrameWriter.jdbc`.
 
     The URL holds host, port and database only, since Spark prints it; user and password are properties, which Spark
-    redacts.
+    redacts. TLS and limits are those of `make_engine`. Behind a transaction pooler nothing is prepared on the server or
+    set for a session.
 
     Raises:
-        WarehouseUnavailable: If DATABASE_URL is missing or unusable.
+        WarehouseMisconfigured: If the settings cannot work, or lead to a Unix socket.
     """
     url = warehouse_url(settings)
-    host = url.host or "localhost"
-    address = f"[{host}]" if ":" in host else host
+    host = str(url.host or url.query["host"])
+    if host.startswith(("/", "@")):
+        raise WarehouseMisconfigured(
+            "DATABASE_URL leads to a Unix socket, which Spark's driver cannot use: write 127.0.0.1 as its host."
+        )
     properties = {
         "driver": "org.postgresql.Driver",
         "user": url.username or "",
@@ -179,9 +189,37 @@ def jdbc_options(settings: Settings) -> tuple[str, dict[str, str]]:
         "reWriteBatchedInserts": "true",
         "stringtype": "unspecified",  # lets PostgreSQL read text as uuid
         "tcpKeepAlive": "true",
+        "connectTimeout": str(settings.connect_timeout_seconds),
+        "socketTimeout": str(ceil(settings.statement_timeout_seconds) + _ANSWER_SECONDS),
         "batchsize": str(JDBC_BATCH_ROWS),
     }
     for libpq, jdbc in _CARRIED_OVER.items():
         if libpq in url.query:
             properties[jdbc] = str(url.query[libpq])
+    if properties.get("sslrootcert") == SYSTEM_CERTIFICATES:
+        del properties["sslrootcert"]
+        properties["sslfactory"] = "org.postgresql.ssl.DefaultJavaSSLFactory"
+    properties |= _pooled(settings) if transaction_pooler(settings, url) else _direct(settings, url)
+    address = f"[{host}]" if ":" in host else host
     return f"jdbc:postgresql://{address}:{url.port or 5432}/{quote(url.database or '', safe='')}", properties
+
+
+def _direct(settings: Settings, url: URL) -> dict[str, str]:
+    limits = {
+        "statement_timeout": settings.statement_timeout_seconds,
+        "lock_timeout": settings.lock_timeout_seconds,
+    }
+    stated = [f"-c {name}={round(seconds * 1000)}ms" for name, seconds in limits.items()]
+    return {"options": " ".join([str(url.query.get("options", "")), *stated]).strip()}
+
+
+def _pooled(settings: Settings) -> dict[str, str]:
+    return {
+        "prepareThreshold": "0",
+        # A server of at least this version is told everything when connecting; others are sent SET statements.
+        "assumeMinServerVersion": "15",
+        # The driver sets the isolation level for the session: to the one it has anyway.
+        "isolationLevel": "READ_COMMITTED",
+        # Poolers refuse `options`. Spark cancels a batch of rows that takes longer.
+        "queryTimeout": str(ceil(settings.statement_timeout_seconds)),
+    }

@@ -6,7 +6,8 @@ A migration runs in one transaction under an advisory lock, so that components s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -16,7 +17,11 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.schema import CreateSchema
 
 from include.settings import Settings
-from include.warehouse.engine import advisory_lock, open_engine, transaction
+from include.warehouse.engine import WarehouseMisconfigured, advisory_lock, open_engine, transaction
+from include.warehouse.security import SecurityReport, enforce
+
+MIGRATIONS = Path(__file__).parent
+"""Folder of Alembic's environment and revisions."""
 
 STATEMENT_TIMEOUT_SECONDS = 3600.0
 LOCK_TIMEOUT_SECONDS = 300.0
@@ -24,6 +29,8 @@ LOCK_TIMEOUT_SECONDS = 300.0
 
 def upgrade(settings: Settings, revision: str = "head") -> str | None:
     """Bring the warehouse to `revision`; does nothing if it is there.
+
+    On Supabase every table is under row-level security when it becomes visible, unless the settings say otherwise.
 
     Returns:
         The revision the warehouse is at.
@@ -62,7 +69,42 @@ def migration_lock_key(settings: Settings) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
+def secure(settings: Settings) -> SecurityReport:
+    """Put the tables of a warehouse on Supabase under row-level security; does nothing if they are.
+
+    Raises:
+        WarehouseMisconfigured: If the settings want none, or the database is not Supabase's.
+        WarehouseUnavailable: If the server cannot be reached.
+    """
+    if not settings.row_level_security:
+        raise WarehouseMisconfigured(
+            "Row-level security is for Supabase: set DATABASE_TYPE to supabase and ENABLE_SUPABASE_RLS to true."
+        )
+    with _alone(settings) as connection:
+        if not inspect(connection).has_schema(settings.warehouse_schema):
+            raise WarehouseMisconfigured(
+                f"Schema {settings.warehouse_schema} is not there. Run `python -m include.warehouse migrate`."
+            )
+        return enforce(connection, settings)
+
+
 def _migrate(settings: Settings, run: Callable[[Config], None]) -> str | None:
+    with _alone(settings) as connection:
+        for schema in (settings.warehouse_schema, settings.staging_schema):
+            _make_schema(connection, schema)
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        config.attributes["settings"] = settings
+        run(config)
+        if settings.row_level_security:
+            enforce(connection, settings)
+        return current_revision(connection, settings)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[Connection]:
+    """Yield a connection in a transaction that nobody else who changes the schema runs beside."""
     with (
         open_engine(settings, pool_size=1) as engine,
         transaction(
@@ -72,14 +114,7 @@ def _migrate(settings: Settings, run: Callable[[Config], None]) -> str | None:
         ) as connection,
     ):
         advisory_lock(connection, migration_lock_key(settings))
-        for schema in (settings.warehouse_schema, settings.staging_schema):
-            _make_schema(connection, schema)
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent))
-        config.attributes["connection"] = connection
-        config.attributes["settings"] = settings
-        run(config)
-        return current_revision(connection, settings)
+        yield connection
 
 
 def _make_schema(connection: Connection, schema: str) -> None:

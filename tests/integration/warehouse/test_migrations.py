@@ -6,15 +6,18 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, MetaData, Table, inspect, text
 from sqlalchemy.schema import CreateSchema, DropSchema
 
 from include.domain.star import UNKNOWN_KEY
 from include.settings import Settings
-from include.warehouse.engine import transaction
-from include.warehouse.migrations import current_revision, downgrade, upgrade
-from include.warehouse.tables import UNKNOWN, WarehouseTable, metadata_in, star_table
+from include.warehouse.engine import WarehouseMisconfigured, transaction
+from include.warehouse.marts import MARTS, Mart
+from include.warehouse.migrations import MIGRATIONS, current_revision, downgrade, upgrade
+from include.warehouse.tables import STAR, UNKNOWN, WarehouseTable, metadata_in, star_table
+from tests.integration.warehouse.batches import lines_of, star_of
 
 CATALOGUE = {
     "columns": """
@@ -22,10 +25,14 @@ CATALOGUE = {
                pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum), obj_description(c.oid, 'pg_class')
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-        WHERE c.relnamespace = CAST(:schema AS regnamespace) AND c.relkind = 'r' ORDER BY c.relname, a.attnum""",
+        WHERE c.relnamespace = CAST(:schema AS regnamespace) AND c.relkind IN ('r', 'v')
+        ORDER BY c.relname, a.attnum""",
     "constraints": """
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
         WHERE connamespace = CAST(:schema AS regnamespace) ORDER BY 1, 2""",
+    "views": """
+        SELECT relname, reloptions::text, pg_get_viewdef(oid) FROM pg_class
+        WHERE relnamespace = CAST(:schema AS regnamespace) AND relkind = 'v' ORDER BY 1""",
     "indices": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = :schema ORDER BY 1, 2",
 }
 
@@ -43,19 +50,28 @@ def catalogue(engine: Engine, schema: str) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
+def make_view(connection: Connection, schema: str, mart: Mart) -> None:
+    name = f"{schema}.{mart.name}"
+    query = mart.query.format(schema=schema)
+    connection.execute(text(f"CREATE VIEW {name} WITH (security_invoker = true) AS {query}"))
+    connection.execute(text(f"COMMENT ON VIEW {name} IS '{mart.comment}'"))
+    for column, (_, comment) in mart.columns.items():
+        connection.execute(text(f"COMMENT ON COLUMN {name}.{column} IS '{comment}'"))
+
+
 def revision(engine: Engine, settings: Settings) -> str | None:
     with transaction(engine) as connection:
         return current_revision(connection, settings)
 
 
 def test_up_down_up(engine: Engine, blank: Settings) -> None:
-    assert upgrade(blank) == "0003"
+    assert upgrade(blank) == "0004"
     first = catalogue(engine, blank.warehouse_schema)
     assert downgrade(blank, "base") is None
     assert revision(engine, blank) is None
     with transaction(engine) as connection:
         assert inspect(connection).get_table_names(schema=blank.warehouse_schema) == ["alembic_version"]
-    assert upgrade(blank) == upgrade(blank) == "0003"
+    assert upgrade(blank) == upgrade(blank) == "0004"
     assert catalogue(engine, blank.warehouse_schema) == first
 
 
@@ -79,6 +95,8 @@ def test_postgresql_sees_no_difference_between_models_and_migrations(engine: Eng
     with transaction(engine) as connection:
         connection.execute(CreateSchema(by_models))
         metadata_in(by_models).create_all(connection)
+        for mart in MARTS:
+            make_view(connection, by_models, mart)
     try:
         assert catalogue(engine, settings.warehouse_schema) == catalogue(engine, by_models)
     finally:
@@ -88,8 +106,8 @@ def test_postgresql_sees_no_difference_between_models_and_migrations(engine: Eng
 
 def test_upgrades_at_once(engine: Engine, blank: Settings) -> None:
     with ThreadPoolExecutor(max_workers=6) as workers:
-        assert set(workers.map(upgrade, [blank] * 6)) == {"0003"}
-    assert revision(engine, blank) == "0003"
+        assert set(workers.map(upgrade, [blank] * 6)) == {"0004"}
+    assert revision(engine, blank) == "0004"
 
 
 def test_every_dimension_has_its_unknown_member(engine: Engine, settings: Settings) -> None:
@@ -114,10 +132,88 @@ def test_every_table_and_column_says_what_it_is() -> None:
         assert all(column.comment for column in table.columns), table.name
 
 
+def test_the_views_have_the_columns_that_are_documented(engine: Engine, settings: Settings) -> None:
+    found = catalogue(engine, settings.warehouse_schema)["columns"]
+    for mart in MARTS:
+        columns = {row[1]: (row[2], row[5]) for row in found if row[0] == mart.name}
+        assert columns == {name: tuple(column) for name, column in mart.columns.items()}
+        assert list(columns) == list(mart.columns)
+        assert {row[6] for row in found if row[0] == mart.name} == {mart.comment}
+
+
+REVISIONS = [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()][::-1]
+RECORDS = {
+    "etl_batch": (
+        "batch_id, run_id, kind, token, published_at, rebuilt_days, rows_staged, rows_written, facts_deleted, amount",
+        "'20261124T000001-00000001', 'run', 'drop', 't', now(), '[]', '{}', '{}', 0, 1",
+    ),
+    "etl_receipt": (
+        "run_id, batch_id, kind, status, started_at, finished_at, rows_in, rows_loaded, rows_duplicate, "
+        "rows_quarantined, rows_already_seen, amount_in, amount_loaded, amount_duplicate, amount_quarantined, "
+        "amount_already_seen, document",
+        "'run', '20261124T000001-00000001', 'drop', 'loaded', now(), now(), 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, '{}'",
+    ),
+}
+
+
+def fill(engine: Engine, schema: str) -> None:
+    """Put rows into every table, in the columns the first revision had."""
+    with transaction(engine) as connection:
+        for name, rows in star_of(lines_of(40), "20261124T000001-00000001").items():
+            columns = [column.name for column in star_table(name).columns]
+            table = Table(name, MetaData(), schema=schema, autoload_with=connection)
+            connection.execute(table.insert(), [dict(zip(columns, row, strict=False)) for row in rows])
+        for name, (named, values) in RECORDS.items():
+            connection.execute(text(f"INSERT INTO {schema}.{name} ({named}) VALUES ({values})"))
+
+
+def contents(engine: Engine, schema: str, columns: dict[str, list[str]]) -> dict[str, list[tuple[Any, ...]]]:
+    with transaction(engine) as connection:
+        return {
+            name: sorted(
+                map(tuple, connection.execute(text(f"SELECT {', '.join(names)} FROM {schema}.{name}"))), key=str
+            )
+            for name, names in columns.items()
+        }
+
+
+@pytest.mark.parametrize("start", REVISIONS)
+def test_every_revision_is_upgraded_and_downgraded_with_its_data(engine: Engine, blank: Settings, start: str) -> None:
+    schema = blank.warehouse_schema
+    assert upgrade(blank, start) == start
+    fill(engine, schema)
+    at_start = catalogue(engine, schema)
+    columns: dict[str, list[str]] = {name: [] for name in (*STAR, *RECORDS)}
+    for table, column, *_ in at_start["columns"]:
+        if table in columns:
+            columns[table].append(column)
+    before = contents(engine, schema, columns)
+    assert all(before.values())
+
+    assert upgrade(blank) == REVISIONS[-1]
+    assert contents(engine, schema, columns) == before
+    with transaction(engine) as connection:
+        for mart in MARTS:
+            assert connection.execute(text(f"SELECT count(*) FROM {schema}.{mart.name}")).scalar_one() > 0
+
+    assert downgrade(blank, start) == start
+    assert contents(engine, schema, columns) == before
+    assert catalogue(engine, schema) == at_start
+    assert downgrade(blank, "base") is None
+
+
 def test_a_revision_that_does_not_exist(engine: Engine, settings: Settings) -> None:
     with pytest.raises(CommandError, match="9999"):
         upgrade(settings, "9999")
-    assert revision(engine, settings) == "0003"
+    assert revision(engine, settings) == "0004"
+
+
+def test_a_database_without_supabases_roles_is_refused(engine: Engine, blank: Settings) -> None:
+    said = {"database_type": "supabase", "supabase_url": "http://127.0.0.1:54321"}
+    with pytest.raises(WarehouseMisconfigured, match=r"no role anon, authenticated, service_role.*DATABASE_TYPE"):
+        upgrade(blank.model_copy(update=said))
+    with transaction(engine) as connection:
+        assert not inspect(connection).has_schema(blank.warehouse_schema)
 
 
 def test_a_failed_migration_leaves_nothing(engine: Engine, blank: Settings) -> None:
