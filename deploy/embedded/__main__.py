@@ -53,7 +53,6 @@ def up(instance: Instance) -> None:
         console.print("Preparing the databases ...")
         for name in ("airflow", "warehouse"):
             postgres.create_database(name)
-        _run([sys.executable, "-m", "include.warehouse", "migrate"], environment)
         password = secrets.token_urlsafe(12)
         users = {ADMIN: password, CLI_USER: instance.secrets().cli_password} if first else {}
         _run([sys.executable, "-m", "deploy.embedded.users"], environment, dumps(users))
@@ -62,6 +61,8 @@ def up(instance: Instance) -> None:
             console.print(
                 f"Airflow user [bold]{ADMIN}[/], password [bold]{password}[/] (shown this once)", highlight=False
             )
+    # The warehouse may be another one than at the last start, or older than the code.
+    _run([sys.executable, "-m", "include.warehouse", "migrate"], environment)
     supervisor.control(instance, "start", *supervisor.COMPONENTS)
     _wait_api(instance)
 

@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from deploy.embedded import jars, supervisor
 from deploy.embedded.follow import NotFollowed, drop
@@ -29,6 +30,14 @@ def test_secrets_are_made_once_and_are_the_owners(instance: Instance) -> None:
     folder = instance.services / "secrets"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "secrets.json").stat().st_mode) == 0o600
+
+
+def test_a_warehouse_of_the_users_own_goes_before_the_embedded_one(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    assert instance.environment()["DATABASE_URL"] == instance.postgres().url("warehouse")
+    theirs = "postgresql://u:p@db.example/w"
+    other = Instance(Settings(data_dir=instance.settings.data_dir, database_url=SecretStr(theirs)))
+    assert other.environment()["DATABASE_URL"] == theirs
 
 
 def test_a_taken_port_is_named_with_its_remedy(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
