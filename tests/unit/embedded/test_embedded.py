@@ -32,7 +32,7 @@ def test_secrets_are_made_once_and_are_the_owners(instance: Instance) -> None:
     assert stat.S_IMODE((folder / "secrets.json").stat().st_mode) == 0o600
 
 
-def test_a_warehouse_of_the_users_own_goes_before_the_embedded_one(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warehouse_of_the_users_own_goes_first(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     assert instance.environment()["DATABASE_URL"] == instance.postgres().url("warehouse")
     theirs = "postgresql://u:p@db.example/w"
