@@ -120,7 +120,6 @@ def up(instance: Instance) -> None:
         with _working("Preparing the databases ..."):
             for name in ("airflow", "warehouse"):
                 postgres.create_database(name)
-            _run([sys.executable, "-m", "include.warehouse", "migrate"], environment)
             password = secrets.token_urlsafe(12)
             users = {ADMIN: password, CLI_USER: instance.secrets().cli_password} if first else {}
             _run([sys.executable, "-m", "deploy.embedded.users"], environment, dumps(users))
@@ -129,6 +128,10 @@ def up(instance: Instance) -> None:
             console.print(
                 f"Airflow user [bold]{ADMIN}[/], password [bold]{password}[/] (shown this once)", highlight=False
             )
+    if first or not running:
+        # The warehouse may be another one than at the last start, or older than the code.
+        with _working("Migrating the warehouse ..."):
+            _run([sys.executable, "-m", "include.warehouse", "migrate"], environment)
     with _working("Starting Airflow ..."):
         supervisor.control(instance, "start", *supervisor.COMPONENTS)
     _wait_api(instance)

@@ -77,7 +77,7 @@ class Instance:
             "SPARK_LOCAL_IP": "127.0.0.1",
             "AIRFLOW_HOME": str(PROJECT_ROOT),
             "RETAIL_DATA_DIR": str(self.settings.data_dir),
-            "DATABASE_URL": postgres.url("warehouse"),
+            "DATABASE_URL": self.settings.database_url.get_secret_value() or postgres.url("warehouse"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.url("airflow", "postgresql+psycopg2"),
             "AIRFLOW__CORE__FERNET_KEY": known.fernet_key,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.base_url()}/execution/",

@@ -212,6 +212,11 @@ def _sqlite_problems(settings: Settings) -> Iterator[str]:
 
 def _supabase_problems(settings: Settings, url: URL | None) -> Iterator[str]:
     if settings.database_type != "supabase":
+        if url is not None and (url.host or "").lower().endswith((_PROJECT_DOMAIN, _SHARED_POOLER_DOMAIN)):
+            yield (
+                "DATABASE_URL leads to Supabase though DATABASE_TYPE is postgresql, which leaves its tables without "
+                "row-level security: set DATABASE_TYPE to supabase."
+            )
         return
     api = urlsplit(settings.supabase_url)
     host = api.hostname or ""

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from deploy import compose_env
 from deploy.embedded.supervisor import COMPONENTS
-from include.settings import PROJECT_ROOT
+from include.settings import PROJECT_ROOT, Settings
+from include.warehouse.engine import warehouse_url
 
 COMPOSE = PROJECT_ROOT / "docker-compose.yaml"
 TEXT = COMPOSE.read_text()
@@ -64,3 +66,13 @@ def test_the_image_is_built_from_files_that_exist(services: dict[str, Any]) -> N
     for module in re.findall(r"python -m ([\w.]+)", dockerfile + TEXT):
         path = PROJECT_ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+def test_the_warehouse_is_spoken_to_over_tls_and_may_be_another_one(services: dict[str, Any]) -> None:
+    environment = services["scheduler"]["environment"]
+    default = re.fullmatch(r"\$\{DATABASE_URL:-(.+)\}", environment["DATABASE_URL"])
+    assert default is not None
+    settings = Settings(_env_file=None, database_url=SecretStr(default[1].replace("${POSTGRES_PASSWORD}", "secret")))
+    assert warehouse_url(settings).query["sslmode"] == "require"
+    assert "ssl=on" in services["postgres"]["command"]
+    assert {"DATABASE_TYPE", "SUPABASE_URL", "SUPABASE_SCHEMA", "ENABLE_SUPABASE_RLS"} <= set(environment)

@@ -7,8 +7,12 @@ import shlex
 import stat
 from pathlib import Path
 
+import pytest
+from pydantic import SecretStr
+
 from deploy.embedded import jars, supervisor
 from deploy.embedded.state import Instance
+from include.settings import Settings
 
 
 def test_secrets_are_made_once_and_are_the_owners(instance: Instance) -> None:
@@ -17,6 +21,14 @@ def test_secrets_are_made_once_and_are_the_owners(instance: Instance) -> None:
     folder = instance.services / "secrets"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "secrets.json").stat().st_mode) == 0o600
+
+
+def test_a_warehouse_of_the_users_own_goes_first(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    assert instance.environment()["DATABASE_URL"] == instance.postgres().url("warehouse")
+    theirs = "postgresql://u:p@db.example/w"
+    other = Instance(Settings(data_dir=instance.settings.data_dir, database_url=SecretStr(theirs)))
+    assert other.environment()["DATABASE_URL"] == theirs
 
 
 def test_the_supervisor_is_configured_without_secrets(instance: Instance) -> None:

@@ -247,6 +247,12 @@ def test_a_transaction_pooler_is_known_by_port_or_by_setting(url: str, pooler: s
     assert transaction_pooler(found, read_url(found)) is expected
 
 
+def test_supabase_is_not_taken_for_any_postgresql() -> None:
+    for url in (DIRECT, SHARED):
+        (found,) = problems(settings(database_url=url))
+        assert "set DATABASE_TYPE to supabase" in found
+
+
 def test_a_url_without_host_leads_to_this_machine() -> None:
     assert server_url(settings(database_url="postgresql:///w")).host == "localhost"
     assert server_url(settings(database_url="postgresql:///w?host=/run/postgresql")).host is None
