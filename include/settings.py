@@ -33,6 +33,7 @@ _REMEDIES = {
     "rest_countries_url": _URL_REMEDY.format("restcountries.com"),
     "datamuse_url": _URL_REMEDY.format("api.datamuse.com"),
     "fx_monthly_budget": "set RETAIL_FX_MONTHLY_BUDGET to the calls a month that your plan allows, 1 or more",
+    "quality_bar": "set RETAIL_QUALITY_BAR to a number from 0 to 1 (0.85 unless set)",
     "breaker_threshold": "set RETAIL_BREAKER_THRESHOLD to a whole number from 1 to 100",
     "breaker_reset_seconds": "set RETAIL_BREAKER_RESET_SECONDS to a number of seconds above 0",
     "http_timeout_seconds": "set RETAIL_HTTP_TIMEOUT_SECONDS to a number of seconds above 0, at most 60",

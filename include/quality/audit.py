@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import duckdb
 
-from include.quality.batch import open_batch
+from include.quality.batch import files_of, open_batch
 from include.quality.drift import drift_of
 from include.quality.gate import STAGE, decide, mark, release_of
 from include.quality.history import last_verdicts, save_scores
@@ -76,7 +76,7 @@ def measure(
         dimensions=dimension_scores(rules),
         columns=column_scores(rules),
         rules=rules,
-        files=file_summaries(connection, bronze, reports),
+        files=file_summaries(connection, files_of(manifest, bronze), reports),
         drift=drift_of(profiles, others, manifest.claimed_at),
         release=release if status == "released" else None,
     )

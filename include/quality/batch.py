@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 from include.domain.classify import UNSPECIFIED_COUNTRY
 from include.quality.rules import COLUMNS, STRUCTURAL, has_code
-from include.records import BronzeRecord, SilverRecord
+from include.records import STILL_WRITTEN, UNREADABLE, BronzeRecord, SilverRecord, StagedFile
 from include.runs import Manifest, RunFolder
 from include.sources.defects import VALUE_LIMIT
 
@@ -115,6 +115,16 @@ def _ours(manifest: Manifest, others: list[str]) -> str:
     return f"invoice_day IN ({days})" + (f" AND batch_id NOT IN ({_quoted(others)})" if others else "")
 
 
+def files_of(manifest: Manifest, bronze: BronzeRecord) -> list[StagedFile]:
+    """Return the new files of a drop: those Bronze read or could not, and those the system did not let us read."""
+    code, problem, remedy = UNREADABLE
+    return bronze.files + [
+        StagedFile(name=file.name, sha256=file.sha256, code=code, problem=problem.format(file.problem), remedy=remedy)
+        for file in manifest.files
+        if file.status == "unreadable"
+    ]
+
+
 def prepare(connection: duckdb.DuckDBPyConnection, claimed_at: datetime) -> None:
     """Make the relations, empty, and the variable `claimed_at` (UTC)."""
     connection.execute("SET TimeZone = 'UTC'")
@@ -155,7 +165,11 @@ def open_batch(
             table = DeltaTable(settings.table("bronze", "invoice_lines"), version=bronze.table_version)
             connection.register("bronze", table.to_pyarrow_dataset())
             connection.execute(_REPEATS, {"day": manifest.claimed_at.date(), "batch": manifest.batch_id})
-        files = [(file.name, None, file.reading is not None, file.problem) for file in bronze.files]
+        files = [
+            (file.name, None, file.reading is not None, file.problem)
+            for file in files_of(manifest, bronze)
+            if file.code != STILL_WRITTEN[0]
+        ]
         if files:
             connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?)", files)
         quarantined = sum(silver.rows_quarantined.values())

@@ -292,7 +292,7 @@ def _reconciliation() -> list[Rule]:
             "reconciliation",
             (),
             0.10,
-            "1 - files of which nothing could be read / new files of the drop. "
+            "1 - files of which nothing could be read / new files of the drop but those put back to be read later. "
             "The rows in them are not known, so they are in no other formula.",
             "files",
             "NOT readable",

@@ -10,7 +10,7 @@ import duckdb
 from include.domain.reasons import explain, field_of
 from include.quality.record import Example, FileSummary, Problem, RuleScore, Score
 from include.quality.rules import COLUMNS, DIMENSIONS, RULES, Rule
-from include.records import BronzeRecord, SilverRecord
+from include.records import SilverRecord, StagedFile
 from include.runs import Manifest
 from include.sources.defects import shortened
 
@@ -134,13 +134,13 @@ def overall_score(rules: Sequence[RuleScore]) -> float:
 
 
 def file_summaries(
-    connection: duckdb.DuckDBPyConnection, bronze: BronzeRecord, reports: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection, files: Sequence[StagedFile], reports: Mapping[str, str]
 ) -> list[FileSummary]:
     """Return what became of each file: those of the drop, or of a rebuild those with quarantined rows.
 
     Args:
         connection: From `open_batch`.
-        bronze: The files as Bronze read them.
+        files: The new files of a drop, as `files_of` gives them; none for a rebuild.
         reports: Content hash -> path of the report on the file's quarantined rows.
     """
     problems = _problems(connection)
@@ -148,7 +148,7 @@ def file_summaries(
         "SELECT source_sha256, any_value(source_file), count(*) FROM broken GROUP BY source_sha256 ORDER BY 2"
     ).fetchall()
     rows = {sha256: count for sha256, _, count in quarantined}
-    if bronze.files:
+    if files:
         return [
             FileSummary(
                 name=file.name,
@@ -159,7 +159,7 @@ def file_summaries(
                 report=reports.get(file.sha256),
                 rejection=None if file.reading else f"{file.problem} {file.remedy}",
             )
-            for file in bronze.files
+            for file in files
         ]
     return [
         FileSummary(name=name, sha256=sha256, rows=None, quarantined=count, problems=problems[sha256])

@@ -20,8 +20,8 @@ from include.quality.history import last_verdicts
 from include.quality.reconciliation import AuditFailed
 from include.quality.record import QualityRecord
 from include.receipts import Receipt
-from include.records import BronzeRecord, EnrichRecord, GoldRecord, SilverRecord
-from include.runs import RunFolder
+from include.records import STILL_WRITTEN, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
+from include.runs import ClaimedFile, RunFolder
 from include.settings import Settings
 from include.warehouse.engine import open_engine, transaction
 from include.warehouse.migrations import upgrade
@@ -224,6 +224,26 @@ def test_the_sender_gets_a_report_even_if_the_batch_is_held(settings: Settings) 
         ("'=b.csv", "malformed_quantity", "six"),
         ("'=b.csv", "malformed_price", "'=1+1"),
     ]
+
+
+def test_a_file_that_may_not_be_read_costs_and_one_that_was_put_back_does_not(settings: Settings) -> None:
+    run = load(settings, "mixed", {"a.csv": rows(4)})
+    manifest, bronze = run.manifest(), run.stage("bronze", BronzeRecord)
+    locked = ClaimedFile(name="locked.csv", sha256="", bytes=1, status="unreadable", problem="Permission denied")
+    slow = ClaimedFile(name="slow.csv", sha256="s", bytes=1, status="new")
+    run.save_manifest(manifest.model_copy(update={"files": [*manifest.files, slow, locked]}))
+    code, problem, remedy = STILL_WRITTEN
+    waiting = StagedFile(name="slow.csv", sha256="s", code=code, problem=problem, remedy=remedy)
+    staged = bronze.model_copy(update={"files": [*bronze.files, waiting]})
+    record = assess(run, run.manifest(), staged, run.stage("silver", SilverRecord))
+    read = rule(record, "file_read")
+    assert (read.failing, read.rows) == (1, 2)
+    assert read.examples[0].model_dump() == {
+        "file": "locked.csv",
+        "line": None,
+        "value": "The file cannot be opened: Permission denied.",
+    }
+    assert [file.name for file in record.files if file.rejection] == ["slow.csv", "locked.csv"]
 
 
 def test_a_retried_audit_replaces_what_it_wrote(settings: Settings) -> None:

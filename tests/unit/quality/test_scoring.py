@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from include.domain.reasons import RULES as REASONS
 from include.quality.rules import STRUCTURAL, WEIGHTS
 from include.quality.scoring import column_scores, dimension_scores, file_summaries, lag_days, overall_score
-from include.records import BronzeRecord, StagedFile
+from include.records import StagedFile
 from include.sources.model import FileDecisions, SourceReading
 from tests.unit.quality.material import Batch, broken, line, repeat
 
@@ -91,9 +91,8 @@ def test_files_are_summed_up_for_their_senders() -> None:
             name="b.csv", sha256="t", code="empty_file", problem="The file is empty.", remedy="Export it again."
         ),
     ]
-    bronze = BronzeRecord(files=files, rows=11, amount=Decimal(24), table_version=0, seconds=1)
     with Batch(broken=bad).open() as connection:
-        first, second = file_summaries(connection, bronze, {"s": "quarantine/r/a.csv.rows.csv"})
+        first, second = file_summaries(connection, files, {"s": "quarantine/r/a.csv.rows.csv"})
         assert lag_days(connection) == (1, 1)
     assert (first.rows, first.quarantined, first.report) == (11, 3, "quarantine/r/a.csv.rows.csv")
     assert [(item.code, item.rows, item.first_line, item.first_value[:4]) for item in first.problems] == [
