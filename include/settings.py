@@ -21,6 +21,8 @@ class Settings(BaseSettings):
         database_url: SQLAlchemy URL of the warehouse (`postgresql+psycopg://...`).
         warehouse_schema: Schema of the star in the warehouse.
         staging_schema: Schema the Gold job loads into before publishing.
+        replica_dir: Where the SQLite replica of the warehouse and the record of who serves are kept.
+        primary_patience_seconds: How long an unresponsive warehouse is waited for before the replica takes over.
         date_order: How `03/04/2010` is read where a whole file gives no evidence; `auto` is the documented convention.
         poll_seconds: How often the landing folder is scanned.
         settle_seconds: How long a file's size and modification time must not change before it is claimed.
@@ -38,6 +40,8 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(default=SecretStr(""), alias="DATABASE_URL")
     warehouse_schema: str = Field(default="retail_dwh", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
     staging_schema: str = Field(default="retail_staging", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    replica_dir: Path | None = None
+    primary_patience_seconds: float = Field(default=10.0, gt=0)
     date_order: Literal["auto", "day_first", "month_first"] = "auto"
     poll_seconds: float = Field(default=2.0, gt=0)
     settle_seconds: float = Field(default=2.0, ge=0)
@@ -59,6 +63,11 @@ class Settings(BaseSettings):
     def jars(self) -> Path:
         """Folder of the Spark jars."""
         return self.spark_jars_dir or self.data_dir / "services" / "jars"
+
+    @property
+    def replica(self) -> Path:
+        """Folder of the replica."""
+        return self.replica_dir or self.data_dir / "services" / "replica"
 
     def table(self, layer: Literal["bronze", "silver", "reference", "gold"], name: str) -> str:
         """URI of the Delta table `name` in `layer`."""

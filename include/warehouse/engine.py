@@ -49,7 +49,7 @@ def place(url: URL) -> str:
     return f'{url.host or "localhost"}:{url.port or _DEFAULT_PORT}, database "{url.database}"'
 
 
-def make_engine(settings: Settings, *, pool_size: int = 5) -> Engine:
+def make_engine(settings: Settings, *, pool_size: int = 5, ping: bool = True) -> Engine:
     """Return an engine whose statements on the warehouse's tables go to the configured schema.
 
     Statements are never prepared on the server, so a transaction pooler may stand in between. Nothing is connected yet;
@@ -58,6 +58,7 @@ def make_engine(settings: Settings, *, pool_size: int = 5) -> Engine:
     Args:
         settings: Names the server and the schema.
         pool_size: Connections kept open; as many again are opened when all are busy.
+        ping: Check a pooled connection before it is used.
 
     Raises:
         WarehouseUnavailable: If DATABASE_URL is missing or unusable.
@@ -78,7 +79,7 @@ def make_engine(settings: Settings, *, pool_size: int = 5) -> Engine:
         max_overflow=pool_size,
         pool_timeout=10,
         pool_recycle=1800,
-        pool_pre_ping=True,
+        pool_pre_ping=ping,
         execution_options={"schema_translate_map": {MODEL_SCHEMA: settings.warehouse_schema}},
     )
 
@@ -111,7 +112,7 @@ def transaction(
 ) -> Iterator[Connection]:
     """Yield a connection in a transaction that is committed on leaving, rolled back on an exception.
 
-    The timeouts hold for this transaction only, which is right behind a pooler too.
+    The timeouts hold for this transaction only, which is right behind a pooler too; SQLite has none.
 
     Raises:
         WarehouseUnavailable: If the server cannot be reached.
@@ -121,7 +122,7 @@ def transaction(
             "statement_timeout": statement_timeout_seconds,
             "lock_timeout": lock_timeout_seconds,
         }
-        for name, seconds in local.items():
+        for name, seconds in local.items() if engine.dialect.name == "postgresql" else ():
             set_local(connection, name, f"{round(seconds * 1000)}ms")
         yield connection
 

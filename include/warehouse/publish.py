@@ -66,6 +66,10 @@ class PublishError(Exception):
     """A batch cannot be published; nothing of it is visible. The message says what to do."""
 
 
+class StagingIncomplete(PublishError):
+    """What the Gold job staged of a batch is not there, or not all of it."""
+
+
 class PublishReport(BaseModel):
     """What a publish did.
 
@@ -125,7 +129,8 @@ def publish(
             given, it deletes lines of any batch claimed before it.
 
     Raises:
-        PublishError: If staging is missing, incomplete or contradicts itself or the star.
+        StagingIncomplete: If staging is missing or incomplete.
+        PublishError: If staging contradicts itself or the star.
         WarehouseUnavailable: If the server cannot be reached.
         ValueError: If the days do not fit the kind, or the batch id is none.
         sqlalchemy.exc.OperationalError: If the server gives up midway; nothing is visible, the call can be repeated.
@@ -236,7 +241,7 @@ class _Publication:
         if recorded is not None and recorded["token"] == token:
             return PublishReport.model_validate(dict(recorded))
         was = "" if recorded is None else f" An earlier Gold output of it was published at {recorded['published_at']}."
-        raise PublishError(
+        raise StagingIncomplete(
             f"Batch {self.batch_id} is not staged in schema {self.settings.staging_schema}.{was} Run gold again."
         )
 
@@ -245,7 +250,7 @@ class _Publication:
     ) -> dict[str, int]:
         missing = [staging_table(table, self.batch_id) for table, there in present.items() if not there]
         if missing:
-            raise PublishError(
+            raise StagingIncomplete(
                 f"Batch {self.batch_id} is staged in part: {', '.join(missing)} missing. Run gold again."
             )
         quote = connection.dialect.identifier_preparer.format_table
@@ -254,12 +259,12 @@ class _Publication:
         counts = [select(func.count()).select_from(table).scalar_subquery() for table in self.staging.values()]
         rows = dict(zip(self.staging, connection.execute(select(*counts)).one(), strict=True))
         if expected is None and not any(rows.values()):
-            raise PublishError(
+            raise StagingIncomplete(
                 f"The staging tables of batch {self.batch_id} are empty, as after a crash of the server. "
                 "Run gold again, or state the rows that were staged if the batch is really empty."
             )
         if expected is not None and {table: expected.get(table, 0) for table in STAR} != rows:
-            raise PublishError(
+            raise StagingIncomplete(
                 f"Gold staged {dict(expected)} for batch {self.batch_id}, but staging holds {rows}. Run gold again."
             )
         return rows
