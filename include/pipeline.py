@@ -29,10 +29,9 @@ from include.runs import (
     write_atomically,
 )
 from include.settings import Settings, get_settings
-from include.warehouse.engine import open_engine
-from include.warehouse.publish import PublishReport
-from include.warehouse.publish import publish as publish_batch
-from include.warehouse.receipts import save_receipt
+from include.warehouse.failover import Publication, record_receipt
+from include.warehouse.failover import publish as publish_batch
+from include.warehouse.gold import gold_batch
 
 
 def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: date | None = None) -> Manifest:
@@ -72,30 +71,22 @@ def audit(settings: Settings, run_id: str) -> None:
     reconcile(run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord))
 
 
-def publish(settings: Settings, run_id: str) -> PublishReport | None:
-    """Make the staged batch live in the warehouse, in one transaction; None if the run staged nothing.
+def publish(settings: Settings, run_id: str) -> Publication | None:
+    """Make the batch live in the warehouse, in one transaction; None if Gold had nothing to do.
+
+    While the primary is away the batch goes to the replica, which then serves; that is no failure.
 
     Raises:
-        PublishError: If nothing is staged for the batch.
+        PublishError: If the rows of the batch contradict themselves or the star.
+        WarehouseUnavailable: If neither the primary nor the replica can take the batch.
     """
     run = RunFolder(settings, run_id)
-    manifest, gold = run.manifest(), run.stage("gold", GoldRecord)
-    if not gold.token:
+    batch = gold_batch(run)
+    if batch is None:
         return None
-    with open_engine(settings) as engine:
-        report = publish_batch(
-            engine,
-            settings,
-            manifest.batch_id,
-            run_id,
-            manifest.kind,
-            gold.token,
-            manifest.days,
-            staged_rows=gold.staged_rows,
-            source_batches=manifest.source_batches if manifest.kind == "rebuild" else None,
-        )
-    run.save_stage("publish", report)
-    return report
+    publication = publish_batch(settings, batch)
+    run.save_stage("publish", publication)
+    return publication
 
 
 def receipt(settings: Settings, run_id: str) -> Receipt:
@@ -108,13 +99,13 @@ def receipt(settings: Settings, run_id: str) -> Receipt:
     Raises:
         ReceiptUnbalanced: If rows or money do not balance.
         RunRecordMissing: If a stage has not finished.
+        WarehouseUnavailable: If neither the primary nor the replica can take the receipt.
     """
     run = RunFolder(settings, run_id)
     document = build_receipt(run)
     document.check()
     write_atomically(run.receipt, document.model_dump_json(indent=2))
-    with open_engine(settings) as engine:
-        save_receipt(engine, document)
+    record_receipt(settings, document)
     for entry in document.files:
         if entry.status == "loaded":
             mark_seen(settings, entry.sha256, run_id)
@@ -130,6 +121,7 @@ def build_receipt(run: RunFolder) -> Receipt:
     silver = run.stage("silver", SilverRecord) if manifest.has_work else None
     enriched = run.stage("enrich", EnrichRecord) if manifest.has_work else None
     gold = run.stage("gold", GoldRecord) if manifest.has_work else None
+    published = run.stage("publish", Publication) if gold and gold.token else None
     staged = {file.sha256: file for file in bronze.files} if bronze else {}
     reports = _row_reports(run, manifest) if silver and silver.rows_quarantined else {}
     files = [_file_entry(run, file, staged.get(file.sha256), reports) for file in manifest.files]
@@ -147,6 +139,8 @@ def build_receipt(run: RunFolder) -> Receipt:
     warnings = [
         f"{file.name}: {warning}" for file in files if file.decisions is not None for warning in file.decisions.warnings
     ]
+    if published is not None:
+        warnings += published.warnings
     finished_at = datetime.now(UTC)
     seconds = {
         name: round(record.seconds, 1)
@@ -182,6 +176,7 @@ def build_receipt(run: RunFolder) -> Receipt:
             "invoice_days": (silver.first_day, silver.last_day) if silver and silver.first_day else None,
             "seconds": seconds | {"total": round((finished_at - manifest.claimed_at).total_seconds(), 1)},
             "table_versions": versions,
+            "warehouse": published.warehouse if published else None,
             "enrichment": enriched.model_dump(include={"looked_up", "missing", "services"}) if enriched else None,
             "warnings": warnings,
         }
@@ -291,8 +286,8 @@ def main() -> None:
     elif arguments.step == "audit":
         audit(settings, arguments.run_id)
     elif arguments.step == "publish":
-        report = publish(settings, arguments.run_id)
-        print(report.model_dump_json(indent=2) if report else "nothing staged")
+        publication = publish(settings, arguments.run_id)
+        print(publication.model_dump_json(indent=2) if publication else "nothing to publish")
     else:
         print(receipt(settings, arguments.run_id).model_dump_json(indent=2))
 

@@ -78,6 +78,8 @@ class Receipt(BaseModel):
         seconds: Wall seconds by stage.
         table_versions: Delta version of each table after the run.
         invoice_days: First and last invoice day touched.
+        warehouse: Side of the warehouse that took the batch: `primary`, or `replica` while the primary was away; none if
+            nothing was published.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -104,6 +106,7 @@ class Receipt(BaseModel):
     invoice_days: tuple[date, date] | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     table_versions: dict[str, int] = Field(default_factory=dict)
+    warehouse: Literal["primary", "replica"] | None = None
     enrichment: Enrichment | None = None
     warnings: list[str] = Field(default_factory=list)
 

@@ -5,6 +5,7 @@ Usage: spark-submit gold.py RUN_ID
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 import uuid
@@ -13,7 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import partial, reduce
 
+from py4j.protocol import Py4JJavaError
 from pyspark import StorageLevel
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -37,6 +40,11 @@ from spark_jobs.session import Table, in_list, silver_table, spark_session, surr
 COUNTRY_RULES, PRODUCT_RULES = (
     next(rules for rules in DIMENSION_RULES if rules.table == name) for name in ("dim_country", "dim_product")
 )
+
+log = logging.getLogger(__name__)
+
+STAGING_SECONDS = 60.0
+"""How long making the staging tables may take."""
 
 FACT_PARTITIONS = 2
 """Connections that load the facts into the warehouse side by side."""
@@ -299,14 +307,35 @@ def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: st
     frame.select(*columns).coalesce(partitions).write.jdbc(url, name, mode="append", properties=properties)
 
 
-def prepare_staging(settings: Settings, batch_id: str) -> None:
-    """Make the batch's staging tables, empty."""
+def prepare_staging(settings: Settings, batch_id: str) -> bool:
+    """Make the batch's staging tables, empty; return False if the warehouse cannot take them."""
     # SQLAlchemy takes two seconds to import: here that passes while Spark works.
-    from include.warehouse.engine import open_engine
     from include.warehouse.staging import create_staging
+    from include.warehouse.watch import primary_failed, said, watched_engine
 
-    with open_engine(settings) as engine:
-        create_staging(engine, settings, batch_id)
+    try:
+        with watched_engine(settings, STAGING_SECONDS) as engine:
+            create_staging(engine, settings, batch_id)
+    except Exception as error:
+        if not primary_failed(error):
+            raise
+        log.warning("The warehouse takes no staging, so publishing will read Gold: %s", said(error))
+        return False
+    return True
+
+
+def fill_staging(settings: Settings, star: dict[str, DataFrame], batch_id: str) -> bool:
+    """Fill the batch's staging tables; return False if that fails.
+
+    Staging only spares publishing the way over Gold, which it takes if rows are missing there: no failure here is one of
+    the batch, and publishing judges its rows in any case.
+    """
+    try:
+        run_together([partial(write_staging, frame, settings, name, batch_id) for name, frame in star.items()])
+    except (Py4JJavaError, PySparkException) as error:
+        log.warning("Staging failed, so publishing will read Gold: %s", str(error).splitlines()[0])
+        return False
+    return True
 
 
 def run_together(work: Iterable[Callable[[], None]]) -> None:
@@ -456,12 +485,15 @@ def build(
     with ThreadPoolExecutor(max_workers=1) as pool:
         prepared = pool.submit(prepare_staging, settings, manifest.batch_id)
         star = star_of(spark, settings, manifest, silver, enriched)
-        prepared.result()
-    staging = [partial(write_staging, frame, settings, name, manifest.batch_id) for name, frame in star.items()]
+        staged = prepared.result()
     run_together(lake_writes(spark, settings, manifest, silver, enriched, star))
-    run_together([partial(write_json, settings), *staging])
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        documents = pool.submit(write_json, settings)
+        staged = staged and fill_staging(settings, star, manifest.batch_id)
+        documents.result()
     return GoldRecord(
         token=uuid.uuid4().hex,
+        staged=staged,
         staged_rows=row_counts(star),
         table_versions={name: table_version(settings.table("gold", name)) for name in (*star, "sales_aggregates")},
         seconds=time.monotonic() - started,

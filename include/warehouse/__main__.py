@@ -11,13 +11,28 @@ from datetime import date, timedelta
 from typing import Any, Literal
 
 from alembic.util import CommandError
+from pydantic import BaseModel
 
 from include.settings import Settings, get_settings
 from include.warehouse.engine import WarehouseUnavailable, open_engine
+from include.warehouse.failover import CaughtUp, catch_up, refresh_replica, serving_side
+from include.warehouse.gold import GoldUnreadable
+from include.warehouse.integrity import (
+    SIDES,
+    Comparison,
+    IntegrityReport,
+    Repaired,
+    check_integrity,
+    compare_sides,
+    days_with_facts,
+    repair,
+)
 from include.warehouse.migrations import downgrade, upgrade
 from include.warehouse.publish import PublishError, publish
 from include.warehouse.queries import latest_sales, totals
+from include.warehouse.replica import Refreshed, ReplicaUnusable
 from include.warehouse.staging import KEPT, purge_staging
+from include.warehouse.status import Status, status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; those of the process if not given.
 
     Returns:
-        0, or 1 after printing in one sentence what went wrong.
+        0, or 1 after printing in one sentence what went wrong, or if a check found differences.
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -35,11 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     action: Callable[[argparse.Namespace, Settings], Any] = options.action
     try:
         result = action(options, settings)
-    except (WarehouseUnavailable, PublishError, CommandError, ValueError) as error:
+    except (WarehouseUnavailable, PublishError, ReplicaUnusable, GoldUnreadable, CommandError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(json.dumps(result, indent=2, default=str))
-    return 0
+    document = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+    print(json.dumps(document, indent=2, default=str))
+    return 1 if isinstance(result, Comparison | IntegrityReport) and not result.whole else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,6 +93,38 @@ def _parser() -> argparse.ArgumentParser:
     )
     publishing.set_defaults(action=_publish)
 
+    actions.add_parser(
+        "status", help="both sides: reachable, rows, GBP, newest batch, pending batches, who serves"
+    ).set_defaults(action=_status)
+    actions.add_parser("refresh-replica", help="make the replica anew from Gold").set_defaults(action=_refresh_replica)
+    actions.add_parser(
+        "catch-up", help="bring the primary what it lacks, compare it, and let it serve again"
+    ).set_defaults(action=_catch_up)
+
+    comparing = actions.add_parser("compare", help="hold both sides against Gold, day by day and row by row")
+    comparing.add_argument("--day", type=date.fromisoformat, metavar="YYYY-MM-DD", help="only this invoice day")
+    comparing.set_defaults(action=_compare)
+
+    checking = actions.add_parser(
+        "integrity", help="check keys, orphans, duplicates, money, balances, and against Gold"
+    )
+    checking.add_argument("--side", choices=["primary", "replica"], help="default: whoever serves")
+    _add_range(checking)
+    checking.set_defaults(action=_integrity)
+
+    repairing = actions.add_parser("repair", help="make invoice days what Gold has")
+    repairing.add_argument(
+        "--day",
+        action="append",
+        default=[],
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="invoice day; repeat it for several",
+    )
+    repairing.add_argument("--side", choices=["primary", "replica"], help="default: both")
+    _add_range(repairing)
+    repairing.set_defaults(action=_repair)
+
     show = actions.add_parser("totals", help="rows and GBP in the fact table, by kind")
     show.add_argument("--latest", type=int, default=0, metavar="N", help="show the newest N sales too")
     show.set_defaults(action=_totals)
@@ -85,6 +133,13 @@ def _parser() -> argparse.ArgumentParser:
     purge.add_argument("--older-than-days", type=float, default=KEPT / timedelta(days=1), help="default: %(default)g")
     purge.set_defaults(action=_purge_staging)
     return parser
+
+
+def _add_range(parser: argparse.ArgumentParser) -> None:
+    for name, which in (("--from", "first"), ("--to", "last")):
+        parser.add_argument(
+            name, dest=which, type=date.fromisoformat, metavar="YYYY-MM-DD", help=f"{which} invoice day (default: all)"
+        )
 
 
 def _migrate(options: argparse.Namespace, settings: Settings) -> dict[str, str | None]:
@@ -109,6 +164,33 @@ def _publish(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
             source_batches=options.source_batch,
         )
     return report.model_dump(mode="json")
+
+
+def _status(_: argparse.Namespace, settings: Settings) -> Status:
+    return status(settings)
+
+
+def _refresh_replica(_: argparse.Namespace, settings: Settings) -> Refreshed:
+    return refresh_replica(settings)
+
+
+def _catch_up(_: argparse.Namespace, settings: Settings) -> CaughtUp:
+    return catch_up(settings)
+
+
+def _compare(options: argparse.Namespace, settings: Settings) -> Comparison:
+    return compare_sides(settings, [options.day] if options.day else None)
+
+
+def _integrity(options: argparse.Namespace, settings: Settings) -> IntegrityReport:
+    return check_integrity(settings, options.side or serving_side(settings), options.first, options.last)
+
+
+def _repair(options: argparse.Namespace, settings: Settings) -> Repaired:
+    days: list[date] = options.day
+    if options.first or options.last or not days:
+        days = days + days_with_facts(settings, options.first, options.last)
+    return repair(settings, days, (options.side,) if options.side else SIDES)
 
 
 def _totals(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:

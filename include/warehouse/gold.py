@@ -7,7 +7,7 @@ ISO text, booleans as 0 and 1. The same form of a row is what its hash is made o
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from types import TracebackType
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from include.records import EnrichRecord, GoldRecord, SilverRecord
 from include.runs import RunFolder
 from include.settings import Settings
 from include.warehouse.portable import places
+from include.warehouse.publish import PublishReport
 from include.warehouse.tables import FACT, STAR, loaded_columns, star_table
 
 FETCHED_ROWS = 50_000
@@ -186,6 +187,24 @@ class GoldStar:
     def groups(self) -> set[tuple[str, int]]:
         """Return batch and date_key of every fact in Gold."""
         return set(self.connection.execute(f"SELECT DISTINCT batch_id, date_key FROM {FACT}").fetchall())
+
+    def unpublished(self, reports: Mapping[str, PublishReport]) -> frozenset[str]:
+        """Return the facts of Gold that were never published, as `batch_id:date_key`.
+
+        A fact was published with its batch, or with a later rebuild of its day.
+
+        Args:
+            reports: The published batches.
+        """
+        rebuilt: dict[int, str] = {}
+        for report in reports.values():
+            for key in _keys(report.rebuilt_days):
+                rebuilt[key] = max(rebuilt.get(key, ""), report.batch_id)
+        return frozenset(
+            f"{batch_id}:{key}"
+            for batch_id, key in self.groups()
+            if batch_id not in reports and batch_id >= rebuilt.get(key, "")
+        )
 
     def orphans(self) -> dict[str, int]:
         """Return how many references to each dimension have no member: of the picked facts, and of its customers."""

@@ -155,7 +155,7 @@ def _computed_columns(metadata: MetaData) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _schema_version() -> str:
+def schema_version() -> str:
     metadata = replica_metadata()
     dialect = sqlite_dialect()
     made = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
@@ -231,7 +231,7 @@ def _unusable(settings: Settings, error: Exception) -> ReplicaUnusable:
 
 def _require_version(connection: Connection) -> None:
     found = connection.execute(text(f"SELECT value FROM {_META} WHERE name = 'schema'")).scalar_one_or_none()
-    if found != _schema_version():
+    if found != schema_version():
         raise ReplicaUnusable(
             "The replica has the tables of another version. Make it anew: `python -m include.warehouse refresh-replica`."
         )
@@ -277,7 +277,9 @@ def refresh(settings: Settings, reports: Mapping[str, PublishReport], without: I
             gold.pick_all(left_out)
             orphans = gold.orphans()
             if orphans:
-                raise PublishError(f"Facts in Gold refer to keys that are missing: {orphans}. The replica is as it was.")
+                raise PublishError(
+                    f"Facts in Gold refer to keys that are missing: {orphans}. The replica is as it was."
+                )
             engine = _engine(path, write=True, create=True)
             try:
                 with engine.connect() as connection:
@@ -333,7 +335,7 @@ def _fill(
         for report in reports.values():
             _record_batch(connection, report)
         stamp = moment.isoformat()
-        states = {"schema": _schema_version(), "made_at": stamp, "refreshed_at": stamp}
+        states = {"schema": schema_version(), "made_at": stamp, "refreshed_at": stamp}
         raw.executemany(f"INSERT INTO {_META} VALUES (?, ?)", list(states.items()))
     raw.execute("PRAGMA journal_mode = WAL")
 
@@ -423,23 +425,27 @@ def apply_batch(settings: Settings, batch: GoldBatch, report: PublishReport | No
             written = {name: _upsert(connection, gold, name) for name in STAR if name != FACT}
             deleted = _delete_vanished(connection, gold, batch) if batch.kind == "rebuild" else 0
             written[FACT] = _upsert(connection, gold, FACT, kept={"batch_id"})
-            counts = {name: gold.count(name) for name in STAR}
-            total = gold.connection.execute("SELECT coalesce(sum(amount), 0)::DECIMAL(20, 4) FROM picked").fetchone()
-        report = report or PublishReport(
-            batch_id=batch.batch_id,
-            run_id=batch.run_id,
-            kind=batch.kind,
-            token=batch.token,
-            published_at=datetime.now(UTC),
-            rebuilt_days=sorted(set(batch.days)),
-            rows_staged=counts,
-            rows_written=written,
-            facts_deleted=deleted,
-            amount=total[0] if total else Decimal(0),
-        )
+            report = report or report_of(gold, batch, written, deleted)
         _record_batch(connection, report)
         _stamp(connection)
     return report
+
+
+def report_of(gold: GoldStar, batch: GoldBatch, written: dict[str, int], deleted: int) -> PublishReport:
+    """Return the report of a batch that was brought into the replica, with its facts picked in `gold`."""
+    total = gold.connection.execute("SELECT coalesce(sum(amount), 0)::DECIMAL(20, 4) FROM picked").fetchone()
+    return PublishReport(
+        batch_id=batch.batch_id,
+        run_id=batch.run_id,
+        kind=batch.kind,
+        token=batch.token,
+        published_at=datetime.now(UTC),
+        rebuilt_days=sorted(set(batch.days)),
+        rows_staged={name: gold.count(name) for name in STAR},
+        rows_written=written,
+        facts_deleted=deleted,
+        amount=total[0] if total else Decimal(0),
+    )
 
 
 def recorded_batches_of(connection: Connection, batch_ids: Sequence[str]) -> dict[str, PublishReport]:

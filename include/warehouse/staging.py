@@ -25,7 +25,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable, DropTable, SetTableComment
 
 from include.settings import Settings
-from include.warehouse.engine import APPLICATION_NAME, transaction, warehouse_url
+from include.warehouse.engine import APPLICATION_NAME, CONNECT_TIMEOUT_SECONDS, transaction, warehouse_url
 from include.warehouse.tables import STAR, loaded_columns
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,9 @@ KEPT = timedelta(days=7)
 """How long the staging of a batch that was never published is kept."""
 
 JDBC_BATCH_ROWS = 10_000
+
+JDBC_SILENCE_SECONDS = 60
+"""How long the server may take to answer one JDBC batch."""
 
 _STAGED_AT = "staged at "
 _LEFTOVER = re.compile(rf"(?:{'|'.join(STAR)})__(?P<batch>[0-9]{{8}}t[0-9]{{6}}_[0-9a-f]{{8}})")
@@ -179,6 +182,9 @@ def jdbc_options(settings: Settings) -> tuple[str, dict[str, str]]:
         "reWriteBatchedInserts": "true",
         "stringtype": "unspecified",  # lets PostgreSQL read text as uuid
         "tcpKeepAlive": "true",
+        "connectTimeout": str(CONNECT_TIMEOUT_SECONDS),
+        "loginTimeout": str(CONNECT_TIMEOUT_SECONDS),
+        "socketTimeout": str(JDBC_SILENCE_SECONDS),
         "batchsize": str(JDBC_BATCH_ROWS),
     }
     for libpq, jdbc in _CARRIED_OVER.items():

@@ -60,9 +60,12 @@ def probe(settings: Settings, connect_seconds: int = PROBE_CONNECT_SECONDS) -> N
         WarehouseUnavailable: If DATABASE_URL is missing or unusable.
     """
     url = warehouse_url(settings).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(
-        url, connect_timeout=connect_seconds, application_name=f"{APPLICATION_NAME} probe", autocommit=True
-    ) as connection, cut_after(connection, connect_seconds):
+    with (
+        psycopg.connect(
+            url, connect_timeout=connect_seconds, application_name=f"{APPLICATION_NAME} probe", autocommit=True
+        ) as connection,
+        cut_after(connection, connect_seconds),
+    ):
         connection.execute("SELECT 1")
 
 
