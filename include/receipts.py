@@ -78,8 +78,8 @@ class Receipt(BaseModel):
         seconds: Wall seconds by stage.
         table_versions: Delta version of each table after the run.
         invoice_days: First and last invoice day touched.
-        warehouse: Side of the warehouse that took the batch: `primary`, or `replica` while the primary was away; none if
-            nothing was published.
+        warehouse: Side of the warehouse that took the batch: `primary`, or `replica` while the primary was away; none
+            if nothing was published.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -327,8 +327,8 @@ def prepare_staging(settings: Settings, batch_id: str) -> bool:
 def fill_staging(settings: Settings, star: dict[str, DataFrame], batch_id: str) -> bool:
     """Fill the batch's staging tables; return False if that fails.
 
-    Staging only spares publishing the way over Gold, which it takes if rows are missing there: no failure here is one of
-    the batch, and publishing judges its rows in any case.
+    Staging only spares publishing the way over Gold, which it takes if rows are missing there: no failure here is one
+    of the batch, and publishing judges its rows in any case.
     """
     try:
         run_together([partial(write_staging, frame, settings, name, batch_id) for name, frame in star.items()])

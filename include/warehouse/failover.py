@@ -1,4 +1,4 @@
-"""Publishing to the primary or, while it is away, to the replica; bringing the primary up to date; reading whoever serves.
+"""Publishing to the primary or, while it is away, to the replica; catching the primary up; reading whoever serves.
 
 `docs/failover.md` describes the states and who decides.
 """
@@ -29,9 +29,9 @@ from include.warehouse.gold import GoldBatch, GoldStar, GoldUnreadable, gold_bat
 from include.warehouse.loading import publish_batch
 from include.warehouse.publish import STATEMENT_TIMEOUT_SECONDS, PublishError, PublishReport
 from include.warehouse.receipts import save_receipt
-from include.warehouse.record import Breaker, Record, RecordFile
+from include.warehouse.record import Breaker, RecordFile
 from include.warehouse.replica import Refreshed, ReplicaUnusable, recorded_batches, recorded_batches_of
-from include.warehouse.watch import answers, cut_after, primary_failed, said, watched_engine
+from include.warehouse.watch import answers, cut_after, lost_connection, primary_failed, said, watched_engine
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +114,8 @@ def publish(settings: Settings, batch: GoldBatch) -> Publication:
             reason = state.reason
         report = _to_replica(settings, record, batch, reason)
     warnings.append(
-        f"The primary could not take batch {batch.batch_id}, so it is in the replica, which serves until the primary has "
-        f"it too: {reason}"
+        f"The primary could not take batch {batch.batch_id}, so it is in the replica, which serves until the primary "
+        f"has it too: {reason}"
     )
     return Publication(**report.model_dump(), warehouse="replica", warnings=warnings)
 
@@ -146,11 +146,13 @@ def _to_primary(settings: Settings, record: RecordFile, batch: GoldBatch) -> Pub
     with record.change() as noted:
         noted.put(batch, "trying")
     try:
-        with watched_engine(settings, PUBLISH_LIMIT_SECONDS) as engine:
-            _require_history(settings, engine)
-            _settle_tries(settings, record, engine, batch)
-            report = publish_batch(engine, settings, batch)
-            _deliver_receipts(settings, record, engine)
+        try:
+            report = _try_primary(settings, record, batch)
+        except Exception as error:
+            if not (lost_connection(error) and answers(settings)):
+                raise
+            log.warning("The connection was lost, but the primary answers; once more: %s", said(error))
+            report = _try_primary(settings, record, batch)
     except Exception as error:
         if primary_failed(error):
             raise WarehouseUnavailable(said(error)) from error
@@ -160,6 +162,15 @@ def _to_primary(settings: Settings, record: RecordFile, batch: GoldBatch) -> Pub
     with record.change() as noted:
         noted.put(batch, "done")
         noted.breaker = Breaker()
+    return report
+
+
+def _try_primary(settings: Settings, record: RecordFile, batch: GoldBatch) -> PublishReport:
+    with watched_engine(settings, PUBLISH_LIMIT_SECONDS) as engine:
+        _require_history(settings, engine)
+        _settle_tries(settings, record, engine, batch)
+        report = publish_batch(engine, settings, batch)
+        _deliver_receipts(settings, record, engine)
     return report
 
 
@@ -571,8 +582,8 @@ class Warehouse:
     def read(self, work: Callable[[Connection], ResultT], *, timeout_seconds: float | None = None) -> Answer[ResultT]:
         """Return what `work` finds on a connection to whoever serves.
 
-        If the primary fails or is too slow in the middle of it, `work` runs again on the replica; so it has to be a read
-        that may be repeated, and return rows rather than a cursor.
+        If the primary fails or is too slow in the middle of it, `work` runs again on the replica; so it has to be a
+        read that may be repeated, and return rows rather than a cursor.
 
         Args:
             work: Is given a connection; statements go to the configured schema.

@@ -1,8 +1,8 @@
-"""Rows, units, money and row hashes of the star, made alike in PostgreSQL, SQLite and Gold so that they can be compared.
+r"""Rows, units, money and row hashes of the star, made alike in PostgreSQL, SQLite and Gold to be compared.
 
 The hash of a row is SHA-256 over its columns as SQLite stores them (decimals scaled to whole numbers, moments with six
-decimals, `\\N` for null), separated by the character 31. The hash of a day is SHA-256 over those of its facts in order of
-`sale_id`. `batch_id` is left out: which of two batches that bring the same line owns it may depend on their order.
+decimals, `\N` for null), separated by the character 31. The hash of a day is SHA-256 over those of its facts in order
+of `sale_id`. `batch_id` is left out: which of two batches that bring the same line owns it may depend on their order.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Gold, the star in Delta, read without Spark: what a batch brought to it, for the replica and for a primary that lacks it.
+"""Gold, the star in Delta, read without Spark: what a batch brought to it, for whichever side lacks it.
 
-Stored rows are as SQLite keeps them (`include.warehouse.portable`): decimals scaled to whole numbers, moments and days as
-ISO text, booleans as 0 and 1. The same form of a row is what its hash is made of on every side.
+Stored rows are as SQLite keeps them (`include.warehouse.portable`): decimals scaled to whole numbers, moments and days
+as ISO text, booleans as 0 and 1. The same form of a row is what its hash is made of on every side.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from include.warehouse.tables import FACT, STAR, loaded_columns, star_table
 FETCHED_ROWS = 50_000
 
 _MEMBERS = {
-    "dim_date": "year BETWEEN (SELECT min(date_key) // 10000 FROM picked) AND (SELECT max(date_key) // 10000 FROM picked)",
+    "dim_date": """year BETWEEN (SELECT min(date_key) // 10000 FROM picked)
+        AND (SELECT max(date_key) // 10000 FROM picked)""",
     "dim_country": """country_key IN (SELECT country_key FROM picked UNION SELECT country_key FROM dim_customer
         WHERE customer_key IN (SELECT customer_key FROM picked)) OR list_contains(?, country)""",
     "dim_product": "product_key IN (SELECT product_key FROM picked) OR list_contains(?, stock_code)",

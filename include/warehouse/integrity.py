@@ -1,4 +1,4 @@
-"""Whether a side of the warehouse is whole: keys, orphans, duplicates, money, balances to receipts, and equal to Gold."""
+"""Whether a side of the warehouse is whole: keys, orphans, duplicates, money, balances, and equal to Gold."""
 
 from __future__ import annotations
 
@@ -125,12 +125,13 @@ def check_integrity(
 
     Raises:
         GoldUnreadable: If Gold cannot be read.
-        ReplicaUnusable: If the replica is missing or of an older version.
         WarehouseUnavailable: If the primary does not answer.
     """
     report = IntegrityReport(side=side, checked_at=datetime.now(UTC), first_day=first, last_day=last)
     if side == "replica":
-        report.differences += _file(settings)
+        report.differences = _file(settings)
+        if report.differences:
+            return report
     with open_side(settings, side) as connection, GoldStar(settings) as gold:
         reports = known_batches(settings, connection if side == "primary" else None)
         scope = Scope(first, last, without=gold.unpublished(reports))
@@ -177,15 +178,19 @@ def compare_sides(settings: Settings, days: list[date] | None = None) -> Compari
 
 
 def _file(settings: Settings) -> list[Difference]:
+    try:
+        found = replica.damage(settings)
+    except ReplicaUnusable as error:
+        found = [str(error)]
     return [
         Difference(
             check="file",
             subject=str(replica.replica_link(settings)),
-            expected="a whole SQLite file",
+            expected="a whole SQLite file of this version",
             found=line,
             remedy="python -m include.warehouse refresh-replica",
         )
-        for line in replica.damage(settings)
+        for line in found
     ]
 
 

@@ -170,7 +170,7 @@ def replace_days(
 ) -> dict[str, int]:
     """Make the facts of some days, and the members staged with them, exactly what is staged; return the rows written.
 
-    Unlike a rebuild this knows no merge rules: what differs from staging is wrong, `batch_id` too. No batch is recorded.
+    Unlike a rebuild this knows no merge rules: what differs from staging is wrong, `batch_id` too. It records no batch.
 
     Args:
         engine: From `make_engine`.

@@ -1,7 +1,7 @@
 """Who is ahead, primary or replica: one durable record that every process on the data folder reads and changes.
 
-`state.json` in the replica folder is replaced whole, flushed to disk, under a lock that the operating system releases when
-its holder dies. Readers need no lock. `docs/failover.md` describes the states.
+`state.json` in the replica folder is replaced whole, flushed to disk, under a lock that the operating system releases
+when its holder dies. Readers need no lock. `docs/failover.md` describes the states.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class OpenBatch(BaseModel):
     """A batch that the two sides do not both have for certain.
 
     Attributes:
-        primary: `trying`: a process is, or was when it died, publishing it there; `pending`: the primary lacks it and the
-            replica has it or is about to; `done`: the primary has it, the replica lacks it.
+        primary: `trying`: a process is, or was when it died, publishing it there; `pending`: the primary lacks it and
+            the replica has it or is about to; `done`: the primary has it, the replica lacks it.
         reason: Why it is pending.
     """
 
@@ -69,8 +69,8 @@ class Record(BaseModel):
     """The record.
 
     Attributes:
-        state: `primary`: it serves whenever it answers; `failed_over`: the replica serves, whatever the primary answers;
-            `catching_up`: as `failed_over`, and a process is bringing the primary up to date.
+        state: `primary`: it serves whenever it answers; `failed_over`: the replica serves, whatever the primary
+            answers; `catching_up`: as `failed_over`, and a process is bringing the primary up to date.
         reason: Why the replica serves.
         batches: Batches that the sides do not both have, in the order they were published.
         unverified_days: Invoice days that were brought to the primary and not compared yet.

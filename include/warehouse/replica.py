@@ -1,7 +1,7 @@
-"""The replica: the star in a local SQLite file, made from Gold, that answers and takes batches while PostgreSQL is away.
+"""The replica: the star in a local SQLite file, made from Gold, that stands in for PostgreSQL while it is away.
 
-`warehouse.sqlite` in the replica folder is a link to the file in use. A full refresh builds a new file beside it and moves
-the link, so a reader sees the old replica or the new one; a batch is one transaction.
+`warehouse.sqlite` in the replica folder is a link to the file in use. A full refresh builds a new file beside it and
+moves the link, so a reader sees the old replica or the new one; a batch is one transaction.
 """
 
 from __future__ import annotations
@@ -156,10 +156,12 @@ def _computed_columns(metadata: MetaData) -> list[str]:
 
 @lru_cache(maxsize=1)
 def schema_version() -> str:
+    """Return the version of the replica's tables: 64 bits of a hash of their definitions."""
     metadata = replica_metadata()
-    dialect = sqlite_dialect()
-    made = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
-    return hashlib.sha256("\n".join([*made, *_computed_columns(metadata)]).encode()).hexdigest()[:16]
+    made = "\n".join(str(CreateTable(table).compile(dialect=sqlite_dialect())) for table in metadata.sorted_tables)
+    # The order of constraints within a table is that of a set.
+    lines = sorted(line.strip(" \t,") for line in [*made.splitlines(), *_computed_columns(metadata)])
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def _engine(path: Path, *, write: bool, create: bool = False) -> Engine:
@@ -233,7 +235,8 @@ def _require_version(connection: Connection) -> None:
     found = connection.execute(text(f"SELECT value FROM {_META} WHERE name = 'schema'")).scalar_one_or_none()
     if found != schema_version():
         raise ReplicaUnusable(
-            "The replica has the tables of another version. Make it anew: `python -m include.warehouse refresh-replica`."
+            "The replica has the tables of another version. "
+            "Make it anew: `python -m include.warehouse refresh-replica`."
         )
 
 

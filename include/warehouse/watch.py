@@ -46,6 +46,14 @@ def primary_failed(error: BaseException) -> bool:
     return cause.sqlstate.startswith(_FAILED_CLASSES) or cause.sqlstate in _FAILED_STATES
 
 
+def lost_connection(error: BaseException) -> bool:
+    """Return whether only the connection is known to be lost; the primary itself may be well."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, psycopg.OperationalError) and cause.sqlstate in {None, "57P01", "57P02"}
+
+
 def said(error: BaseException) -> str:
     """Return in one line what an error of the primary says."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error

@@ -1,4 +1,4 @@
-"""Gold made by DuckDB out of one clean CSV file: the star in Delta without Spark, for tests and benchmarks of what reads it.
+"""Gold made by DuckDB out of one clean CSV file: the star in Delta without Spark, for measuring what reads it.
 
 Kinds of transaction are told apart roughly; exchange rates are one made-up rate a currency.
 """
@@ -69,30 +69,31 @@ def _star() -> dict[str, str]:
             dayname(day) AS day_name, weekofyear(day)::SMALLINT AS iso_week, isodow(day) >= 6 AS is_weekend
             FROM (SELECT unnest(range(date_trunc('year', min(sold_at)),
                 date_trunc('year', max(sold_at)) + INTERVAL 1 YEAR, INTERVAL 1 DAY)) AS day FROM lines)""",
-        "dim_country": f"SELECT DISTINCT {_key('country')} AS country_key, country, {country_facts}, {enriched} FROM lines",
-        "dim_product": f"""SELECT {_key('stock_code')} AS product_key, stock_code,
+        "dim_country": f"""SELECT DISTINCT {_key("country")} AS country_key, country, {country_facts}, {enriched}
+            FROM lines""",
+        "dim_product": f"""SELECT {_key("stock_code")} AS product_key, stock_code,
             max({{'at': sold_at, 'description': description}}) FILTER (
                 description IS NOT NULL AND unit_price > 0).description AS description,
             'product' AS product_type, true AS is_product,
-            {_moment('max(sold_at) FILTER (description IS NOT NULL AND unit_price > 0)')} AS described_at,
-            {_moment('min(sold_at)')} AS first_sold_at, {_moment('max(sold_at)')} AS last_sold_at,
+            {_moment("max(sold_at) FILTER (description IS NOT NULL AND unit_price > 0)")} AS described_at,
+            {_moment("min(sold_at)")} AS first_sold_at, {_moment("max(sold_at)")} AS last_sold_at,
             'uncategorised' AS category, NULL::VARCHAR AS subcategory, NULL::VARCHAR AS brand,
             0.5::DECIMAL(4, 3) AS category_confidence, 'v1' AS category_version, {enriched}
             FROM lines GROUP BY stock_code""",
-        "dim_customer": f"""SELECT {_key('customer_id')} AS customer_key, customer_id,
-            max({{'at': sold_at, 'key': {_key('country')}}}).key AS country_key,
-            {_moment('min(sold_at)')} AS first_invoice_at, {_moment('max(sold_at)')} AS last_invoice_at
+        "dim_customer": f"""SELECT {_key("customer_id")} AS customer_key, customer_id,
+            max({{'at': sold_at, 'key': {_key("country")}}}).key AS country_key,
+            {_moment("min(sold_at)")} AS first_invoice_at, {_moment("max(sold_at)")} AS last_invoice_at
             FROM lines WHERE customer_id IS NOT NULL GROUP BY customer_id""",
-        "dim_invoice": f"""SELECT {_key('invoice_no')} AS invoice_key, invoice_no,
+        "dim_invoice": f"""SELECT {_key("invoice_no")} AS invoice_key, invoice_no,
             CASE WHEN invoice_no LIKE 'C%' THEN 'cancellation' WHEN invoice_no LIKE 'A%' THEN 'adjustment'
                 ELSE 'sale' END AS kind,
-            {_moment('min(sold_at)')} AS first_line_at, {_moment('max(sold_at)')} AS last_line_at
+            {_moment("min(sold_at)")} AS first_line_at, {_moment("max(sold_at)")} AS last_line_at
             FROM lines GROUP BY invoice_no""",
-        "fact_sales": f"""SELECT sale_id, date_key, {_key('stock_code')} AS product_key,
-            {_key('customer_id')} AS customer_key, {_key('country')} AS country_key,
-            {_key('invoice_no')} AS invoice_key, {_moment('sold_at')} AS sold_at, quantity, unit_price, amount, kind,
+        "fact_sales": f"""SELECT sale_id, date_key, {_key("stock_code")} AS product_key,
+            {_key("customer_id")} AS customer_key, {_key("country")} AS country_key,
+            {_key("invoice_no")} AS invoice_key, {_moment("sold_at")} AS sold_at, quantity, unit_price, amount, kind,
             '{BATCH_ID}' AS batch_id, invoice_month, sold_at::DATE AS fx_date, 'ecb' AS fx_source,
-            NULL::VARCHAR AS fx_missing, {', '.join(rates)}, {', '.join(converted)} FROM lines ORDER BY sold_at""",
+            NULL::VARCHAR AS fx_missing, {", ".join(rates)}, {", ".join(converted)} FROM lines ORDER BY sold_at""",
     }
 
 

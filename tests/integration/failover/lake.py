@@ -91,11 +91,11 @@ class Lake:
         self.lines: dict[Line, str] = {}
 
     def drop(self, number: int, lines: Iterable[Line], *, stage: bool = False) -> str:
-        """Bring new lines to Gold as the `number`-th batch; return its run. With `stage`, fill staging as Spark does."""
+        """Bring new lines to Gold as the `number`-th batch; return its run. With `stage`, fill staging too."""
         batch_id = batch(number)
         new = [line for line in dict.fromkeys(lines) if line not in self.lines]
         self.lines |= dict.fromkeys(new, batch_id)
-        rows = self._rows(new, {line: batch_id for line in new})
+        rows = self._rows(new, dict.fromkeys(new, batch_id))
         return self._run(number, "drop", [], [], new, rows, f"batch_id = '{batch_id}'", stage)
 
     def rebuild(self, number: int, day: date, lines: Iterable[Line], *, stage: bool = False) -> str:
@@ -204,7 +204,9 @@ class Lake:
     def _write(self, table: str, rows: list[dict[str, Any]], predicate: str) -> None:
         uri = self.settings.table("gold", table)
         schema = gold_schema(table)
-        write_deltalake(uri, schema.empty_table(), mode="ignore", partition_by=["invoice_month"] if table == FACT else None)
+        write_deltalake(
+            uri, schema.empty_table(), mode="ignore", partition_by=["invoice_month"] if table == FACT else None
+        )
         if table == FACT:
             made = pa.Table.from_pylist([converted(row) for row in rows], schema=schema)
             write_deltalake(uri, made, mode="overwrite", predicate=predicate)
@@ -219,7 +221,8 @@ class Lake:
 
     def _stage(self, number: int, rows: dict[str, list[dict[str, Any]]]) -> None:
         tuples: Rows = {
-            table: [tuple(row[column.name] for column in loaded_columns(table)) for row in rows[table]] for table in STAR
+            table: [tuple(row[column.name] for column in loaded_columns(table)) for row in rows[table]]
+            for table in STAR
         }
         with open_engine(self.settings) as engine:
             stage_rows(engine, self.settings, batch(number), tuples)
