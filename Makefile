@@ -47,11 +47,13 @@ load: ## load FILE=path, print its receipt
 	@$(BIN)/python -m deploy.embedded load -- "$$FILE"
 export FILE
 
-.PHONY: stop status logs clean reset-password
+.PHONY: stop status warehouse-status logs clean reset-password
 stop: ## stop every service
 	@$(BIN)/python -m deploy.embedded down
 status: ## show processes, health and the last receipts
 	@$(BIN)/python -m deploy.embedded status
+warehouse-status: ## show primary and replica, what each lacks, who serves
+	@$(BIN)/python -m deploy.embedded warehouse status
 logs: ## show the end of each service's log
 	@$(BIN)/python -m deploy.embedded logs
 clean: ## stop every service and delete data/ (asks; CONFIRM=yes does not)

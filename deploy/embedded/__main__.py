@@ -156,6 +156,12 @@ def status(instance: Instance) -> int:
     return 0 if healthy else 1
 
 
+def warehouse_command(instance: Instance, arguments: list[str]) -> int:
+    """Run a command of the warehouse on the embedded server; return its exit code."""
+    command = [sys.executable, "-m", "include.warehouse", *arguments]
+    return subprocess.run(command, env=instance.environment(), check=False, cwd=PROJECT_ROOT).returncode
+
+
 def logs(instance: Instance) -> int:
     """Print the last lines of each component's log."""
     for path in sorted(instance.logs.glob("*.log")):
@@ -200,6 +206,8 @@ def main() -> int:
     ):
         actions.add_parser(name, help=text)
     actions.add_parser("load", help="load files and print their receipts").add_argument("files", nargs="+")
+    warehouse = actions.add_parser("warehouse", help="run `python -m include.warehouse` on the embedded warehouse")
+    warehouse.add_argument("arguments", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     instance = Instance()
     try:
@@ -224,6 +232,8 @@ def main() -> int:
                 jars.fetch(instance.settings, relock=True)
             case "load":
                 return load(instance, arguments.files)
+            case "warehouse":
+                return warehouse_command(instance, arguments.arguments)
     except (NotFollowed, PortTaken, PostgresUnavailable, jars.JarsUnusable, supervisor.SupervisorFailed) as error:
         console.print(str(error), style="red", markup=False)
         return 1

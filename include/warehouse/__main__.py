@@ -8,15 +8,15 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from alembic.util import CommandError
 from pydantic import BaseModel
 
 from include.settings import Settings, get_settings
 from include.warehouse.engine import WarehouseUnavailable, open_engine
-from include.warehouse.failover import CaughtUp, catch_up, refresh_replica, serving_side
-from include.warehouse.gold import GoldUnreadable
+from include.warehouse.failover import CaughtUp, Publication, catch_up, publish, refresh_replica, serving_side
+from include.warehouse.gold import GoldBatch, GoldUnreadable
 from include.warehouse.integrity import (
     SIDES,
     Comparison,
@@ -28,7 +28,7 @@ from include.warehouse.integrity import (
     repair,
 )
 from include.warehouse.migrations import downgrade, upgrade
-from include.warehouse.publish import PublishError, publish
+from include.warehouse.publish import PublishError
 from include.warehouse.queries import latest_sales, totals
 from include.warehouse.replica import Refreshed, ReplicaUnusable
 from include.warehouse.staging import KEPT, purge_staging
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     migrate.set_defaults(action=_migrate)
 
-    publishing = actions.add_parser("publish", help="make a staged batch live")
+    publishing = actions.add_parser("publish", help="make a batch live, from staging or from Gold")
     publishing.add_argument("batch_id", help="batch, such as 20101201T082600-0a1b2c3d")
     publishing.add_argument("--run-id", required=True, help="run the batch belongs to")
     publishing.add_argument("--token", required=True, help="token in the run's stages/gold.json")
@@ -149,21 +149,17 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> dict[str, str |
     return {"schema": settings.warehouse_schema, "revision": run(settings, options.revision)}
 
 
-def _publish(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+def _publish(options: argparse.Namespace, settings: Settings) -> Publication:
     days: list[date] = options.rebuild_day
-    kind: Literal["drop", "rebuild"] = "rebuild" if days else "drop"
-    with open_engine(settings) as engine:
-        report = publish(
-            engine,
-            settings,
-            options.batch_id,
-            options.run_id,
-            kind,
-            options.token,
-            days,
-            source_batches=options.source_batch,
-        )
-    return report.model_dump(mode="json")
+    batch = GoldBatch(
+        batch_id=options.batch_id,
+        run_id=options.run_id,
+        kind="rebuild" if days else "drop",
+        token=options.token,
+        days=days,
+        source_batches=options.source_batch,
+    )
+    return publish(settings, batch)
 
 
 def _status(_: argparse.Namespace, settings: Settings) -> Status:

@@ -99,7 +99,7 @@ def publish(settings: Settings, batch: GoldBatch) -> Publication:
     with record.publishing():
         warnings = _settle(settings, record)
         state = record.read()
-        if state.state != "primary" and _worth_trying(settings, record):
+        if state.state != "primary" and answers(settings):
             warnings += _caught_up_or_why_not(settings, record)
         state = record.read()
         if state.state == "primary":
@@ -118,11 +118,6 @@ def publish(settings: Settings, batch: GoldBatch) -> Publication:
         f"has it too: {reason}"
     )
     return Publication(**report.model_dump(), warehouse="replica", warnings=warnings)
-
-
-def _worth_trying(settings: Settings, record: RecordFile) -> bool:
-    retry_at = record.read().breaker.retry_at
-    return retry_at is None or record.claim_trial() or answers(settings)
 
 
 def _caught_up_or_why_not(settings: Settings, record: RecordFile) -> list[str]:
@@ -268,7 +263,7 @@ def _settle_tries(settings: Settings, record: RecordFile, engine: Engine, curren
 def catch_up(settings: Settings) -> CaughtUp:
     """Bring the primary what it lacks, in order and from Gold, compare it, and let it serve again if nothing differs.
 
-    Does nothing but deliver receipts if the primary serves already.
+    Delivers receipts alone if the primary serves and lacks no batch that the replica has.
 
     Raises:
         GoldUnreadable: If Gold cannot be read.
@@ -293,8 +288,8 @@ def _catch_up(settings: Settings, record: RecordFile) -> CaughtUp:
     except Exception as error:
         failed = primary_failed(error)
         reason = said(error) if failed else str(error)
-        if before.state != "primary":
-            with record.change() as noted:
+        with record.change() as noted:
+            if noted.state == "catching_up":
                 noted.turn("failed_over", reason)
         if failed:
             raise WarehouseUnavailable(f"The primary is not caught up: {reason}") from error
@@ -308,10 +303,14 @@ def _bring_primary(settings: Settings, record: RecordFile, engine: Engine) -> Ca
             f"Schema {settings.warehouse_schema} of the primary has no warehouse tables. "
             "Run `python -m include.warehouse migrate`."
         )
+    lacking = _lacking(settings, record, engine)
     if record.read().state == "primary":
-        done.receipts = _deliver_receipts(settings, record, engine)
-        return done
-    for batch in _lacking(settings, record, engine):
+        if not lacking:
+            done.receipts = _deliver_receipts(settings, record, engine)
+            return done
+        with record.change() as noted:
+            noted.turn("catching_up", f"The primary lacks batch {lacking[0].batch_id}, which was published.")
+    for batch in lacking:
         with GoldStar(settings) as gold:
             days = gold.pick_batch(batch)
             with record.change() as noted:

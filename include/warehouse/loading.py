@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from include.settings import Settings
 from include.warehouse.engine import transaction
-from include.warehouse.gold import GoldBatch, GoldStar
+from include.warehouse.gold import GoldBatch, GoldStar, GoldUnreadable
 from include.warehouse.publish import STATEMENT_TIMEOUT_SECONDS, PublishReport, StagingIncomplete, publish
 from include.warehouse.staging import create_staging, staging_table
 from include.warehouse.tables import STAR, loaded_columns
@@ -50,21 +50,25 @@ def publish_batch(engine: Engine, settings: Settings, batch: GoldBatch, gold: Go
         gold: With the batch's facts picked; opened here if not given and needed.
 
     Raises:
-        GoldUnreadable: If Gold is needed and cannot be read.
+        StagingIncomplete: If staging is incomplete and there is no Gold to fill it from.
         PublishError: If the rows contradict themselves or the star.
         WarehouseUnavailable: If the server cannot be reached.
     """
     try:
-        return _publish(engine, settings, batch, batch.staged_rows)
-    except StagingIncomplete:
+        return _publish(engine, settings, batch, batch.staged_rows or None)
+    except StagingIncomplete as incomplete:
         if gold is not None:
             return _publish(engine, settings, batch, stage_picked(engine, settings, batch.batch_id, gold))
-        with GoldStar(settings) as opened:
+        try:
+            opened = GoldStar(settings)
+        except GoldUnreadable:
+            raise incomplete from None
+        with opened:
             opened.pick_batch(batch)
             return _publish(engine, settings, batch, stage_picked(engine, settings, batch.batch_id, opened))
 
 
-def _publish(engine: Engine, settings: Settings, batch: GoldBatch, rows: Mapping[str, int]) -> PublishReport:
+def _publish(engine: Engine, settings: Settings, batch: GoldBatch, rows: Mapping[str, int] | None) -> PublishReport:
     return publish(
         engine,
         settings,

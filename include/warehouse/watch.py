@@ -121,7 +121,7 @@ class Watch:
     """A thread that probes the primary and ends an engine's connections when it has been silent too long.
 
     Attributes:
-        silent: Whether that has happened.
+        ended: Why the connections were ended; empty if they were not.
     """
 
     def __init__(self, settings: Settings, engine: Engine, patience: float, limit: float) -> None:
@@ -133,7 +133,7 @@ class Watch:
             patience: Seconds without any answer after which the primary counts as gone.
             limit: Seconds after which the work is ended even though the primary answers.
         """
-        self.silent = False
+        self.ended = ""
         self._settings = settings
         self._patience = patience
         self._limit = limit
@@ -162,12 +162,17 @@ class Watch:
             if answers(self._settings, max(1, min(PROBE_CONNECT_SECONDS, round(self._patience / 2)))):
                 heard = time.monotonic()
             now = time.monotonic()
-            if now - heard > self._patience or now - begun > self._limit:
-                with self._lock:
-                    if not self._done.is_set():
-                        self.silent = True
-                        for connection in list(self._connections):
-                            _end(connection)
+            if now - heard > self._patience:
+                self._end_all(f"The primary has not answered for {now - heard:.0f} seconds.")
+            elif now - begun > self._limit:
+                self._end_all(f"The primary answers, but did not do its work within {self._limit:.0f} seconds.")
+
+    def _end_all(self, reason: str) -> None:
+        with self._lock:
+            if not self._done.is_set():
+                self.ended = reason
+                for connection in list(self._connections):
+                    _end(connection)
 
 
 @contextmanager
@@ -191,10 +196,8 @@ def watched_engine(settings: Settings, limit: float) -> Iterator[Engine]:
         try:
             yield engine
         except (DBAPIError, psycopg.Error) as error:
-            if watch.silent and primary_failed(error):
-                raise WarehouseUnavailable(
-                    f"The primary stopped answering for {settings.primary_patience_seconds:g} seconds."
-                ) from error
+            if watch.ended and primary_failed(error):
+                raise WarehouseUnavailable(watch.ended) from error
             raise
         finally:
             watch.stop()
