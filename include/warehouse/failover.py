@@ -30,7 +30,13 @@ from include.warehouse.loading import publish_batch
 from include.warehouse.publish import STATEMENT_TIMEOUT_SECONDS, PublishError, PublishReport
 from include.warehouse.receipts import save_receipt
 from include.warehouse.record import Breaker, RecordFile
-from include.warehouse.replica import Refreshed, ReplicaUnusable, recorded_batches, recorded_batches_of
+from include.warehouse.replica import (
+    Refreshed,
+    ReplicaUnusable,
+    newest_batch,
+    recorded_batches,
+    recorded_batches_of,
+)
 from include.warehouse.watch import answers, cut_after, lost_connection, primary_failed, said, watched_engine
 
 log = logging.getLogger(__name__)
@@ -177,14 +183,14 @@ def _require_history(settings: Settings, engine: Engine) -> None:
     """
     try:
         with replica.reading(settings) as connection:
-            known = list(recorded_batches(connection))
+            newest = newest_batch(connection)
     except ReplicaUnusable:
         return  # nothing to hold the primary against
-    if not known or not _migrated(settings, engine):
+    if newest is None or not _migrated(settings, engine):
         return
     with transaction(engine) as connection:
-        if not recorded_batches_of(connection, known[-1:]):
-            raise WarehouseUnavailable(f"The primary lacks batch {known[-1]}, which was published. It is behind.")
+        if not recorded_batches_of(connection, [newest.batch_id]):
+            raise WarehouseUnavailable(f"The primary lacks batch {newest.batch_id}, which was published. It is behind.")
 
 
 def _migrated(settings: Settings, engine: Engine) -> bool:
@@ -596,7 +602,7 @@ class Warehouse:
             try:
                 value = self._ask_primary(work, seconds)
             except Exception as error:
-                if not primary_failed(error):
+                if not primary_failed(error, read_only=True):
                     raise
                 reason = said(error)
                 log.warning("The replica answers instead of the primary: %s", reason)
@@ -621,7 +627,7 @@ class Warehouse:
             try:
                 self._ask_primary(lambda connection: None, seconds)
             except Exception as error:
-                if not primary_failed(error):
+                if not primary_failed(error, read_only=True):
                     raise
                 self._record.failed(said(error))
             else:

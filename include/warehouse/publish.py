@@ -266,9 +266,11 @@ class _Publication:
         self._check_days(connection)
         if bulk:
             self._hold_dimensions(connection)
-        written = {name: self._overwrite(connection, name) for name in DIMENSIONS}
-        for rule in DIMENSION_RULES:
-            written[rule.table] += _written(connection, merge_statement(rule, self.staging[rule.table]))
+        written = {
+            rule.table: self._overwrite(connection, rule.table)
+            + _written(connection, merge_statement(rule, self.staging[rule.table]))
+            for rule in DIMENSION_RULES
+        }
         fact = star_table(FACT)
         group = fact.c.batch_id + ":" + cast(fact.c.date_key, Text)
         written[FACT] = (

@@ -407,6 +407,14 @@ def recorded_batches(connection: Connection) -> dict[str, PublishReport]:
     return {row["batch_id"]: PublishReport.model_validate(dict(row)) for row in rows}
 
 
+def newest_batch(connection: Connection) -> PublishReport | None:
+    """Return the batch that a side published last, None if it has none."""
+    batch = star_table("etl_batch")
+    newest = select(batch).order_by(batch.c.published_at.desc(), batch.c.batch_id.desc()).limit(1)
+    row = connection.execute(newest).mappings().first()
+    return PublishReport.model_validate(dict(row)) if row else None
+
+
 def apply_batch(settings: Settings, batch: GoldBatch, report: PublishReport | None = None) -> PublishReport:
     """Bring a batch from Gold into the replica in one transaction, or return the report of when that was done.
 

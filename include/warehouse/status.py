@@ -14,7 +14,7 @@ from include.warehouse.failover import Side, serving_side
 from include.warehouse.integrity import open_side
 from include.warehouse.migrations import current_revision
 from include.warehouse.record import Breaker, RecordFile, State
-from include.warehouse.replica import ReplicaUnusable, replica_state
+from include.warehouse.replica import ReplicaUnusable, newest_batch, replica_state
 from include.warehouse.tables import FACT, star_table
 from include.warehouse.watch import primary_failed, said
 
@@ -130,15 +130,13 @@ def _replica(settings: Settings) -> SideStatus:
 
 
 def _contents(connection: Connection) -> SideStatus:
-    fact, batch = star_table(FACT), star_table("etl_batch")
+    fact = star_table(FACT)
     rows, amount = connection.execute(select(func.count(), func.sum(fact.c.amount))).one()
-    newest = connection.execute(
-        select(batch.c.batch_id, batch.c.published_at).order_by(batch.c.published_at.desc(), batch.c.batch_id.desc())
-    ).first()
+    newest = newest_batch(connection)
     return SideStatus(
         reachable=True,
         rows=rows,
         amount=amount or Decimal(0),
-        newest_batch=newest[0] if newest else None,
-        published_at=newest[1] if newest else None,
+        newest_batch=newest.batch_id if newest else None,
+        published_at=newest.published_at if newest else None,
     )

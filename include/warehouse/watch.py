@@ -28,12 +28,19 @@ PROBE_CONNECT_SECONDS = 3
 _FAILED_CLASSES = ("08", "53", "57", "58", "XX")
 """SQLSTATE classes of a server that cannot serve: connection, resources, operator, system, internal."""
 
-_FAILED_STATES = ("55P03", "25006")
-"""Lock not available in time; read-only, as a server that was demoted is."""
+_LOCK_NOT_AVAILABLE = "55P03"
+
+_READ_ONLY = "25006"
+"""Write refused, as by a server that was demoted."""
 
 
-def primary_failed(error: BaseException) -> bool:
-    """Return whether `error` says that the primary cannot serve, rather than that it was asked for something wrong."""
+def primary_failed(error: BaseException, *, read_only: bool = False) -> bool:
+    """Return whether `error` says that the primary cannot serve, rather than that it was asked for something wrong.
+
+    Args:
+        error: What was raised.
+        read_only: Whether it was raised by a transaction that was told to be read-only.
+    """
     if isinstance(error, (WarehouseUnavailable, PoolExhausted)):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -43,7 +50,9 @@ def primary_failed(error: BaseException) -> bool:
         return False
     if cause.sqlstate is None:
         return isinstance(cause, psycopg.OperationalError)
-    return cause.sqlstate.startswith(_FAILED_CLASSES) or cause.sqlstate in _FAILED_STATES
+    if cause.sqlstate == _READ_ONLY:
+        return not read_only
+    return cause.sqlstate.startswith(_FAILED_CLASSES) or cause.sqlstate == _LOCK_NOT_AVAILABLE
 
 
 def lost_connection(error: BaseException) -> bool:

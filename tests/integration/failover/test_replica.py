@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import Column, MetaData, Numeric, Table, func, select
+from sqlalchemy import Column, Connection, MetaData, Numeric, Table, func, select
 
 from include.domain.star import DIMENSION_RULES
 from include.pipeline import publish
@@ -122,10 +122,10 @@ def test_a_batch_is_visible_whole_or_not_at_all(
     counted: list[int] = []
     stamped = replica._stamp
 
-    def look(connection: object) -> None:
+    def look(connection: Connection) -> None:
         with replica.reading(settings) as other:
             counted.append(other.execute(select(func.count()).select_from(star_table(FACT))).scalar_one())
-        stamped(connection)  # type: ignore[arg-type]
+        stamped(connection)
 
     monkeypatch.setattr(replica, "_stamp", look)
     publish(settings, lake.drop(2, lines_of(10, start=10)))
