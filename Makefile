@@ -62,11 +62,13 @@ load: installed ## load FILE=path, print its receipt
 	@test -n "$$FILE" || { echo "Say which file: make load FILE=path"; exit 1; }
 	@$(BIN)/python -m deploy.embedded load -- "$$FILE"
 
-.PHONY: stop status logs clean reset-password
+.PHONY: stop status warehouse-status logs clean reset-password
 stop: installed ## stop every service
 	@$(BIN)/python -m deploy.embedded down
 status: installed ## show processes, health, what waits and the last receipts
 	@$(BIN)/python -m deploy.embedded status
+warehouse-status: installed ## show primary and replica, what each lacks, who serves
+	@$(BIN)/python -m deploy.embedded warehouse status
 logs: installed ## show the end of each service's log
 	@$(BIN)/python -m deploy.embedded logs
 clean: installed ## stop every service and delete data/ (asks; CONFIRM=yes does not)

@@ -32,11 +32,9 @@ from include.runs import (
     write_atomically,
 )
 from include.settings import Settings, get_settings
-from include.warehouse.engine import open_engine
-from include.warehouse.publish import PublishReport
-from include.warehouse.publish import publish as publish_batch
-from include.warehouse.quality import save_scores
-from include.warehouse.receipts import save_receipt
+from include.warehouse.failover import Publication, record_receipt
+from include.warehouse.failover import publish as publish_batch
+from include.warehouse.gold import gold_batch
 
 
 def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: date | None = None) -> Manifest:
@@ -84,38 +82,28 @@ def audit(settings: Settings, run_id: str) -> QualityRecord:
     return record
 
 
-def publish(settings: Settings, run_id: str) -> PublishReport | None:
-    """Make the staged batch live in the warehouse, in one transaction; then bring the aggregates up to it.
+def publish(settings: Settings, run_id: str) -> Publication | None:
+    """Make the batch live in the warehouse, in one transaction; then bring the aggregates up to it.
+
+    While the primary is away the batch goes to the replica, which then serves; that is no failure.
 
     Returns:
-        None if the run staged nothing.
+        None if Gold had nothing to do.
 
     Raises:
-        PublishError: If nothing is staged for the batch.
+        PublishError: If the rows of the batch contradict themselves or the star.
+        WarehouseUnavailable: If neither the primary nor the replica can take the batch.
     """
     from include.aggregates import write_aggregates, write_documents  # as in `audit`
 
     run = RunFolder(settings, run_id)
-    manifest, silver, gold = run.manifest(), run.stage("silver", SilverRecord), run.stage("gold", GoldRecord)
-    if not gold.token:
+    manifest, silver = run.manifest(), run.stage("silver", SilverRecord)
+    batch = gold_batch(run)
+    if batch is None:
         mark_published(settings, manifest.batch_id)
         return None
-    with open_engine(settings) as engine:
-        report = publish_batch(
-            engine,
-            settings,
-            manifest.batch_id,
-            run_id,
-            manifest.kind,
-            gold.token,
-            manifest.days,
-            staged_rows=gold.staged_rows,
-            # A batch that was not live when the rebuild began has a run of its own to say what is live of it.
-            source_batches=sorted({*manifest.source_batches} - {*silver.unpublished})
-            if manifest.kind == "rebuild"
-            else None,
-        )
-    run.save_stage("publish", report)
+    publication = publish_batch(settings, batch)
+    run.save_stage("publish", publication)
     mark_published(settings, manifest.batch_id)
     if manifest.kind == "drop":
         for batch_id in silver.unpublished:
@@ -123,7 +111,7 @@ def publish(settings: Settings, run_id: str) -> PublishReport | None:
                 mark_published(settings, batch_id)  # nothing is left of it to publish
     write_aggregates(settings, silver.months)
     write_documents(settings)
-    return report
+    return publication
 
 
 def _holds_lines(settings: Settings, batch_id: str) -> bool:
@@ -141,16 +129,14 @@ def receipt(settings: Settings, run_id: str) -> Receipt:
     Raises:
         ReceiptUnbalanced: If rows or money do not balance.
         RunRecordMissing: If a stage has not finished.
+        WarehouseUnavailable: If neither the primary nor the replica can take the receipt.
     """
     run = RunFolder(settings, run_id)
     quality = run.stage(STAGE, QualityRecord) if run.manifest().has_work else None
     document = build_receipt(run, quality)
     document.check()
-    with open_engine(settings) as engine:
-        save_receipt(engine, document)
-        if quality is not None:
-            save_scores(engine, score_rows(quality))
     write_atomically(run.receipt, document.model_dump_json(indent=2))
+    record_receipt(settings, document, score_rows(quality) if quality is not None else [])
     for entry in document.files:
         if entry.status == "loaded":
             mark_seen(settings, entry.sha256, run_id)
@@ -166,7 +152,8 @@ def build_receipt(run: RunFolder, quality: QualityRecord | None) -> Receipt:
     silver = run.stage("silver", SilverRecord) if manifest.has_work else None
     enriched = run.stage("enrich", EnrichRecord) if manifest.has_work else None
     gold = run.stage("gold", GoldRecord) if manifest.has_work else None
-    loaded_rows, loaded_amount = _loaded(run, manifest, silver, gold) if silver and gold else (0, Decimal(0))
+    published = run.stage("publish", Publication) if gold and gold.token else None
+    loaded_rows, loaded_amount = _loaded(manifest, silver, published) if silver else (0, Decimal(0))
     staged = {file.sha256: file for file in bronze.files} if bronze else {}
     reports = {file.sha256: file.report for file in quality.files} if quality else {}
     files = [_file_entry(run, file, staged.get(file.sha256), reports) for file in manifest.files]
@@ -191,6 +178,8 @@ def build_receipt(run: RunFolder, quality: QualityRecord | None) -> Receipt:
                 f"{file.name}: written to after it was read; put back as {put_back(run, file)} to load the rest."
             )
     warnings += quality.drift.warnings() if quality else []
+    if published is not None:
+        warnings += published.warnings
     finished_at = datetime.now(UTC)
     stages = {"bronze": bronze, "silver": silver, "enrich": enriched, "audit": quality, "gold": gold}
     seconds = {name: round(record.seconds, 1) for name, record in stages.items() if record is not None}
@@ -226,6 +215,7 @@ def build_receipt(run: RunFolder, quality: QualityRecord | None) -> Receipt:
             "invoice_days": (silver.first_day, silver.last_day) if silver and silver.first_day else None,
             "seconds": seconds | {"total": round((finished_at - manifest.claimed_at).total_seconds(), 1)},
             "table_versions": versions,
+            "warehouse": published.warehouse if published else None,
             "enrichment": enriched.model_dump(include={"looked_up", "missing", "services"}) if enriched else None,
             "warnings": warnings,
             "quality": _quality_entry(quality) if quality else None,
@@ -233,14 +223,13 @@ def build_receipt(run: RunFolder, quality: QualityRecord | None) -> Receipt:
     )
 
 
-def _loaded(run: RunFolder, manifest: Manifest, silver: SilverRecord, gold: GoldRecord) -> tuple[int, Decimal]:
+def _loaded(manifest: Manifest, silver: SilverRecord, published: Publication | None) -> tuple[int, Decimal]:
     """Return lines and GBP that are live because of this run.
 
     A drop that failed and was run again may find lines live that another run has taken over meanwhile.
     """
-    if manifest.kind == "rebuild" or not gold.token:
+    if manifest.kind == "rebuild" or published is None:
         return silver.rows_loaded, silver.amount_loaded
-    published = run.stage("publish", PublishReport)
     return published.facts_loaded, published.amount_loaded
 
 
@@ -327,8 +316,8 @@ def main() -> None:
         quality = audit(settings, arguments.run_id)
         print(f"{quality.status}: {quality.overall}, bar {quality.bar}")
     elif arguments.step == "publish":
-        report = publish(settings, arguments.run_id)
-        print(report.model_dump_json(indent=2) if report else "nothing staged")
+        publication = publish(settings, arguments.run_id)
+        print(publication.model_dump_json(indent=2) if publication else "nothing to publish")
     else:
         print(receipt(settings, arguments.run_id).model_dump_json(indent=2))
 

@@ -102,6 +102,8 @@ class Receipt(BaseModel):
         table_versions: Delta version of each table after the run.
         invoice_days: First and last invoice day touched.
         quality: Outcome of the quality audit; none for a run that had nothing to audit.
+        warehouse: Side of the warehouse that took the batch: `primary`, or `replica` while the primary was away; none
+            if nothing was published.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -128,6 +130,7 @@ class Receipt(BaseModel):
     invoice_days: tuple[date, date] | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     table_versions: dict[str, int] = Field(default_factory=dict)
+    warehouse: Literal["primary", "replica"] | None = None
     enrichment: Enrichment | None = None
     warnings: list[str] = Field(default_factory=list)
     quality: QualityEntry | None = None

@@ -103,11 +103,16 @@ class EnrichRecord(BaseModel):
 
 
 class GoldRecord(BaseModel):
-    """Rows staged in the warehouse by table, and the Gold table versions; an empty token if nothing was staged."""
+    """Rows of the batch by table of the star, and the Gold table versions; an empty token if there was nothing to do.
+
+    Attributes:
+        staged: Whether the rows are in the warehouse's staging tables too. If not, publishing takes them from Gold.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     token: str = ""
+    staged: bool = True
     staged_rows: dict[str, int] = Field(default_factory=dict)
     table_versions: dict[str, int] = Field(default_factory=dict)
     seconds: float = 0.0

@@ -79,6 +79,8 @@ class Settings(BaseSettings):
             (`SUPABASE_ANON_ACCESS`).
         warehouse_schema: Schema of the star in the warehouse, in `SUPABASE_SCHEMA` or else `RETAIL_WAREHOUSE_SCHEMA`.
         staging_schema: Schema the Gold job loads into before publishing.
+        replica_dir: Where the SQLite replica of the warehouse and the record of who serves are kept.
+        primary_patience_seconds: How long an unresponsive warehouse is waited for before the replica takes over.
         date_order: How `03/04/2010` is read where a whole file gives no evidence; `auto` is the documented convention.
         poll_seconds: How often the landing folder is scanned.
         settle_seconds: How long a file's size and modification time must not change before it is claimed.
@@ -129,6 +131,8 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("SUPABASE_SCHEMA", "RETAIL_WAREHOUSE_SCHEMA"),
     )
     staging_schema: str = Field(default="retail_staging", pattern=_SCHEMA_PATTERN)
+    replica_dir: Path | None = None
+    primary_patience_seconds: float = Field(default=10.0, gt=0)
     date_order: Literal["auto", "day_first", "month_first"] = "auto"
     poll_seconds: float = Field(default=2.0, gt=0)
     settle_seconds: float = Field(default=2.0, ge=0)
@@ -191,6 +195,11 @@ class Settings(BaseSettings):
     def jars(self) -> Path:
         """Folder of the Spark jars."""
         return self.spark_jars_dir or self.data_dir / "services" / "jars"
+
+    @property
+    def replica(self) -> Path:
+        """Folder of the replica."""
+        return self.replica_dir or self.data_dir / "services" / "replica"
 
     def table(self, layer: Literal["bronze", "silver", "reference", "gold", "quality"], name: str) -> str:
         """URI of the Delta table `name` in `layer`."""

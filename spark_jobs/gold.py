@@ -5,6 +5,7 @@ Usage: spark-submit gold.py RUN_ID
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 import uuid
@@ -14,7 +15,9 @@ from datetime import date
 from functools import partial, reduce
 
 from delta.tables import DeltaTable
+from py4j.protocol import Py4JJavaError
 from pyspark import StorageLevel
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -47,6 +50,11 @@ from spark_jobs.session import (
 COUNTRY_RULES, PRODUCT_RULES = (
     next(rules for rules in DIMENSION_RULES if rules.table == name) for name in ("dim_country", "dim_product")
 )
+
+log = logging.getLogger(__name__)
+
+STAGING_SECONDS = 60.0
+"""How long making the staging tables may take."""
 
 FACT_PARTITIONS = 2
 """Connections that load the facts into the warehouse side by side."""
@@ -258,14 +266,37 @@ def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: st
     frame.select(*columns).coalesce(partitions).write.jdbc(url, name, mode="append", properties=properties)
 
 
-def prepare_staging(settings: Settings, batch_id: str) -> None:
-    """Make the batch's staging tables, empty."""
+def prepare_staging(settings: Settings, batch_id: str) -> bool:
+    """Make the batch's staging tables, empty; return False if the warehouse cannot take them."""
+    if settings.database_type == "sqlite":
+        return False
     # SQLAlchemy takes two seconds to import: here that passes while Spark works.
-    from include.warehouse.engine import open_engine
     from include.warehouse.staging import create_staging
+    from include.warehouse.watch import primary_failed, said, watched_engine
 
-    with open_engine(settings) as engine:
-        create_staging(engine, settings, batch_id)
+    try:
+        with watched_engine(settings, STAGING_SECONDS) as engine:
+            create_staging(engine, settings, batch_id)
+    except Exception as error:
+        if not primary_failed(error):
+            raise
+        log.warning("The warehouse takes no staging, so publishing will read Gold: %s", said(error))
+        return False
+    return True
+
+
+def fill_staging(settings: Settings, star: dict[str, DataFrame], batch_id: str) -> bool:
+    """Fill the batch's staging tables; return False if that fails.
+
+    Staging only spares publishing the way over Gold, which it takes if rows are missing there: no failure here is one
+    of the batch, and publishing judges its rows in any case.
+    """
+    try:
+        run_together([partial(write_staging, frame, settings, name, batch_id) for name, frame in star.items()])
+    except (Py4JJavaError, PySparkException) as error:
+        log.warning("Staging failed, so publishing will read Gold: %s", str(error).splitlines()[0])
+        return False
+    return True
 
 
 def run_together(work: Iterable[Callable[[], None]]) -> None:
@@ -347,9 +378,8 @@ def star_of(
     if enriched.stale_days:
         days = [int(f"{day:%Y%m%d}") for day in enriched.stale_days]
         earlier = Table(settings.table("gold", "fact_sales")).read(spark)
-        facts = facts.unionByName(
-            earlier.where(F.col("date_key").isin(days) & (F.col("batch_id") != manifest.batch_id)).select(facts.columns)
-        )
+        others = ~F.col("batch_id").isin([manifest.batch_id, *silver.unpublished])
+        facts = facts.unionByName(earlier.where(F.col("date_key").isin(days) & others).select(facts.columns))
     return {name: frame.persist() for name, frame in dimensions.items()} | {"fact_sales": converted(facts, rates)}
 
 
@@ -363,11 +393,10 @@ def write_fact(
 ) -> None:
     """Replace the batch's or the days' rows of fact_sales in Delta, and those of days whose rates have changed."""
     days = ", ".join(f"{day:%Y%m%d}" for day in sorted({*manifest.days, *enriched.stale_days}))
-    ours = [f"date_key IN ({days})"] if days else []
+    live = f" AND NOT {in_list('batch_id', silver.unpublished)}" if silver.unpublished else ""
+    ours = [f"(date_key IN ({days}){live})"] if days else []
     if manifest.kind == "drop":
         ours.append(f"batch_id = '{manifest.batch_id}'")
-    elif silver.unpublished:
-        ours = [f"{ours[0]} AND NOT {in_list('batch_id', silver.unpublished)}"]
     months = sorted({*silver.months, *[f"{day:%Y-%m}" for day in enriched.stale_days]})
     table = Table(settings.table("gold", "fact_sales"), ("invoice_month",), ("batch_id", "date_key"))
     table.replace(spark, fact, f"{in_list('invoice_month', months)} AND ({' OR '.join(ours)})")
@@ -410,12 +439,12 @@ def build(
     with ThreadPoolExecutor(max_workers=1) as pool:
         prepared = pool.submit(prepare_staging, settings, manifest.batch_id)
         star = star_of(spark, settings, manifest, silver, enriched)
-        prepared.result()
-    staging = [partial(write_staging, frame, settings, name, manifest.batch_id) for name, frame in star.items()]
+        staged = prepared.result()
     run_together(lake_writes(spark, settings, manifest, silver, enriched, star))
-    run_together(staging)
+    staged = staged and fill_staging(settings, star, manifest.batch_id)
     return GoldRecord(
         token=uuid.uuid4().hex,
+        staged=staged,
         staged_rows=row_counts(star),
         table_versions={name: table_version(settings.table("gold", name)) for name in star},
         seconds=time.monotonic() - started,

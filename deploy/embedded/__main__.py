@@ -34,7 +34,7 @@ from include.receipts import Receipt
 from include.runs import landing, waiting_files
 from include.settings import PROJECT_ROOT, Settings
 from include.spark import ClassesNotRecorded, class_archive, prepare
-from include.warehouse.engine import WarehouseUnavailable, open_engine
+from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.queries import latest_sales
 
 API_SECONDS = 180.0
@@ -49,8 +49,9 @@ ACTIONS = {
     "jars": "fetch the Spark jars",
     "lock-jars": "write deploy/spark-jars.lock anew",
     "load": "load files and print their receipts",
+    "warehouse": "run `python -m include.warehouse` on the embedded warehouse",
 }
-TALKS_TO_THE_INSTANCE = {"run", "up", "status", "reset-password", "load"}
+TALKS_TO_THE_INSTANCE = {"run", "up", "status", "reset-password", "load", "warehouse"}
 
 
 class Stopped(Exception):
@@ -208,8 +209,7 @@ def demonstrate(instance: Instance) -> int:
     _run([sys.executable, "-m", "include.sample", *arguments], instance.environment())
     code = load(instance, [str(sample)])
     os.environ["DATABASE_URL"] = instance.environment()["DATABASE_URL"]
-    with open_engine(Settings()) as engine:
-        rows = latest_sales(engine, 3)
+    rows = read(Settings(), lambda connection: latest_sales(connection, 3)).value
     console.print("Three rows of fact_sales, joined to its dimensions:")
     for row in rows:
         line = ", ".join(f"{name} {value}" for name, value in row.items())
@@ -254,6 +254,12 @@ def status(instance: Instance) -> int:
                 f"{receipt.run_id}: {receipt.status}, {receipt.rows_loaded:,} rows", highlight=False, soft_wrap=True
             )
     return 0 if healthy else 1
+
+
+def warehouse_command(instance: Instance, arguments: list[str]) -> int:
+    """Run a command of the warehouse on the embedded server; return its exit code."""
+    command = [sys.executable, "-m", "include.warehouse", *arguments]
+    return subprocess.run(command, env=instance.environment(), check=False, cwd=PROJECT_ROOT).returncode
 
 
 def logs(instance: Instance) -> int:
@@ -321,7 +327,7 @@ def _instance(action: str) -> Instance:
     return instance
 
 
-def _act(action: str, files: list[str]) -> int:
+def _act(action: str, words: list[str]) -> int:
     instance = _instance(action)
     match action:
         case "run":
@@ -344,7 +350,9 @@ def _act(action: str, files: list[str]) -> int:
         case "lock-jars":
             jars.fetch(instance.settings, relock=True)
         case "load":
-            return load(instance, files)
+            return load(instance, words)
+        case "warehouse":
+            return warehouse_command(instance, words)
     return 0
 
 
@@ -362,10 +370,12 @@ def main(words: Sequence[str] | None = None) -> int:
     for name, text in ACTIONS.items():
         action = actions.add_parser(name, help=text)
         if name == "load":
-            action.add_argument("files", nargs="+")
+            action.add_argument("words", nargs="+", metavar="FILE")
+        elif name == "warehouse":
+            action.add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENT")
     arguments = parser.parse_args(words)
     try:
-        return _act(arguments.action, getattr(arguments, "files", []))
+        return _act(arguments.action, getattr(arguments, "words", []))
     except EXPECTED as error:
         problem = str(error)
     except requests.RequestException as error:

@@ -63,6 +63,11 @@ class Instance:
         """Return the address of Airflow's API server and web interface."""
         return f"http://127.0.0.1:{self.ports.api_port}"
 
+    def _warehouse_url(self, postgres: PostgresServer) -> str:
+        if self.settings.database_type == "sqlite":
+            return ""
+        return self.settings.database_url.get_secret_value() or postgres.url("warehouse")
+
     def environment(self) -> dict[str, str]:
         """Return the environment of every Airflow component, secrets included."""
         known = self.secrets()
@@ -77,7 +82,7 @@ class Instance:
             "SPARK_LOCAL_IP": "127.0.0.1",
             "AIRFLOW_HOME": str(PROJECT_ROOT),
             "RETAIL_DATA_DIR": str(self.settings.data_dir),
-            "DATABASE_URL": self.settings.database_url.get_secret_value() or postgres.url("warehouse"),
+            "DATABASE_URL": self._warehouse_url(postgres),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.url("airflow", "postgresql+psycopg2"),
             "AIRFLOW__CORE__FERNET_KEY": known.fernet_key,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.base_url()}/execution/",

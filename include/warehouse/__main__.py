@@ -8,22 +8,35 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from alembic.util import CommandError
-from pydantic import ValidationError
-from sqlalchemy import Engine
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import Connection, Engine
 
 from include.settings import Settings, get_settings
 from include.warehouse.configuration import masked, problems
 from include.warehouse.dictionary import data_dictionary
 from include.warehouse.engine import WarehouseMisconfigured, WarehouseUnavailable, open_engine, transaction
+from include.warehouse.failover import CaughtUp, Publication, catch_up, publish, read, refresh_replica, serving_side
+from include.warehouse.gold import GoldBatch, GoldUnreadable
 from include.warehouse.health import ConnectionHealth, connection_health, statistics
+from include.warehouse.integrity import (
+    Comparison,
+    IntegrityReport,
+    Repaired,
+    check_integrity,
+    compare_sides,
+    days_with_facts,
+    repair,
+)
 from include.warehouse.migrations import downgrade, secure, upgrade
-from include.warehouse.publish import PublishError, publish
+from include.warehouse.publish import PublishError
 from include.warehouse.queries import latest_sales, totals
+from include.warehouse.replica import Refreshed, ReplicaUnusable, schema_version
 from include.warehouse.security import unsecured
 from include.warehouse.staging import KEPT, purge_staging
+from include.warehouse.status import Status, status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; those of the process if not given.
 
     Returns:
-        0, or 1 after printing in one sentence what went wrong.
+        0, or 1 after printing in one sentence what went wrong, or if a check found differences.
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -46,11 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr
             )
         return 1
-    except (WarehouseUnavailable, PublishError, CommandError, ValueError) as error:
+    except (WarehouseUnavailable, PublishError, ReplicaUnusable, GoldUnreadable, CommandError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(result if isinstance(result, str) else json.dumps(result, indent=2, default=str))
-    return 0
+    document = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+    print(document if isinstance(document, str) else json.dumps(document, indent=2, default=str))
+    return 1 if isinstance(result, Comparison | IntegrityReport) and not result.whole else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     migrate.set_defaults(action=_migrate)
 
-    publishing = actions.add_parser("publish", help="make a staged batch live")
+    publishing = actions.add_parser("publish", help="make a batch live, from staging or from Gold")
     publishing.add_argument("batch_id", help="batch, such as 20101201T082600-0a1b2c3d")
     publishing.add_argument("--run-id", required=True, help="run the batch belongs to")
     publishing.add_argument("--token", required=True, help="token in the run's stages/gold.json")
@@ -90,6 +104,38 @@ def _parser() -> argparse.ArgumentParser:
         help="batch the rebuild was made from; repeat it for several",
     )
     publishing.set_defaults(action=_publish)
+
+    actions.add_parser(
+        "status", help="both sides: reachable, rows, GBP, newest batch, pending batches, who serves"
+    ).set_defaults(action=_status)
+    actions.add_parser("refresh-replica", help="make the replica anew from Gold").set_defaults(action=_refresh_replica)
+    actions.add_parser(
+        "catch-up", help="bring the primary what it lacks, compare it, and let it serve again"
+    ).set_defaults(action=_catch_up)
+
+    comparing = actions.add_parser("compare", help="hold both sides against Gold, day by day and row by row")
+    comparing.add_argument("--day", type=date.fromisoformat, metavar="YYYY-MM-DD", help="only this invoice day")
+    comparing.set_defaults(action=_compare)
+
+    checking = actions.add_parser(
+        "integrity", help="check keys, orphans, duplicates, money, balances, and against Gold"
+    )
+    checking.add_argument("--side", choices=["primary", "replica"], help="default: whoever serves")
+    _add_range(checking)
+    checking.set_defaults(action=_integrity)
+
+    repairing = actions.add_parser("repair", help="make invoice days what Gold has")
+    repairing.add_argument(
+        "--day",
+        action="append",
+        default=[],
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="invoice day; repeat it for several",
+    )
+    repairing.add_argument("--side", choices=["primary", "replica"], help="default: both")
+    _add_range(repairing)
+    repairing.set_defaults(action=_repair)
 
     show = actions.add_parser("totals", help="rows and GBP in the fact table, by kind")
     show.add_argument("--latest", type=int, default=0, metavar="N", help="show the newest N sales too")
@@ -139,34 +185,69 @@ def _statistics(options: argparse.Namespace, settings: Settings) -> dict[str, An
         return statistics(engine, settings).model_dump(mode="json")
 
 
+def _add_range(parser: argparse.ArgumentParser) -> None:
+    for name, which in (("--from", "first"), ("--to", "last")):
+        parser.add_argument(
+            name, dest=which, type=date.fromisoformat, metavar="YYYY-MM-DD", help=f"{which} invoice day (default: all)"
+        )
+
+
 def _migrate(options: argparse.Namespace, settings: Settings) -> dict[str, str | None]:
     if options.down and options.revision == "head":
         raise ValueError("Say which --revision to go back to; `base` drops the warehouse's tables and data.")
+    if settings.database_type == "sqlite":
+        return {"schema": None, "revision": schema_version()}  # publishing makes the file, anew for another version
     run = downgrade if options.down else upgrade
     return {"schema": settings.warehouse_schema, "revision": run(settings, options.revision)}
 
 
-def _publish(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+def _publish(options: argparse.Namespace, settings: Settings) -> Publication:
     days: list[date] = options.rebuild_day
-    kind: Literal["drop", "rebuild"] = "rebuild" if days else "drop"
-    with open_engine(settings) as engine:
-        report = publish(
-            engine,
-            settings,
-            options.batch_id,
-            options.run_id,
-            kind,
-            options.token,
-            days,
-            source_batches=options.source_batch,
-        )
-    return report.model_dump(mode="json")
+    batch = GoldBatch(
+        batch_id=options.batch_id,
+        run_id=options.run_id,
+        kind="rebuild" if days else "drop",
+        token=options.token,
+        days=days,
+        source_batches=options.source_batch,
+    )
+    return publish(settings, batch)
+
+
+def _status(_: argparse.Namespace, settings: Settings) -> Status:
+    return status(settings)
+
+
+def _refresh_replica(_: argparse.Namespace, settings: Settings) -> Refreshed:
+    return refresh_replica(settings)
+
+
+def _catch_up(_: argparse.Namespace, settings: Settings) -> CaughtUp:
+    return catch_up(settings)
+
+
+def _compare(options: argparse.Namespace, settings: Settings) -> Comparison:
+    return compare_sides(settings, [options.day] if options.day else None)
+
+
+def _integrity(options: argparse.Namespace, settings: Settings) -> IntegrityReport:
+    return check_integrity(settings, options.side or serving_side(settings), options.first, options.last)
+
+
+def _repair(options: argparse.Namespace, settings: Settings) -> Repaired:
+    days: list[date] = options.day
+    if options.first or options.last or not days:
+        days = days + days_with_facts(settings, options.first, options.last)
+    return repair(settings, days, options.side)
 
 
 def _totals(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    with open_engine(settings) as engine:
-        latest = {"latest": latest_sales(engine, options.latest)} if options.latest else {}
-        return totals(engine) | latest
+    def found(connection: Connection) -> dict[str, Any]:
+        latest = {"latest": latest_sales(connection, options.latest)} if options.latest else {}
+        return totals(connection) | latest
+
+    answer = read(settings, found)
+    return {"warehouse": answer.side} | answer.value
 
 
 def _purge_staging(options: argparse.Namespace, settings: Settings) -> dict[str, list[str]]:

@@ -51,7 +51,7 @@ def place(url: URL) -> str:
     return f'{url.host or "localhost"}:{url.port or _DEFAULT_PORT}, database "{url.database}"'
 
 
-def make_engine(settings: Settings, *, pool_size: int | None = None) -> Engine:
+def make_engine(settings: Settings, *, pool_size: int | None = None, ping: bool = True) -> Engine:
     """Return an engine whose statements on the warehouse's tables go to the configured schema.
 
     Statements are never prepared on the server, so a transaction pooler may stand in between. Nothing is connected yet;
@@ -60,6 +60,7 @@ def make_engine(settings: Settings, *, pool_size: int | None = None) -> Engine:
     Args:
         settings: Names the server and the schema, and says how long what may take.
         pool_size: Connections kept open, as the settings say if not given; as many again are opened when all are busy.
+        ping: Check a pooled connection before it is used.
 
     Raises:
         WarehouseMisconfigured: If the settings cannot work.
@@ -81,7 +82,7 @@ def make_engine(settings: Settings, *, pool_size: int | None = None) -> Engine:
         max_overflow=size,
         pool_timeout=10,
         pool_recycle=1800,
-        pool_pre_ping=True,
+        pool_pre_ping=ping,
         execution_options={
             "schema_translate_map": {MODEL_SCHEMA: settings.warehouse_schema},
             _STATEMENT_TIMEOUT: settings.statement_timeout_seconds,
@@ -118,7 +119,8 @@ def transaction(
 ) -> Iterator[Connection]:
     """Yield a connection in a transaction that is committed on leaving, rolled back on an exception.
 
-    The timeouts, as the settings say if not given, hold for this transaction only, which is right behind a pooler too.
+    The timeouts, as the settings say if not given, hold for this transaction only, which is right behind a pooler too;
+    SQLite has none.
 
     Raises:
         WarehouseUnavailable: If the server cannot be reached.
@@ -129,7 +131,7 @@ def transaction(
             "statement_timeout": statement_timeout_seconds or limits.get(_STATEMENT_TIMEOUT),
             "lock_timeout": lock_timeout_seconds or limits.get(_LOCK_TIMEOUT),
         }
-        for name, seconds in local.items():
+        for name, seconds in local.items() if engine.dialect.name == "postgresql" else ():
             if seconds is not None:
                 set_local(connection, name, f"{round(seconds * 1000)}ms")
         yield connection

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Date,
     Delete,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Insert,
     Select,
     Table,
+    Text,
     Update,
     and_,
     any_,
@@ -64,6 +66,10 @@ _MERGE_COLUMNS = tuple(column.name for column in loaded_columns(FACT) if column.
 
 class PublishError(Exception):
     """A batch cannot be published; nothing of it is visible. The message says what to do."""
+
+
+class StagingIncomplete(PublishError):
+    """What the Gold job staged of a batch is not there, or not all of it."""
 
 
 class PublishReport(BaseModel):
@@ -129,7 +135,8 @@ def publish(
             given, it deletes lines of any batch claimed before it.
 
     Raises:
-        PublishError: If staging is missing, incomplete or contradicts itself or the star.
+        StagingIncomplete: If staging is missing or incomplete.
+        PublishError: If staging contradicts itself or the star.
         WarehouseUnavailable: If the server cannot be reached.
         ValueError: If the days do not fit the kind, or the batch id is none.
         sqlalchemy.exc.OperationalError: If the server gives up midway; nothing is visible, the call can be repeated.
@@ -155,6 +162,44 @@ def publish(
     except (OperationalError, WarehouseUnavailable) as error:
         log.warning("Batch %s is published, but old staging tables were not purged: %s", batch_id, error)
     return report
+
+
+def replace_days(
+    engine: Engine,
+    settings: Settings,
+    batch_id: str,
+    days: Sequence[date],
+    staged_rows: Mapping[str, int],
+    without: Sequence[str] = (),
+) -> dict[str, int]:
+    """Make the facts of some days, and the members staged with them, exactly what is staged; return the rows written.
+
+    Unlike a rebuild this knows no merge rules: what differs from staging is wrong, `batch_id` too. It records no batch.
+
+    Args:
+        engine: From `make_engine`.
+        settings: Names the schemas.
+        batch_id: By which the rows are staged.
+        days: Invoice days.
+        staged_rows: Rows staged, by table.
+        without: Facts, as `batch_id:date_key`, that are kept though they are not staged.
+
+    Raises:
+        PublishError: If staging is incomplete or contradicts itself.
+        WarehouseUnavailable: If the server cannot be reached.
+        sqlalchemy.exc.OperationalError: If the server gives up midway; nothing is visible, the call can be repeated.
+    """
+    publication = _Publication(settings, batch_id, "rebuild", sorted(set(days)), None)
+    try:
+        with transaction(
+            engine,
+            statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
+            lock_timeout_seconds=LOCK_TIMEOUT_SECONDS,
+        ) as connection:
+            return publication.replace(connection, staged_rows, without)
+    except (IntegrityError, DataError, ProgrammingError) as error:
+        cause = " ".join(str(error.orig).split())
+        raise PublishError(f"The rows of Gold do not fit the warehouse: {cause}. Nothing was changed.") from error
 
 
 class _Publication:
@@ -217,6 +262,48 @@ class _Publication:
         drop_staging(connection, self.settings, self.batch_id)
         return report
 
+    def replace(self, connection: Connection, staged_rows: Mapping[str, int], without: Sequence[str]) -> dict[str, int]:
+        """Make the days what is staged."""
+        self._require_schema(connection)
+        self._configure(connection)
+        advisory_lock(connection, publish_lock_key(self.settings))
+        present = staging_present(connection, self.settings, self.batch_id)
+        bulk = self._staged_rows(connection, present, staged_rows)[FACT] >= BULK_FACTS
+        self._check_days(connection)
+        if bulk:
+            self._hold_dimensions(connection)
+        written = {
+            rule.table: self._overwrite(connection, rule.table)
+            + _written(connection, merge_statement(rule, self.staging[rule.table]))
+            for rule in DIMENSION_RULES
+        }
+        fact = star_table(FACT)
+        group = fact.c.batch_id + ":" + cast(fact.c.date_key, Text)
+        written[FACT] = (
+            self._delete_unstaged(connection, group.not_in(without))
+            + self._overwrite(connection, FACT)
+            + self._insert_facts(connection, bulk)
+        )
+        self._check_facts(connection)
+        drop_staging(connection, self.settings, self.batch_id)
+        return written
+
+    def _overwrite(self, connection: Connection, name: str) -> int:
+        """Change live rows to what is staged under the same key."""
+        live, staging = star_table(name), self.staging[name]
+        key = live.primary_key.columns.keys()[0]
+        columns = [column.name for column in loaded_columns(name) if column.name != key]
+        values = {column: cast(staging.c[column], live.c[column].type) for column in columns}
+        statement = (
+            update(live)
+            .values(values)
+            .where(
+                live.c[key] == cast(staging.c[key], live.c[key].type),
+                or_(*[live.c[column].is_distinct_from(value) for column, value in values.items()]),
+            )
+        )
+        return _written(connection, statement)
+
     def _require_schema(self, connection: Connection) -> None:
         if not inspect(connection).has_table("etl_batch", schema=self.settings.warehouse_schema):
             raise PublishError(
@@ -242,7 +329,7 @@ class _Publication:
         if recorded is not None and recorded["token"] == token:
             return PublishReport.model_validate(dict(recorded))
         was = "" if recorded is None else f" An earlier Gold output of it was published at {recorded['published_at']}."
-        raise PublishError(
+        raise StagingIncomplete(
             f"Batch {self.batch_id} is not staged in schema {self.settings.staging_schema}.{was} Run gold again."
         )
 
@@ -251,7 +338,7 @@ class _Publication:
     ) -> dict[str, int]:
         missing = [staging_table(table, self.batch_id) for table, there in present.items() if not there]
         if missing:
-            raise PublishError(
+            raise StagingIncomplete(
                 f"Batch {self.batch_id} is staged in part: {', '.join(missing)} missing. Run gold again."
             )
         quote = connection.dialect.identifier_preparer.format_table
@@ -260,12 +347,12 @@ class _Publication:
         counts = [select(func.count()).select_from(table).scalar_subquery() for table in self.staging.values()]
         rows = dict(zip(self.staging, connection.execute(select(*counts)).one(), strict=True))
         if expected is None and not any(rows.values()):
-            raise PublishError(
+            raise StagingIncomplete(
                 f"The staging tables of batch {self.batch_id} are empty, as after a crash of the server. "
                 "Run gold again, or state the rows that were staged if the batch is really empty."
             )
         if expected is not None and {table: expected.get(table, 0) for table in STAR} != rows:
-            raise PublishError(
+            raise StagingIncomplete(
                 f"Gold staged {dict(expected)} for batch {self.batch_id}, but staging holds {rows}. Run gold again."
             )
         return rows
@@ -298,18 +385,23 @@ class _Publication:
                 )
 
     def _delete_vanished(self, connection: Connection) -> int:
-        fact, staging = star_table(FACT), self.staging[FACT]
-        day = func.unnest(bindparam("days", self.days, postgresql.ARRAY(Date))).table_valued("day").render_derived("d")
-        before = fact.c.batch_id <= self.batch_id
+        fact = star_table(FACT)
+        before: ColumnElement[bool] = fact.c.batch_id <= self.batch_id
         if self.source_batches is not None:
             batch = star_table("etl_batch")
             rebuilds = select(batch.c.batch_id).where(batch.c.kind == "rebuild")
             sources = fact.c.batch_id == any_(literal(list(self.source_batches), postgresql.ARRAY(postgresql.TEXT)))
             before = or_(sources, and_(before, fact.c.batch_id.in_(rebuilds)))
+        return self._delete_unstaged(connection, before)
+
+    def _delete_unstaged(self, connection: Connection, condition: ColumnElement[bool]) -> int:
+        """Delete the facts of the days that meet `condition` and are not staged; return how many."""
+        fact, staging = star_table(FACT), self.staging[FACT]
+        day = func.unnest(bindparam("days", self.days, postgresql.ARRAY(Date))).table_valued("day").render_derived("d")
         vanished = delete(fact).where(
             fact.c.sold_at >= day.c.day,
             fact.c.sold_at < day.c.day + 1,
-            before,
+            condition,
             ~exists().where(cast(staging.c.sale_id, fact.c.sale_id.type) == fact.c.sale_id),
         )
         return _written(connection, vanished)

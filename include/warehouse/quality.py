@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Engine, delete, insert
+from sqlalchemy import Connection, Engine, delete, insert
 
 from include.quality.record import ScoreRow
 from include.warehouse.engine import transaction
@@ -17,7 +17,13 @@ def save_scores(engine: Engine, rows: Sequence[ScoreRow]) -> None:
     Raises:
         WarehouseUnavailable: If the server cannot be reached.
     """
-    table = star_table("etl_quality")
     with transaction(engine) as connection:
+        write_scores(connection, rows)
+
+
+def write_scores(connection: Connection, rows: Sequence[ScoreRow]) -> None:
+    """Write the scores of batches, on either side of the warehouse."""
+    if rows:
+        table = star_table("etl_quality")
         connection.execute(delete(table).where(table.c.batch_id.in_({row.batch_id for row in rows})))
         connection.execute(insert(table), [row.model_dump() for row in rows])

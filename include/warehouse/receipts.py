@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Engine
 
 from include.receipts import Receipt
 from include.warehouse.engine import transaction
+from include.warehouse.portable import upsert
 from include.warehouse.tables import star_table
 
 _SUMMARY = (
@@ -36,11 +36,15 @@ def save_receipt(engine: Engine, receipt: Receipt) -> None:
         WarehouseUnavailable: If the server cannot be reached.
     """
     receipt.check()
+    with transaction(engine) as connection:
+        write_receipt(connection, receipt)
+
+
+def write_receipt(connection: Connection, receipt: Receipt) -> None:
+    """Write a receipt that balances, on either side of the warehouse."""
+    table = star_table("etl_receipt")
     values = receipt.model_dump(include=set(_SUMMARY)) | {
         "rows_quarantined": sum(receipt.rows_quarantined.values()),
         "document": receipt.model_dump(mode="json"),
     }
-    statement = insert(star_table("etl_receipt")).values(values)
-    replaced = {name: statement.excluded[name] for name in values if name != "run_id"}
-    with transaction(engine) as connection:
-        connection.execute(statement.on_conflict_do_update(index_elements=["run_id"], set_=replaced))
+    upsert(connection, table, values)

@@ -190,6 +190,7 @@ def jdbc_options(settings: Settings) -> tuple[str, dict[str, str]]:
         "stringtype": "unspecified",  # lets PostgreSQL read text as uuid
         "tcpKeepAlive": "true",
         "connectTimeout": str(settings.connect_timeout_seconds),
+        "loginTimeout": str(settings.connect_timeout_seconds),
         "socketTimeout": str(ceil(settings.statement_timeout_seconds) + _ANSWER_SECONDS),
         "batchsize": str(JDBC_BATCH_ROWS),
     }

@@ -38,6 +38,7 @@ from sqlmodel import Field, SQLModel
 from include.domain.classify import KINDS
 from include.domain.money import CURRENCIES
 from include.quality.record import LEVELS, STATUSES
+from include.warehouse.portable import portable
 
 MODEL_SCHEMA = "retail_dwh"
 """Name of the schema in the models; engines translate it to the configured one."""
@@ -51,6 +52,9 @@ RECEIPT_STATUSES = ("loaded", "nothing_new", "rejected")
 
 MONEY_TOTAL = Numeric(38, 4)
 """Sums of amounts, GBP; wide enough for a quarantined row of 999,999,999 units at 9,999,999,999.9999."""
+
+PRODUCT = "product"
+"""Key in the `info` of a computed column: the names of the two columns it is the rounded product of."""
 
 JSON_DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
 
@@ -70,7 +74,7 @@ class WarehouseTable(SQLModel):
 
 
 def _column(kind: Any, comment: str, *arguments: Any, nullable: bool = False, **options: Any) -> Any:
-    return Field(sa_column=Column(kind, *arguments, nullable=nullable, comment=comment, **options))
+    return Field(sa_column=Column(portable(kind), *arguments, nullable=nullable, comment=comment, **options))
 
 
 def _key(kind: Any, comment: str) -> Any:
@@ -83,9 +87,10 @@ def _rate(currency: str) -> Any:
 
 def _converted(column: str, currency: str) -> Any:
     """Return the column that the database computes from `column` (GBP) and the line's rate."""
-    places = CURRENCIES[currency]
-    value = Computed(f"round({column} * rate_{currency.lower()}, {places})", persisted=True)
-    return _column(Numeric(18, places), f"{currency}, {column} at the line's rate, half up", value, nullable=True)
+    places, rate = CURRENCIES[currency], f"rate_{currency.lower()}"
+    value = Computed(f"round({column} * {rate}, {places})", persisted=True)
+    comment = f"{currency}, {column} at the line's rate, half up"
+    return _column(Numeric(18, places), comment, value, nullable=True, info={PRODUCT: (column, rate)})
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -98,7 +99,8 @@ def test_an_unbalanced_receipt_is_not_saved(engine: Engine, settings: Settings) 
 
 
 @pytest.fixture
-def environment(blank: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def environment(blank: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("RETAIL_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("DATABASE_URL", blank.database_url.get_secret_value())
     monkeypatch.setenv("RETAIL_WAREHOUSE_SCHEMA", blank.warehouse_schema)
     monkeypatch.setenv("RETAIL_STAGING_SCHEMA", blank.staging_schema)

@@ -1,0 +1,428 @@
+"""Whether a side of the warehouse is whole: keys, orphans, duplicates, money, balances, and equal to Gold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection, and_, func, select, text
+
+from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
+from include.runs import batch_id_of
+from include.settings import Settings
+from include.warehouse import replica
+from include.warehouse.comparison import (
+    EXAMPLES,
+    Difference,
+    batch_differences,
+    compare,
+    day_differences,
+    member_differences,
+    repair_command,
+)
+from include.warehouse.engine import WarehouseUnavailable, transaction
+from include.warehouse.failover import PUBLISH_LIMIT_SECONDS, Side, known_batches
+from include.warehouse.figures import Scope, gold_figures, side_figures
+from include.warehouse.gold import GoldStar
+from include.warehouse.loading import stage_picked
+from include.warehouse.portable import SQLITE
+from include.warehouse.publish import STATEMENT_TIMEOUT_SECONDS, PublishReport, replace_days
+from include.warehouse.record import RecordFile
+from include.warehouse.replica import ReplicaUnusable, recorded_batches
+from include.warehouse.tables import FACT, star_table
+from include.warehouse.watch import primary_failed, said, watched_engine
+
+
+def sides(settings: Settings) -> tuple[Side, ...]:
+    """Return the sides the warehouse has."""
+    return ("replica",) if settings.database_type == "sqlite" else ("primary", "replica")
+
+
+class IntegrityReport(BaseModel):
+    """What was found on one side.
+
+    Attributes:
+        days: Invoice days that were compared with Gold.
+        rows: Facts of these days.
+        amount: GBP of these facts.
+        unpublished: Batch and date_key of facts in Gold that were never published; they are left out on both sides.
+        differences: What is otherwise than it should be; none if the side is whole.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    side: Side
+    checked_at: datetime
+    first_day: date | None = None
+    last_day: date | None = None
+    days: int = 0
+    rows: int = 0
+    amount: Decimal = Decimal(0)
+    unpublished: list[str] = Field(default_factory=list)
+    differences: list[Difference] = Field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is otherwise than it should be."""
+        return not self.differences
+
+
+class Comparison(BaseModel):
+    """What each side has otherwise than Gold.
+
+    Attributes:
+        days: Invoice days compared.
+        differences: By side.
+        skipped: Side -> why it was not compared.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    days: int
+    differences: dict[Side, list[Difference]] = Field(default_factory=dict)
+    skipped: dict[Side, str] = Field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Whether both sides were compared and have what Gold has."""
+        return not self.skipped and not any(self.differences.values())
+
+
+class Repaired(BaseModel):
+    """What a repair wrote, by side and table; empty for a side that had nothing wrong."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    days: list[date]
+    written: dict[Side, dict[str, int]]
+    skipped: dict[Side, str] = Field(default_factory=dict)
+
+
+@contextmanager
+def open_side(settings: Settings, side: Side) -> Iterator[Connection]:
+    """Yield a connection that reads one side, whoever serves.
+
+    Raises:
+        ReplicaUnusable: If the replica is missing, damaged or of an older version.
+        WarehouseUnavailable: If the primary does not answer.
+    """
+    if side == "replica":
+        with replica.reading(settings) as connection:
+            yield connection
+        return
+    with (
+        watched_engine(settings, PUBLISH_LIMIT_SECONDS) as engine,
+        transaction(engine, statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as connection,
+    ):
+        yield connection
+
+
+def check_integrity(
+    settings: Settings, side: Side, first: date | None = None, last: date | None = None
+) -> IntegrityReport:
+    """Check one side, all of it or the invoice days from `first` to `last`.
+
+    Raises:
+        GoldUnreadable: If Gold cannot be read.
+        WarehouseUnavailable: If the primary does not answer.
+    """
+    report = IntegrityReport(side=side, checked_at=datetime.now(UTC), first_day=first, last_day=last)
+    if side == "replica":
+        report.differences = _file(settings)
+        if report.differences:
+            return report
+    with open_side(settings, side) as connection, GoldStar(settings) as gold:
+        reports = known_batches(settings, connection if side == "primary" else None)
+        scope = Scope(first, last, without=gold.unpublished(reports))
+        report.unpublished = sorted(scope.without)
+        figures = side_figures(connection, settings, scope, hashed=False)
+        report.days = len(figures)
+        report.rows = sum(of_day.rows for of_day in figures.values())
+        report.amount = sum((of_day.amount for of_day in figures.values()), Decimal(0))
+        report.differences += [
+            *_unknown_members(connection),
+            *_keys(connection),
+            *_orphans(connection, scope),
+            *_duplicates(connection),
+            *_contradictions(connection, scope),
+            *_balances(connection, first, last),
+            *batch_differences(connection, reports),
+            *day_differences(connection, gold, settings, scope),
+            *member_differences(connection, gold, settings, scope),
+        ]
+    return report
+
+
+def compare_sides(settings: Settings, days: list[date] | None = None) -> Comparison:
+    """Hold both sides against Gold to the row: some invoice days, or all.
+
+    Raises:
+        GoldUnreadable: If Gold cannot be read.
+    """
+    with GoldStar(settings) as gold:
+        chosen = days if days is not None else sorted(gold_figures(gold, Scope(), hashed=False))
+        found = Comparison(days=len(chosen))
+        for side in sides(settings):
+            try:
+                with open_side(settings, side) as connection:
+                    reports = known_batches(settings, connection if side == "primary" else None)
+                    found.differences[side] = compare(connection, gold, settings, reports, chosen)
+            except ReplicaUnusable as error:
+                found.skipped[side] = str(error)
+            except Exception as error:
+                if not primary_failed(error):
+                    raise
+                found.skipped[side] = said(error)
+    return found
+
+
+def _file(settings: Settings) -> list[Difference]:
+    try:
+        found = replica.damage(settings)
+    except ReplicaUnusable as error:
+        found = [str(error)]
+    return [
+        Difference(
+            check="file",
+            subject=str(replica.replica_link(settings)),
+            expected="a whole SQLite file of this version",
+            found=line,
+            remedy="python -m include.warehouse refresh-replica",
+        )
+        for line in found
+    ]
+
+
+def _unknown_members(connection: Connection) -> list[Difference]:
+    found = []
+    for rule in DIMENSION_RULES:
+        table = star_table(rule.table)
+        query = select(func.count()).select_from(table).where(table.c[rule.key] == UNKNOWN_KEY)
+        if connection.execute(query).scalar_one() != 1:
+            found.append(
+                Difference(
+                    check="keys",
+                    subject=rule.table,
+                    expected="member 0 for what is not known",
+                    found="none",
+                    remedy="python -m include.warehouse migrate --down --revision base, then migrate and catch-up",
+                )
+            )
+    return found
+
+
+def _keys(connection: Connection) -> list[Difference]:
+    """Surrogate keys are the first 60 bits of SHA-256 of the natural key, of dim_date the day as yyyymmdd."""
+    found = []
+    for rule in DIMENSION_RULES:
+        table = star_table(rule.table)
+        rows = connection.execute(
+            select(table.c[rule.key], table.c[rule.natural]).where(table.c[rule.key] != UNKNOWN_KEY)
+        )
+        wrong = [str(natural) for key, natural in rows if key != _surrogate(natural)]
+        if wrong:
+            found.append(
+                Difference(
+                    check="keys",
+                    subject=rule.table,
+                    expected=f"{rule.key} made from {rule.natural}",
+                    found=f"{len(wrong)} members with another key",
+                    examples=sorted(wrong)[:EXAMPLES],
+                    remedy="python -m include.warehouse repair, with the days their facts are listed for",
+                )
+            )
+    return found
+
+
+def _surrogate(natural: str | date) -> int:
+    if isinstance(natural, date):
+        return natural.year * 10000 + natural.month * 100 + natural.day
+    return int(hashlib.sha256(natural.encode()).hexdigest()[:15], 16)
+
+
+def _orphans(connection: Connection, scope: Scope) -> list[Difference]:
+    fact, found = star_table(FACT), []
+    references = [(FACT, rule.key, rule.table, text(scope.condition())) for rule in DIMENSION_RULES]
+    customer = ("dim_customer", "country_key", "dim_country", text("1 = 1"))
+    for name, column, dimension, condition in [*references, customer]:
+        table, members = star_table(name), star_table(dimension)
+        lost = table.c[column].not_in(select(members.c[column]))
+        day = func.min(fact.c.sold_at) if name == FACT else None
+        query = select(func.count(), *([day] if day is not None else [])).select_from(table).where(lost, condition)
+        rows, *first = connection.execute(query).one()
+        if rows:
+            found.append(
+                Difference(
+                    check="orphans",
+                    subject=f"{name}.{column}",
+                    expected=f"a member of {dimension}",
+                    found=f"{rows} rows without one",
+                    remedy=repair_command(first[0].date()) if first else "python -m include.warehouse repair, all days",
+                )
+            )
+    return found
+
+
+def _duplicates(connection: Connection) -> list[Difference]:
+    found = []
+    identities = [(FACT, "sale_id"), *[(rule.table, rule.natural) for rule in DIMENSION_RULES]]
+    for name, column in identities:
+        table = star_table(name)
+        held = table.c[column]
+        query = select(held, func.count()).where(held.is_not(None)).group_by(held).having(func.count() > 1)
+        rows = connection.execute(query.limit(EXAMPLES)).all()
+        if rows:
+            found.append(
+                Difference(
+                    check="duplicates",
+                    subject=f"{name}.{column}",
+                    expected="one row each",
+                    found=f"{len(rows)} or more values in several rows",
+                    examples=[str(row[0]) for row in rows],
+                    remedy="restore the side from a backup; its unique indices no longer hold",
+                )
+            )
+    return found
+
+
+def _contradictions(connection: Connection, scope: Scope) -> list[Difference]:
+    fact = star_table(FACT)
+    day_of_sale = (
+        "CAST(replace(substr(sold_at, 1, 10), '-', '') AS INTEGER)"
+        if connection.dialect.name == SQLITE
+        else r"CAST(to_char(sold_at, 'YYYYMMDD') AS INTEGER)"
+    )
+    found = []
+    for check, expected, broken in (
+        ("amounts", "amount = quantity x unit_price", "amount <> quantity * unit_price"),
+        ("dates", "date_key is the day of sold_at", f"date_key <> {day_of_sale}"),
+    ):
+        query = select(func.count(), func.min(fact.c.sold_at)).where(and_(text(broken), text(scope.condition())))
+        rows, first = connection.execute(query.select_from(fact)).one()
+        if rows:
+            found.append(
+                Difference(
+                    check=check,
+                    subject=FACT,
+                    expected=expected,
+                    found=f"{rows} facts where it does not hold",
+                    remedy=repair_command(first.date()),
+                )
+            )
+    return found
+
+
+def _balances(connection: Connection, first: date | None, last: date | None) -> list[Difference]:
+    """A drop's receipt says how many lines and how much money it loaded: its facts are as many and as much.
+
+    Drops of which a later rebuild touched a day are passed over: their receipts speak of before it.
+    """
+    fact, receipt = star_table(FACT), star_table("etl_receipt")
+    facts = {
+        row[0]: (row[1], row[2])
+        for row in connection.execute(
+            select(fact.c.batch_id, func.count(), func.sum(fact.c.amount)).group_by(fact.c.batch_id)
+        )
+    }
+    published = recorded_batches(connection)
+    rebuilds = [report for report in published.values() if report.kind == "rebuild"]
+    loads = select(receipt.c.batch_id, receipt.c.rows_loaded, receipt.c.amount_loaded, receipt.c.document).where(
+        receipt.c.kind == "drop", receipt.c.status == "loaded"
+    )
+    found = []
+    for batch_id, rows, amount, document in connection.execute(loads.order_by(receipt.c.batch_id)):
+        days = [date.fromisoformat(day) for day in document.get("invoice_days") or []]
+        outside = bool(days) and ((first and days[-1] < first) or (last and days[0] > last))
+        if batch_id not in published or outside or _rebuilt(batch_id, days, rebuilds):
+            continue
+        there = facts.get(batch_id, (0, Decimal(0)))
+        if there != (rows, amount):
+            found.append(
+                Difference(
+                    check="balances",
+                    subject=batch_id,
+                    expected=f"{rows} facts, GBP {amount}, by its receipt",
+                    found=f"{there[0]} facts, GBP {there[1]}",
+                    remedy=f"python -m include.warehouse repair --from {days[0]} --to {days[-1]}" if days else "",
+                )
+            )
+    return found
+
+
+def _rebuilt(batch_id: str, days: list[date], rebuilds: list[PublishReport]) -> bool:
+    return any(
+        report.batch_id > batch_id and days and any(days[0] <= day <= days[-1] for day in report.rebuilt_days)
+        for report in rebuilds
+    )
+
+
+def days_with_facts(settings: Settings, first: date | None, last: date | None) -> list[date]:
+    """Return the invoice days that Gold or a side that answers has facts of.
+
+    Raises:
+        GoldUnreadable: If Gold cannot be read.
+    """
+    scope = Scope(first, last)
+    with GoldStar(settings) as gold:
+        days = set(gold_figures(gold, scope, hashed=False))
+    for side in sides(settings):
+        try:
+            with open_side(settings, side) as connection:
+                days |= set(side_figures(connection, settings, scope, hashed=False))
+        except (WarehouseUnavailable, ReplicaUnusable):
+            continue  # the repair says that this side does not answer
+    return sorted(days)
+
+
+def repair(settings: Settings, days: list[date], only: Side | None = None) -> Repaired:
+    """Make some invoice days of the warehouse, and the members their facts refer to, what Gold has.
+
+    Repeating it changes nothing. A side that does not answer is skipped. The state of the failover stays as it is.
+
+    Args:
+        settings: Where Gold and both sides are.
+        days: Invoice days.
+        only: Repair this side alone.
+
+    Raises:
+        GoldUnreadable: If Gold cannot be read.
+        PublishError: If the rows of Gold do not fit.
+        WarehouseUnavailable: If no side answers.
+    """
+    done = Repaired(days=sorted(set(days)), written={})
+    with RecordFile(settings).publishing():
+        for side in (only,) if only else sides(settings):
+            try:
+                done.written[side] = (
+                    _repair_primary(settings, done.days) if side == "primary" else _repair_replica(settings, done.days)
+                )
+            except ReplicaUnusable as error:
+                done.skipped[side] = str(error)
+            except Exception as error:
+                if not primary_failed(error):
+                    raise
+                done.skipped[side] = said(error)
+    if not done.written:
+        raise WarehouseUnavailable(f"Nothing was repaired: {' '.join(done.skipped.values())}")
+    return done
+
+
+def _repair_primary(settings: Settings, days: list[date]) -> dict[str, int]:
+    now = datetime.now(UTC)
+    batch_id = batch_id_of(f"repair {now.isoformat()}", now)
+    with watched_engine(settings, PUBLISH_LIMIT_SECONDS) as engine, GoldStar(settings) as gold:
+        with transaction(engine) as connection:
+            left_out = gold.unpublished(known_batches(settings, connection))
+        gold.pick_days(days, left_out)
+        rows = stage_picked(engine, settings, batch_id, gold)
+        return replace_days(engine, settings, batch_id, days, rows, sorted(left_out))
+
+
+def _repair_replica(settings: Settings, days: list[date]) -> dict[str, int]:
+    with GoldStar(settings) as gold:
+        left_out = gold.unpublished(known_batches(settings))
+    return replica.replace_days(settings, days, left_out)

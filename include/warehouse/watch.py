@@ -1,0 +1,212 @@
+"""Bounded time on a primary that may be dead, slow or stopped.
+
+The server's own timeouts do nothing when the server itself is stopped: its machine still takes packets. So a thread on
+this side asks it for an answer on a connection of its own, and ends the connections of those who wait when none comes.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakSet
+
+import psycopg
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+
+from include.settings import Settings
+from include.warehouse.engine import APPLICATION_NAME, WarehouseUnavailable, open_engine, warehouse_url
+
+PROBE_EVERY_SECONDS = 2.0
+PROBE_CONNECT_SECONDS = 3
+
+_FAILED_CLASSES = ("08", "53", "57", "58", "XX")
+"""SQLSTATE classes of a server that cannot serve: connection, resources, operator, system, internal."""
+
+_LOCK_NOT_AVAILABLE = "55P03"
+
+_READ_ONLY = "25006"
+"""Write refused, as by a server that was demoted."""
+
+
+def primary_failed(error: BaseException, *, read_only: bool = False) -> bool:
+    """Return whether `error` says that the primary cannot serve, rather than that it was asked for something wrong.
+
+    Args:
+        error: What was raised.
+        read_only: Whether it was raised by a transaction that was told to be read-only.
+    """
+    if isinstance(error, (WarehouseUnavailable, PoolExhausted)):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg.Error):
+        return False
+    if cause.sqlstate is None:
+        return isinstance(cause, psycopg.OperationalError)
+    if cause.sqlstate == _READ_ONLY:
+        return not read_only
+    return cause.sqlstate.startswith(_FAILED_CLASSES) or cause.sqlstate == _LOCK_NOT_AVAILABLE
+
+
+def lost_connection(error: BaseException) -> bool:
+    """Return whether only the connection is known to be lost; the primary itself may be well."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, psycopg.OperationalError) and cause.sqlstate in {None, "57P01", "57P02"}
+
+
+def said(error: BaseException) -> str:
+    """Return in one line what an error of the primary says."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return " ".join(str(cause).split()) or type(cause).__name__
+
+
+def probe(settings: Settings, connect_seconds: int = PROBE_CONNECT_SECONDS) -> None:
+    """Ask the primary for an answer on a fresh connection.
+
+    Raises:
+        psycopg.OperationalError: If none comes in time.
+        WarehouseUnavailable: If DATABASE_URL is missing or unusable.
+    """
+    url = warehouse_url(settings).set(drivername="postgresql").render_as_string(hide_password=False)
+    with (
+        psycopg.connect(
+            url, connect_timeout=connect_seconds, application_name=f"{APPLICATION_NAME} probe", autocommit=True
+        ) as connection,
+        cut_after(connection, connect_seconds),
+    ):
+        connection.execute("SELECT 1")
+
+
+def answers(settings: Settings, connect_seconds: int = PROBE_CONNECT_SECONDS) -> bool:
+    """Return whether the primary answers in time."""
+    try:
+        probe(settings, connect_seconds)
+    except psycopg.Error:
+        return False
+    return True
+
+
+@contextmanager
+def cut_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[threading.Event]:
+    """End the connection if the block takes longer; yield the event that says it was."""
+    cut, lock, over = threading.Event(), threading.Lock(), False
+
+    def end() -> None:
+        with lock:
+            if not over:
+                cut.set()
+                _end(connection)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield cut
+    finally:
+        timer.cancel()
+        with lock:
+            over = True
+
+
+def _end(connection: psycopg.Connection[Any]) -> None:
+    """Shut the connection's socket: whoever waits on it gets an error at once."""
+    try:
+        with socket.socket(fileno=socket.dup(connection.fileno())) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
+    except (OSError, psycopg.Error):
+        return  # it is closed already
+
+
+class Watch:
+    """A thread that probes the primary and ends an engine's connections when it has been silent too long.
+
+    Attributes:
+        ended: Why the connections were ended; empty if they were not.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine, patience: float, limit: float) -> None:
+        """Watch every connection that `engine` opens from now on.
+
+        Args:
+            settings: Names the primary.
+            engine: Engine to watch.
+            patience: Seconds without any answer after which the primary counts as gone.
+            limit: Seconds after which the work is ended even though the primary answers.
+        """
+        self.ended = ""
+        self._settings = settings
+        self._patience = patience
+        self._limit = limit
+        self._connections: WeakSet[psycopg.Connection[Any]] = WeakSet()
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="warehouse-watch", daemon=True)
+        event.listen(engine, "connect", self._remember)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread; it may be in the middle of a probe."""
+        with self._lock:
+            self._done.set()
+
+    def _remember(self, connection: psycopg.Connection[Any], _: Any) -> None:
+        self._connections.add(connection)
+
+    def _run(self) -> None:
+        begun = heard = time.monotonic()
+        every = min(PROBE_EVERY_SECONDS, self._patience / 3)
+        while not self._done.wait(every):
+            if answers(self._settings, max(1, min(PROBE_CONNECT_SECONDS, round(self._patience / 2)))):
+                heard = time.monotonic()
+            now = time.monotonic()
+            if now - heard > self._patience:
+                self._end_all(f"The primary has not answered for {now - heard:.0f} seconds.")
+            elif now - begun > self._limit:
+                self._end_all(f"The primary answers, but did not do its work within {self._limit:.0f} seconds.")
+
+    def _end_all(self, reason: str) -> None:
+        with self._lock:
+            if not self._done.is_set():
+                self.ended = reason
+                for connection in list(self._connections):
+                    _end(connection)
+
+
+@contextmanager
+def watched_engine(settings: Settings, limit: float) -> Iterator[Engine]:
+    """Yield an engine on the primary whose work ends with an error once the primary has been silent too long.
+
+    Args:
+        settings: Names the primary and says how long to be patient.
+        limit: Seconds after which the work is ended in any case.
+
+    Raises:
+        WarehouseUnavailable: If the primary does not answer at all, or fell silent.
+    """
+    try:
+        probe(settings)
+    except psycopg.Error as error:
+        raise WarehouseUnavailable(f"The primary does not answer: {said(error)}") from error
+    with open_engine(settings) as engine:
+        watch = Watch(settings, engine, settings.primary_patience_seconds, limit)
+        watch.start()
+        try:
+            yield engine
+        except (DBAPIError, psycopg.Error) as error:
+            if watch.ended and primary_failed(error):
+                raise WarehouseUnavailable(watch.ended) from error
+            raise
+        finally:
+            watch.stop()

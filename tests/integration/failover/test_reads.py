@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from include.pipeline import publish
+from include.settings import Settings
+from include.warehouse import record
+from include.warehouse.failover import Warehouse, catch_up, refresh_replica
+from include.warehouse.record import Breaker, RecordFile
+from include.warehouse.tables import star_table
+from tests.integration.failover.lake import Lake
+from tests.integration.failover.servers import Victim
+from tests.integration.warehouse.batches import lines_of
+
+FACT = star_table("fact_sales")
+
+
+def total(connection: Connection) -> tuple[int, Decimal]:
+    rows, amount = connection.execute(select(func.count(), func.sum(FACT.c.amount))).one()
+    return rows, amount
+
+
+@pytest.fixture
+def warehouse(lake: Lake, settings: Settings) -> Iterator[Warehouse]:
+    publish(settings, lake.drop(1, lines_of(40)))
+    with Warehouse(settings) as opened:
+        yield opened
+
+
+def expected() -> tuple[int, Decimal]:
+    lines = lines_of(40)
+    return len(lines), sum((line.amount for line in lines), Decimal(0))
+
+
+def test_the_primary_answers_while_it_is_well(warehouse: Warehouse) -> None:
+    answer = warehouse.read(total)
+    assert (answer.value, answer.headers) == (expected(), {"X-Warehouse": "primary"})
+
+
+def test_readers_of_a_dead_primary_notice_only_a_header(
+    warehouse: Warehouse, settings: Settings, victim: Victim
+) -> None:
+    warehouse.read(total)
+    with victim.down():
+        for _ in range(4):
+            answer = warehouse.read(total)
+            assert (answer.value, answer.headers) == (expected(), {"X-Warehouse": "replica"})
+        # Nothing was published meanwhile, so the primary has missed nothing.
+        assert RecordFile(settings).read().state == "primary"
+    with RecordFile(settings).change() as noted:
+        noted.breaker.retry_at = datetime.now(UTC) - timedelta(seconds=1)
+    assert warehouse.read(total).side == "primary"
+    assert RecordFile(settings).read().breaker == Breaker()
+
+
+def test_a_read_that_the_primary_drops_in_the_middle_is_answered_by_the_replica(
+    warehouse: Warehouse, victim: Victim
+) -> None:
+    asked: list[str] = []
+
+    def work(connection: Connection) -> tuple[int, Decimal]:
+        asked.append(connection.dialect.name)
+        if asked == ["postgresql"]:
+            victim.kill()
+        return total(connection)
+
+    try:
+        answer = warehouse.read(work)
+    finally:
+        victim.start()
+    assert (answer.value, answer.side, asked[-1]) == (expected(), "replica", "sqlite")
+
+
+def test_a_server_that_was_restarted_does_not_cost_its_pooled_readers_an_answer(
+    warehouse: Warehouse, victim: Victim
+) -> None:
+    warehouse.read(total)
+    with victim.down():
+        pass
+    assert warehouse.read(total).side == "primary"
+
+
+def test_a_stopped_primary_costs_readers_their_patience_until_the_breaker_opens(
+    warehouse: Warehouse, settings: Settings, victim: Victim
+) -> None:
+    warehouse.read(total)
+    with victim.stopped():
+        seconds = []
+        for _ in range(record.FAILURES_TO_OPEN + 3):
+            started = time.monotonic()
+            assert warehouse.read(total, timeout_seconds=1).side == "replica"
+            seconds.append(time.monotonic() - started)
+    assert max(seconds[: record.FAILURES_TO_OPEN]) < 8
+    assert max(seconds[record.FAILURES_TO_OPEN :]) < 0.5
+    assert RecordFile(settings).read().breaker.failures >= record.FAILURES_TO_OPEN
+
+
+def test_a_slow_primary_trips_the_breaker(warehouse: Warehouse, settings: Settings) -> None:
+    def slow(connection: Connection) -> tuple[int, Decimal]:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_sleep(30)"))
+        return total(connection)
+
+    for _ in range(record.FAILURES_TO_OPEN):
+        started = time.monotonic()
+        assert warehouse.read(slow, timeout_seconds=0.3).side == "replica"
+        assert time.monotonic() - started < 2
+    assert "statement timeout" in RecordFile(settings).read().breaker.reason
+    assert warehouse.read(total).side == "replica"
+
+
+def test_one_reader_tries_a_primary_that_has_failed(warehouse: Warehouse, settings: Settings) -> None:
+    file = RecordFile(settings)
+    with file.change() as noted:
+        noted.breaker = Breaker(failures=2, retry_at=datetime.now(UTC) - timedelta(seconds=1))
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        claimed = list(pool.map(lambda _: file.claim_trial(), range(8)))
+    assert claimed.count(True) == 1
+    assert warehouse.serves() == "replica"
+
+
+def test_a_wrong_question_is_an_error_and_no_failure_of_the_primary(warehouse: Warehouse, settings: Settings) -> None:
+    def wrong(connection: Connection) -> Any:
+        return connection.execute(text("SELECT no_such_column")).all()
+
+    with pytest.raises(DBAPIError, match="no_such_column"):
+        warehouse.read(wrong)
+    assert RecordFile(settings).read().breaker == Breaker()
+
+
+def test_reads_cannot_write(warehouse: Warehouse, settings: Settings) -> None:
+    def write(connection: Connection) -> int:
+        return connection.execute(FACT.delete()).rowcount
+
+    with pytest.raises(DBAPIError, match="read-only"):
+        warehouse.read(write)
+    assert RecordFile(settings).read().breaker == Breaker()
+    assert warehouse.read(total).value == expected()
+
+
+def test_a_primary_that_is_behind_never_answers(
+    warehouse: Warehouse, lake: Lake, settings: Settings, victim: Victim
+) -> None:
+    with victim.down():
+        publish(settings, lake.drop(2, lines_of(10, start=40)))
+    for _ in range(3):
+        answer = warehouse.read(total)
+        assert (answer.value[0], answer.side) == (50, "replica")
+    catch_up(settings)
+    answer = warehouse.read(total)
+    assert (answer.value[0], answer.side) == (50, "primary")
+
+
+def test_what_was_read_before_the_replica_took_over_is_read_again(
+    warehouse: Warehouse, lake: Lake, settings: Settings
+) -> None:
+    def work(connection: Connection) -> tuple[int, Decimal]:
+        found = total(connection)
+        if connection.dialect.name == "postgresql":
+            with RecordFile(settings).change() as noted:
+                noted.turn("failed_over", "another process saw the primary die")
+        return found
+
+    assert warehouse.read(work).side == "replica"
+
+
+def test_a_connection_is_to_whoever_serves(warehouse: Warehouse, settings: Settings, victim: Victim) -> None:
+    with warehouse.connection() as given:
+        assert (given.side, total(given.value)) == ("primary", expected())
+    with victim.down(), warehouse.connection() as given:
+        assert (given.side, total(given.value)) == ("replica", expected())
+
+
+def test_a_reader_follows_a_replica_that_is_made_anew(
+    warehouse: Warehouse, lake: Lake, settings: Settings, victim: Victim
+) -> None:
+    with victim.down():
+        assert warehouse.read(total).value == expected()
+        with warehouse.connection() as old:
+            refresh_replica(settings)
+            assert total(old.value) == expected()
+        publish(settings, lake.drop(2, lines_of(10, start=40)))
+        assert warehouse.read(total).value[0] == 50
+
+
+def test_answers_are_the_same_on_both_sides(warehouse: Warehouse, settings: Settings, victim: Victim) -> None:
+    product, invoice = star_table("dim_product"), star_table("dim_invoice")
+    batch, day = star_table("etl_batch"), star_table("dim_date")
+    queries = [
+        select(FACT).order_by(FACT.c.sale_id),
+        select(FACT.c.kind, func.sum(FACT.c.amount), func.sum(FACT.c.amount_usd), func.max(FACT.c.unit_price_jpy))
+        .group_by(FACT.c.kind)
+        .order_by(FACT.c.kind),
+        select(product).order_by(product.c.product_key),
+        select(star_table("dim_country")).order_by(star_table("dim_country").c.country_key),
+        select(star_table("dim_customer")).order_by(star_table("dim_customer").c.customer_key),
+        select(invoice).order_by(invoice.c.invoice_key),
+        select(day).order_by(day.c.date_key),
+        select(batch),
+        select(FACT.c.sale_id).where(FACT.c.amount > Decimal("10.05")).order_by(FACT.c.sale_id),
+    ]
+
+    def ask(connection: Connection) -> list[Any]:
+        return [connection.execute(query).all() for query in queries]
+
+    there = warehouse.read(ask)
+    with victim.down():
+        here = warehouse.read(ask)
+    assert (there.side, here.side) == ("primary", "replica")
+    assert here.value == there.value
+    assert [[type(value) for value in row] for row in here.value[0]] == [
+        [type(value) for value in row] for row in there.value[0]
+    ]
