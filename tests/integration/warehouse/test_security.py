@@ -20,11 +20,13 @@ from include.warehouse.engine import WarehouseMisconfigured, make_engine, open_e
 from include.warehouse.marts import MARTS
 from include.warehouse.migrations import downgrade, secure, upgrade
 from include.warehouse.publish import publish
+from include.warehouse.quality import save_scores
 from include.warehouse.receipts import save_receipt
 from include.warehouse.security import ROLES, unsecured
 from include.warehouse.tables import WarehouseTable
 from tests.integration.warehouse.batches import batch, lines_of, stage
 from tests.integration.warehouse.test_migrations import REVISIONS
+from tests.integration.warehouse.test_quality import score
 from tests.integration.warehouse.test_reads_and_receipts import receipt
 
 TABLES = sorted(table.name for table in WarehouseTable.metadata.sorted_tables)
@@ -77,6 +79,7 @@ def loaded(engine: Engine, supabase: Settings) -> Settings:
         stage(own, supabase, batch(1), lines_of(30))
         publish(own, supabase, batch(1), "run", "drop", "t")
         save_receipt(own, receipt())
+        save_scores(own, [score()])
     return supabase
 
 
