@@ -35,6 +35,7 @@ from include.runs import landing, waiting_files
 from include.settings import PROJECT_ROOT, Settings
 from include.spark import ClassesNotRecorded, class_archive, prepare
 from include.warehouse.engine import WarehouseUnavailable
+from include.warehouse.failover import read
 from include.warehouse.queries import latest_sales
 
 API_SECONDS = 180.0

@@ -219,7 +219,7 @@ def _migrated(settings: Settings, engine: Engine) -> bool:
     return inspect(engine).has_table("etl_batch", schema=settings.warehouse_schema)
 
 
-def _to_both(settings: Settings, record: RecordFile, batch: GoldBatch, report: PublishReport) -> list[str]:
+def _to_both(settings: Settings, record: RecordFile, batch: GoldBatch, report: PublishReport | None) -> list[str]:
     """Bring the replica a batch that the primary has; return warnings if it cannot be."""
     try:
         _bring(settings, record, batch, report)
@@ -453,7 +453,7 @@ def _refresh(settings: Settings, record: RecordFile, more: Mapping[str, PublishR
     asked = state.state == "primary" and settings.database_type != "sqlite"
     reports = (_primary_batches(settings) if asked else None) or known_batches(settings)
     for batch in state.of("pending", "done"):
-        if batch.batch_id not in reports | more:
+        if batch.batch_id not in {*reports, *more}:
             reports[batch.batch_id] = _report_of(settings, batch)
     reports |= more
     with GoldStar(settings) as gold:

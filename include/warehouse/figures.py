@@ -64,8 +64,7 @@ class Scope:
     def of(cls, days: Iterable[date], without: Iterable[str] = ()) -> Scope:
         """Return the scope of some days."""
         chosen = frozenset(days)
-        limits = (min(chosen), max(chosen)) if chosen else (None, None)
-        return cls(*limits, chosen, frozenset(without))
+        return cls(min(chosen, default=None), max(chosen, default=None), chosen, frozenset(without))
 
     def condition(self) -> str:
         """Return the SQL condition on facts, the same in all three engines."""

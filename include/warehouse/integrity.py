@@ -36,10 +36,12 @@ from include.warehouse.replica import ReplicaUnusable, recorded_batches
 from include.warehouse.tables import FACT, star_table
 from include.warehouse.watch import primary_failed, said, watched_engine
 
+SIDES: tuple[Side, ...] = ("primary", "replica")
+
 
 def sides(settings: Settings) -> tuple[Side, ...]:
     """Return the sides the warehouse has."""
-    return ("replica",) if settings.database_type == "sqlite" else ("primary", "replica")
+    return ("replica",) if settings.database_type == "sqlite" else SIDES
 
 
 class IntegrityReport(BaseModel):

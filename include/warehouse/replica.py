@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import (
@@ -116,7 +116,7 @@ def replica_metadata() -> MetaData:
     """
     metadata = MetaData(naming_convention=NAMING)
     for name in REPLICA_TABLES:
-        table = star_table(name).to_metadata(metadata, schema=None)
+        table = star_table(name).to_metadata(metadata, schema=cast("Any", None))
         for column in table.columns:
             if column.computed is not None:
                 factor, rate = (table.c[of] for of in column.info[PRODUCT])

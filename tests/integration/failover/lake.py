@@ -18,6 +18,7 @@ from include.runs import ClaimedFile, Manifest, RunFolder
 from include.settings import Settings
 from include.sources.model import FileDecisions, SourceReading
 from include.warehouse.engine import open_engine
+from include.warehouse.portable import places
 from include.warehouse.tables import FACT, PRODUCT, STAR, loaded_columns, star_table
 from tests.integration.warehouse.batches import Line, Rows, batch, stage_rows, star_of
 
@@ -57,7 +58,7 @@ def converted(row: dict[str, Any]) -> dict[str, Any]:
     for column in star_table(FACT).columns:
         if column.computed is not None:
             factor, rate = (row[name] for name in column.info[PRODUCT])
-            unit = Decimal(1).scaleb(-(column.type.scale or 0))
+            unit = Decimal(1).scaleb(-(places(column.type) or 0))
             found[column.name] = None if rate is None else (factor * rate).quantize(unit, ROUND_HALF_UP)
     return found | {"invoice_month": f"{row['sold_at']:%Y-%m}"}
 

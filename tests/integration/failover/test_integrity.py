@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import date
 
 import pytest
@@ -37,10 +38,9 @@ def tamper(settings: Settings, side: Side, statement: str) -> None:
             connection.exec_driver_sql("SET LOCAL search_path = retail_dwh")
             connection.exec_driver_sql(statement)
         return
-    with sqlite3.connect(replica.replica_link(settings)) as connection:
-        connection.execute("PRAGMA ignore_check_constraints = ON")
-        connection.execute(statement)
-    connection.close()
+    with closing(sqlite3.connect(replica.replica_link(settings))) as raw, raw:
+        raw.execute("PRAGMA ignore_check_constraints = ON")
+        raw.execute(statement)
 
 
 HARMS = {

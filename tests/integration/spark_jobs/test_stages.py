@@ -119,11 +119,13 @@ def test_drops_overlaps_repeats_and_rebuilds(spark: SparkSession, settings: Sett
     assert (third.status, third.rows_in, third.rows_already_seen, third.rows_loaded) == ("nothing_new", 7, 7, 0)
 
     with open_engine(settings) as engine:
-        before = totals(engine)
+        with transaction(engine) as connection:
+            before = totals(connection)
         claim(settings, "rebuilt", day=date(2010, 12, 1))
         rebuilt = run(spark, settings, "rebuilt")
         assert (rebuilt.kind, rebuilt.rows_loaded) == ("rebuild", 4)
-        assert totals(engine) == before
+        with transaction(engine) as connection:
+            assert totals(connection) == before
 
     daily = json.loads((settings.data_dir / "gold" / "daily_sales.json").read_text())
     assert [(row["invoice_day"], row["lines"], row["revenue"]) for row in daily] == [

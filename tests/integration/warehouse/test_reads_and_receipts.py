@@ -47,7 +47,11 @@ def test_the_latest_sales_come_with_their_dimensions(engine: Engine, settings: S
     new = Line(sold_at=datetime(2011, 12, 9, 12, 50), customer=None, description=None, price=Decimal("0.1234"))
     stage(engine, settings, batch(1), [*lines_of(20), new])
     publish(engine, settings, batch(1), "run", "drop", "t")
-    newest, second = latest_sales(engine, 2)
+    with transaction(engine) as connection:
+        newest, second = latest_sales(connection, 2)
+        everything = latest_sales(connection, 100)
+        with pytest.raises(ValueError, match="1 or more"):
+            latest_sales(connection, 0)
     assert newest == {
         "invoice_no": "536365",
         "stock_code": "85123A",
@@ -61,17 +65,18 @@ def test_the_latest_sales_come_with_their_dimensions(engine: Engine, settings: S
         "country": "United Kingdom",
     }
     assert second["sold_at"] == max(line.sold_at for line in lines_of(20))
-    assert len(latest_sales(engine, 100)) == 21
-    with pytest.raises(ValueError, match="1 or more"):
-        latest_sales(engine, 0)
+    assert len(everything) == 21
 
 
 def test_totals_are_by_kind_and_exact(engine: Engine, settings: Settings) -> None:
-    assert totals(engine) == {"rows": 0, "amount": Decimal(0), "by_kind": {}}
+    with transaction(engine) as connection:
+        assert totals(connection) == {"rows": 0, "amount": Decimal(0), "by_kind": {}}
     back = Line(quantity=-2, kind="return", price=Decimal("0.0001"))
     stage(engine, settings, batch(1), [Line(), back])
     publish(engine, settings, batch(1), "run", "drop", "t")
-    assert totals(engine) == {
+    with transaction(engine) as connection:
+        found = totals(connection)
+    assert found == {
         "rows": 2,
         "amount": Decimal("15.2998"),
         "by_kind": {
