@@ -259,7 +259,10 @@ def _bring(settings: Settings, record: RecordFile, batch: GoldBatch, report: Pub
     try:
         return replica.apply_batch(settings, batch, report)
     except ReplicaUnusable as error:
-        log.warning("%s It is made anew.", error)
+        if replica.replica_link(settings).exists():
+            log.warning("%s It is made anew.", error)
+        else:
+            log.info("There is no replica yet. It is made from Gold.")
     _refresh(settings, record, {batch.batch_id: report} if report else {})
     with replica.reading(settings) as connection:
         return recorded_batches_of(connection, [batch.batch_id])[batch.batch_id]
