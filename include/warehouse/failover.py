@@ -56,8 +56,8 @@ READ_PROBE_SECONDS = 2
 
 LARGE_BATCH = 50_000
 LARGE_SHARE = 0.5
-"""A batch of at least so many facts, and of more than this share of the replica's, is not worked into the replica: a row
-costs 45 microseconds there and 13 in a new one (`docs/failover.md`)."""
+"""A batch of at least so many facts, and of more than this share of the replica's, is not worked into the replica: a
+row costs 45 microseconds there and 13 in a new one (`docs/failover.md`)."""
 
 REPLICA_ERRORS = (ReplicaUnusable, GoldUnreadable, PublishError, OSError, sqlite3.Error, duckdb.Error)
 """What may go wrong with the replica while the primary is well; the run goes on with a warning."""
