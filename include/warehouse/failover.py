@@ -287,7 +287,7 @@ def _bring(settings: Settings, record: RecordFile, batch: GoldBatch, report: Pub
             log.warning("%s It is made anew.", error)
         else:
             log.info("There is no replica yet. It is made from Gold.")
-    _refresh(settings, record, {batch.batch_id: report} if report else {})
+    _refresh(settings, record, {batch.batch_id: report or _report_of(settings, batch)})
     with replica.reading(settings) as connection:
         return recorded_batches_of(connection, [batch.batch_id])[batch.batch_id]
 
