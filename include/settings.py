@@ -21,6 +21,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
+BACKED_UP_FOLDERS = ("runs", "receipts", "quarantine", "quality", "gold", "archive")
+"""Folders of the data folder that backups hold, besides lake and replica."""
+
 _URL_PATTERN = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 _URL_REMEDY = "give the address without a query, such as https://{}, or leave the variable out"
 _SCHEMA_PATTERN = r"^[a-z_][a-z0-9_]{0,62}$"
@@ -48,6 +51,9 @@ _REMEDIES = {
     "supabase_url": "set SUPABASE_URL to the address of the project, such as https://abcdefghijklmnopqrst.supabase.co",
     "enable_supabase_rls": "set ENABLE_SUPABASE_RLS to true or false",
     "supabase_anon_access": "set SUPABASE_ANON_ACCESS to none or read",
+    "backup_keep": "set RETAIL_BACKUP_KEEP to a whole number of backups from 1 to 1000 (7 unless set)",
+    "backup_keep_days": "set RETAIL_BACKUP_KEEP_DAYS to a whole number of days from 0 to 3660 (0 unless set)",
+    "backup_schedule": "set RETAIL_BACKUP_SCHEDULE to five fields of cron, such as '30 2 * * *'",
 }
 """Setting -> what to do about a value that cannot be used."""
 
@@ -80,6 +86,10 @@ class Settings(BaseSettings):
         warehouse_schema: Schema of the star in the warehouse, in `SUPABASE_SCHEMA` or else `RETAIL_WAREHOUSE_SCHEMA`.
         staging_schema: Schema the Gold job loads into before publishing.
         replica_dir: Where the SQLite replica of the warehouse and the record of who serves are kept.
+        backup_dir: Where backups are kept, best on another disk; a folder of the data folder if not given.
+        backup_keep: How many of the newest whole backups are kept, whatever their age.
+        backup_keep_days: Older backups are kept too while they are younger than this; 0 for none.
+        backup_schedule: When the DAG `retail_backup` makes one, in cron's notation and UTC.
         primary_patience_seconds: How long an unresponsive warehouse is waited for before the replica takes over.
         date_order: How `03/04/2010` is read where a whole file gives no evidence; `auto` is the documented convention.
         poll_seconds: How often the landing folder is scanned.
@@ -132,6 +142,10 @@ class Settings(BaseSettings):
     )
     staging_schema: str = Field(default="retail_staging", pattern=_SCHEMA_PATTERN)
     replica_dir: Path | None = None
+    backup_dir: Path | None = None
+    backup_keep: int = Field(default=7, ge=1, le=1000)
+    backup_keep_days: int = Field(default=0, ge=0, le=3660)
+    backup_schedule: str = Field(default="30 2 * * *", pattern=r"^[0-9*,/A-Za-z-]+( [0-9*,/A-Za-z-]+){4}$")
     primary_patience_seconds: float = Field(default=10.0, gt=0)
     date_order: Literal["auto", "day_first", "month_first"] = "auto"
     poll_seconds: float = Field(default=2.0, gt=0)
@@ -152,10 +166,10 @@ class Settings(BaseSettings):
     breaker_reset_seconds: float = Field(default=300.0, gt=0)
     http_timeout_seconds: float = Field(default=5.0, gt=0, le=60)
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "backup_dir")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().absolute()
 
     @field_validator(*_REMEDIES, mode="wrap")
     @classmethod
@@ -181,6 +195,18 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _backups_lie_apart(self) -> Self:
+        covered = [self.replica, *[self.data_dir / name for name in BACKED_UP_FOLDERS]]
+        covered += [self.local_lake] if self.local_lake else []
+        for folder in covered:
+            if self.backups.is_relative_to(folder):
+                raise ValueError(
+                    f"RETAIL_BACKUP_DIR lies in {folder}, which backups are made of and a restore replaces: "
+                    "set it to a folder elsewhere, best on another disk"
+                )
+        return self
+
     @property
     def row_level_security(self) -> bool:
         """Whether the warehouse's tables are to be under row-level security."""
@@ -192,6 +218,11 @@ class Settings(BaseSettings):
         return (self.lake_uri or str(self.data_dir / "lake")).rstrip("/")
 
     @property
+    def local_lake(self) -> Path | None:
+        """Folder of the Delta tables, None if they are in an object store."""
+        return None if "://" in self.lake.removeprefix("file://") else Path(self.lake.removeprefix("file://"))
+
+    @property
     def jars(self) -> Path:
         """Folder of the Spark jars."""
         return self.spark_jars_dir or self.data_dir / "services" / "jars"
@@ -200,6 +231,11 @@ class Settings(BaseSettings):
     def replica(self) -> Path:
         """Folder of the replica."""
         return self.replica_dir or self.data_dir / "services" / "replica"
+
+    @property
+    def backups(self) -> Path:
+        """Folder of the backups."""
+        return self.backup_dir or self.data_dir / "backups"
 
     def table(self, layer: Literal["bronze", "silver", "reference", "gold", "quality"], name: str) -> str:
         """URI of the Delta table `name` in `layer`."""
