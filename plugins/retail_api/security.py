@@ -52,29 +52,59 @@ class Caller(BaseModel):
         """Raise unless the caller has `can_read` or `can_edit`.
 
         Raises:
-            Problem: 403, naming the permission.
+            Refused: 403, naming the permission.
         """
         if not (self.can_edit if permission == EDIT else self.can_read):
-            raise Problem(
-                403,
+            raise Refused(
+                "forbidden",
                 f'This needs the permission "{permission} on {RESOURCE}", which user {self.username} does not have. '
-                "An administrator gives it to a role under Security > List Roles.",
+                "An administrator gives it to a role under Security > Roles.",
+                username=self.username,
             )
+
+
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="Retail Lakehouse", charset="UTF-8"'}
+"""Header of every 401."""
+
+Reason = Literal["missing", "malformed", "wrong", "throttled", "cross_site", "forbidden"]
+
+
+class Refused(Problem):
+    """A caller who is not let in: 401; 429 after too many failures; 403 for what another site sent.
+
+    Attributes:
+        reason: Why, as metrics and the audit trail name it.
+        username: Name that was given, if one was.
+    """
+
+    def __init__(self, reason: Reason, detail: str, *, username: str = "", retry_seconds: int = 0) -> None:
+        status = {"throttled": 429, "cross_site": 403, "forbidden": 403}.get(reason, 401)
+        headers = dict(CHALLENGE) if status == 401 else {}
+        if retry_seconds:
+            headers["Retry-After"] = str(retry_seconds)
+        super().__init__(status, detail, headers=headers)
+        self.reason = reason
+        self.username = username
 
 
 Authenticate = Callable[[HTTPConnection], Awaitable[Caller]]
 """Returns who calls; raises `Problem`: 401 if that is not proven, 429 after many failures, 503 if it cannot be told."""
 
 
+def address_of(connection: HTTPConnection) -> str:
+    """Return where a request came from: the peer, or what a trusted proxy says if Airflow runs with --proxy-headers."""
+    return connection.client.host if connection.client else ""
+
+
 def current_caller(request: HTTPConnection) -> Caller:
     """Return the caller that the gate has let in.
 
     Raises:
-        Problem: 401 if no gate was passed, so that a route outside of it is closed.
+        Refused: 401 if no gate was passed, so that a route outside of it is closed.
     """
     caller = request.scope.get("state", {}).get("caller")
     if not isinstance(caller, Caller):
-        raise Problem(401, "Sign in with an Airflow user: curl -u USER.", headers=CHALLENGE)
+        raise Refused("missing", "Sign in with an Airflow user: curl -u USER.")
     return caller
 
 
@@ -87,9 +117,6 @@ def _editor(caller: Annotated[Caller, Depends(current_caller)]) -> Caller:
     caller.require(EDIT)
     return caller
 
-
-CHALLENGE = {"WWW-Authenticate": 'Basic realm="Retail Lakehouse", charset="UTF-8"'}
-"""Header of every 401."""
 
 Reader = Annotated[Caller, Depends(_reader)]
 """The caller, who may read; 403 otherwise."""
