@@ -1,0 +1,63 @@
+"""What the routes of one process share: the settings and the warehouse."""
+
+from __future__ import annotations
+
+import threading
+from typing import Annotated, cast
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from include.settings import Settings
+from include.warehouse.failover import Warehouse
+
+
+class State:
+    """Shared by all requests of a process; opens things when they are first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._warehouse: Warehouse | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The warehouse, for reads of whoever serves.
+
+        Raises:
+            WarehouseUnavailable: If DATABASE_URL is missing or unusable.
+        """
+        with self._lock:
+            if self._warehouse is None:
+                self._warehouse = Warehouse(self.settings)
+            return self._warehouse
+
+    def close(self) -> None:
+        """Close what was opened."""
+        with self._lock:
+            if self._warehouse is not None:
+                self._warehouse.close()
+                self._warehouse = None
+
+
+def state_of(request: HTTPConnection) -> State:
+    """Return the state of the app that handles a request."""
+    return cast("State", request.app.state.retail)
+
+
+def _settings(state: Annotated[State, Depends(state_of)]) -> Settings:
+    return state.settings
+
+
+def _warehouse(state: Annotated[State, Depends(state_of)]) -> Warehouse:
+    return state.warehouse
+
+
+SharedState = Annotated[State, Depends(state_of)]
+"""The state."""
+
+SettingsOf = Annotated[Settings, Depends(_settings)]
+"""The settings."""
+
+SharedWarehouse = Annotated[Warehouse, Depends(_warehouse)]
+"""The process's one warehouse; every read of the API goes through its `read`."""
