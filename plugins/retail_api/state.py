@@ -10,13 +10,25 @@ from starlette.requests import HTTPConnection
 
 from include.settings import Settings
 from include.warehouse.failover import Warehouse
+from retail_api.data.census import CensusTaker
+
+
+MAX_EXPORTS = 2
+"""Exports at a time; each holds a connection and much of a core."""
 
 
 class State:
-    """Shared by all requests of a process; opens things when they are first needed."""
+    """Shared by all requests of a process; opens things when they are first needed.
+
+    Attributes:
+        census: Counts of invoice lines, kept as long as they hold.
+        exports: Limits exports at a time.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.census = CensusTaker()
+        self.exports = threading.BoundedSemaphore(MAX_EXPORTS)
         self._warehouse: Warehouse | None = None
         self._lock = threading.Lock()
 

@@ -175,5 +175,7 @@ def _taken(connection: Connection) -> Census:
     for cell in cells:
         sales[cell.country_key, cell.day] -= cell.lines
     cells += [Cell(key, "sale", of_day, lines) for (key, of_day), lines in sales.items() if lines]
-    names = {row.country: row.country_key for row in connection.execute(select(country.c.country, country.c.country_key))}
+    names = {
+        row.country: row.country_key for row in connection.execute(select(country.c.country, country.c.country_key))
+    }
     return Census(cells, names)

@@ -167,9 +167,7 @@ class SalesRepository:
             return days
         return [count for count in days if not ((first and count.day < first) or (last and count.day > last))]
 
-    def _counted(
-        self, criteria: SalesFilter, version: DataVersion, conditions: Sequence[ColumnElement[bool]]
-    ) -> int:
+    def _counted(self, criteria: SalesFilter, version: DataVersion, conditions: Sequence[ColumnElement[bool]]) -> int:
         def count() -> int:
             return self._connection.execute(count_query(conditions)).scalar_one()
 

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Generic, TypeVar
+import re
+from datetime import date
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 DEFAULT_SIZE = 20
 MAX_SIZE = 500
 MAX_PAGE = 1_000_000_000
+
+
+def _iso_day(value: Any) -> Any:
+    """Return `value` unless it is text that is no day: numbers are no moments here.
+
+    Raises:
+        ValueError: Saying how to write a day.
+    """
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError("write a day as YYYY-MM-DD, such as 2011-01-04")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_iso_day)]
+"""A day, written YYYY-MM-DD and in no other way."""
 
 EntityT = TypeVar("EntityT")
 CursorT = TypeVar("CursorT", bound=BaseModel)

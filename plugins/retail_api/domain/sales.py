@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from include.domain.classify import KINDS
-from retail_api.domain.paging import Entity, Page, Paging, Parameters, decode_cursor
+from retail_api.domain.paging import Day, Entity, Page, Paging, Parameters, decode_cursor
 
 UNKNOWN_CUSTOMER = "(unknown)"
 """What is asked for to get the lines without a customer."""
@@ -94,8 +94,8 @@ class SalesFilter(Parameters):
         None, description=f"Customer id; `{UNKNOWN_CUSTOMER}` for lines without one.", examples=["17850"]
     )
     invoice: Code | None = Field(None, description="Invoice number.", examples=["536365"])
-    date_from: date | None = Field(None, description="First invoice day, YYYY-MM-DD.", examples=["2010-12-01"])
-    date_to: date | None = Field(None, description="Last invoice day, itself included.", examples=["2010-12-31"])
+    date_from: Day | None = Field(None, description="First invoice day, YYYY-MM-DD.", examples=["2010-12-01"])
+    date_to: Day | None = Field(None, description="Last invoice day, itself included.", examples=["2010-12-31"])
     kind: Kind | None = Field(None, description="Kind of transaction.", examples=["sale"])
 
     @model_validator(mode="after")
@@ -139,7 +139,7 @@ class SalesQuery(SalesFilter, Paging):
     def _cursor_fits(self) -> Self:
         if self.cursor is None:
             return self
-        if "page" in self.model_fields_set:
+        if self.page != 1:
             raise ValueError("give page or cursor, not both")
         if not self.by_time_alone:
             raise ValueError("a cursor goes with a sort by invoice_date alone")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from retail_api.routes import health
+from retail_api.routes import health, sales
 
-ROUTERS: list[APIRouter] = [health.router]
+ROUTERS: list[APIRouter] = [health.router, sales.router]
 """What the app mounts, in this order."""
