@@ -12,7 +12,6 @@ from include.settings import Settings
 from include.warehouse.failover import Warehouse
 from retail_api.data.census import CensusTaker
 
-
 MAX_EXPORTS = 2
 """Exports at a time; each holds a connection and much of a core."""
 

@@ -6,7 +6,7 @@ by the time of their lines (`docs/warehouse.md`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -137,7 +137,7 @@ class SalesRepository:
         query = _joined(select(*COLUMNS, *DETAILS), DIMENSIONS).where(fact.c.sale_id == sale_id)
         return self._connection.execute(query).mappings().first()
 
-    def stream(self, selection: Selection) -> Iterator[Sequence[Any]]:
+    def stream(self, selection: Selection) -> Generator[Sequence[Any], None, None]:
         """Yield the lines of a selection in order of time, as tuples of COLUMNS, without holding them all."""
         if not selection.total:
             return

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Date, DateTime, Integer, Numeric, Uuid
+from sqlalchemy import Date, DateTime, Integer, Numeric, Text
 
 from include.quality.sender_report import inert
 from include.warehouse.failover import Warehouse
@@ -75,7 +75,9 @@ class ExportService:
             answer = stack.enter_context(self._warehouse.connection(timeout_seconds=EXPORT_SECONDS))
             sales = SalesRepository(answer.value, self._taker)
             write = _csv if query.format == "csv" else _parquet
-            chunks = _closing(write(sales.stream(sales.select(query))), stack.pop_all())
+            lines = sales.stream(sales.select(query))
+            stack.callback(lines.close)  # the cursor goes before its connection does
+            chunks = _closing(write(lines), stack.pop_all())
             first = next(chunks, b"")
         return Export(answer.headers, _begun(first, chunks))
 
@@ -92,7 +94,7 @@ def _begun(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 def _csv(batches: Iterator[Sequence[Any]]) -> Iterator[bytes]:
     """Yield a CSV in UTF-8 with a header."""
-    texts = [number for number, column in enumerate(COLUMNS) if _arrow_type(column.type) == pa.string()]
+    texts = [number for number, column in enumerate(COLUMNS) if isinstance(column.type, Text)]
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow([column.name for column in COLUMNS])
@@ -144,10 +146,8 @@ def _arrow_type(kind: Any) -> pa.DataType:
             return pa.timestamp("us")
         case Date():
             return pa.date32()
-        case Uuid():
-            return pa.string()
         case _:
-            return pa.string()
+            return pa.string()  # of texts and ids
 
 
 class _Sink(io.RawIOBase):
