@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -138,12 +138,18 @@ class Kept(Generic[ValueT]):
 
 
 class CensusTaker:
-    """Takes the census of whichever side answers and keeps it; one a process."""
+    """Takes the census of whichever side answers and keeps it; one a process.
+
+    Attributes:
+        counts: Lines of filters that the census does not tell.
+        sums: Sums by day, country or product.
+    """
 
     def __init__(self) -> None:
         self._censuses: Kept[Census] = Kept(2)
         self._days: Kept[list[DayCount]] = Kept()
         self.counts: Kept[int] = Kept()
+        self.sums: Kept[Sequence[Mapping[str, Any]]] = Kept(64)
 
     def census(self, connection: Connection, version: DataVersion) -> Census:
         """Return the census of the state that a connection reads."""

@@ -1,14 +1,14 @@
 """Invoice lines in the warehouse.
 
-The same statements serve both sides. Each finds its lines by an index: pages by time and by the sort asked for, invoices
-by the time of their lines (`docs/warehouse.md`).
+The same statements serve both sides. Each that is asked often finds its lines by an index: pages by time, invoices by
+the time of their lines (`docs/warehouse.md`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -123,7 +123,7 @@ class SalesRepository:
             found = stretch(selection.days[::-1] if order[0].descending else selection.days, offset, size)
             if found is None:
                 return []
-            begin, end = _midnight(found.first_day), _midnight(found.last_day) + timedelta(days=1)
+            begin, end = midnight(found.first_day), midnight(found.last_day) + timedelta(days=1)
             conditions = (*conditions, fact.c.sold_at >= begin, fact.c.sold_at < end)
             offset = found.skip
         return self._rows(page_query(conditions, order, offset, size))
@@ -143,8 +143,7 @@ class SalesRepository:
             return
         streaming = self._connection.execution_options(stream_results=True, max_row_buffer=STREAMED_ROWS)
         with streaming.execute(stream_query(selection.conditions)) as result:
-            for rows in result.partitions(STREAMED_ROWS):
-                yield rows
+            yield from result.partitions(STREAMED_ROWS)
 
     def _rows(self, query: Select[Any]) -> list[Mapping[str, Any]]:
         return list(self._connection.execute(query).mappings())
@@ -243,10 +242,11 @@ def _conditions(
         if criteria.kind is not Kind.sale:
             yield NOT_A_SALE
     if criteria.date_from is not None:
-        yield fact.c.sold_at >= _midnight(criteria.date_from)
+        yield fact.c.sold_at >= midnight(criteria.date_from)
     if criteria.date_to is not None:
-        yield fact.c.sold_at < _midnight(criteria.date_to) + timedelta(days=1)
+        yield fact.c.sold_at < midnight(criteria.date_to) + timedelta(days=1)
 
 
-def _midnight(day: Any) -> datetime:
+def midnight(day: date) -> datetime:
+    """Return the moment a day begins."""
     return datetime.combine(day, time.min)

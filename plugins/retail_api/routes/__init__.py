@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from retail_api.routes import health, sales
+from retail_api.routes import aggregates, health, sales
 
-ROUTERS: list[APIRouter] = [health.router, sales.router]
+ROUTERS: list[APIRouter] = [health.router, sales.router, aggregates.router]
 """What the app mounts, in this order."""
