@@ -656,6 +656,11 @@ class Warehouse:
             return "primary"
         return "replica"
 
+    @property
+    def primary_latency_ms(self) -> float | None:
+        """How long the primary's last sign of life took; none without a pulse."""
+        return self._pulse.latency_ms if self._pulse is not None else None
+
     def primary_answers(self) -> bool:
         """Return whether there is a primary and it answers, within two seconds; one with a pulse."""
         if self._primary is None:

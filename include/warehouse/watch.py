@@ -140,6 +140,9 @@ class Pulse:
     """Knows within about a second whether the primary answers: a thread asks it for as long as somebody wants to know.
 
     A reader need not wait for a time-out of its own that way: new reads are told beforehand, those under way are ended.
+
+    Attributes:
+        latency_ms: How long the last answer took.
     """
 
     def __init__(self, settings: Settings, on_silence: Callable[[str], None]) -> None:
@@ -149,6 +152,7 @@ class Pulse:
             settings: Names the primary.
             on_silence: Called each time no answer comes, with a sentence that says so.
         """
+        self.latency_ms: float | None = None
         self._settings = settings
         self._on_silence = on_silence
         self._changed = threading.Condition()
@@ -184,8 +188,10 @@ class Pulse:
         while self._is_wanted():
             try:
                 connection = connection or self._connect()
+                asked = time.perf_counter()
                 with cut_after(connection, PULSE_SECONDS):
                     connection.execute("SELECT 1")
+                self.latency_ms = round((time.perf_counter() - asked) * 1000, 2)
                 problem = ""
             except (psycopg.Error, WarehouseUnavailable) as error:
                 problem = said(error)

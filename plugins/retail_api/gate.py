@@ -91,6 +91,7 @@ class _Passage:
         if _path(scope).startswith(UPLOADS):
             self.limit = gate.state.settings.api_upload_bytes
         self.received = 0
+        self.mounted_at = scope.get("route")
 
     async def pass_through(self) -> None:
         """Answer the request."""
@@ -179,7 +180,8 @@ class _Passage:
 
     def _route(self) -> str:
         """Return the template of the path, as far as the request got."""
-        return getattr(self.scope.get("route"), "path", UNMATCHED)
+        route = self.scope.get("route")
+        return UNMATCHED if route is self.mounted_at else getattr(route, "path", UNMATCHED)
 
     async def _receive(self) -> Message:
         message = await self.receive()
