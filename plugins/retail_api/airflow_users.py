@@ -104,15 +104,13 @@ class Metadata:
         if not future.cancelled():
             future.exception()  # whoever waited has seen it, or has stopped waiting
 
-    async def ping(self) -> float:
-        """Return how many milliseconds a round trip takes.
-
-        Raises:
-            MetadataUnavailable: If no answer comes in time.
-        """
-        started = time.perf_counter()
-        await self.ask(_ping)
-        return round((time.perf_counter() - started) * 1000, 2)
+    async def ping(self) -> bool:
+        """Return whether it answers within a second; False without asking if it did not lately."""
+        try:
+            await self.ask(_ping)
+        except MetadataUnavailable:
+            return False
+        return True
 
     def close(self) -> None:
         """Stop without waiting for answers."""

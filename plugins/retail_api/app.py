@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from include.settings import Settings, get_settings
-from retail_api import problems
+from retail_api import description, problems
 from retail_api.gate import Gate
-from retail_api.routes import ROUTERS, health, pages
+from retail_api.routes import ROUTERS, documents, health, metrics, pages
 from retail_api.security import Authenticate
 from retail_api.state import State
 
@@ -23,30 +23,44 @@ def create_app(settings: Settings | None = None, authenticate: Authenticate | No
 
     Args:
         settings: Those of the process unless others are given.
-        authenticate: How callers prove who they are; Airflow's users unless something else is given.
+        authenticate: How callers prove who they are; as users of Airflow unless another way is given.
     """
     state = State(settings or get_settings())
-    with_airflow = authenticate is None
     if authenticate is None:
         from retail_api.airflow_users import AirflowUsers
 
-        authenticate = AirflowUsers(state.settings)
+        users = authenticate = AirflowUsers(state.settings)
+        state.metadata_ping = users.metadata.ping
+    else:
+        users = None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if with_airflow:
+        if users is not None:
             from retail_api.permissions import grant
 
             await run_in_threadpool(grant)
+        state.start()
         yield
-        state.close()
+        if users is not None:
+            users.close()
+        await run_in_threadpool(state.close)
 
-    app = FastAPI(title="Retail Lakehouse", version="1", lifespan=lifespan)
+    app = FastAPI(
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        responses=description.RESPONSES,
+        dependencies=[Depends(description.known_parameters_only)],
+        redirect_slashes=False,
+    )
     app.state.retail = state
-    app.include_router(health.router)
-    app.include_router(pages.router)
+    for router in (health.router, metrics.router, documents.router, pages.router):
+        app.include_router(router)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     problems.install(app)
-    app.add_middleware(Gate, authenticate=authenticate)
+    description.install(app)
+    app.add_middleware(Gate, authenticate=authenticate, state=state)
     return app

@@ -131,6 +131,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def problem(request: Request, error: Problem) -> JSONResponse:
+        request.scope.setdefault("state", {})["problem"] = error
         return error.response(request.url.path)
 
     @app.exception_handler(HTTPException)
@@ -139,6 +140,8 @@ def install(app: FastAPI) -> None:
         detail = str(error.detail)
         if error.status_code == 404 and detail == phrase:
             detail = "There is nothing at this path. /retail/docs lists what there is."
+        if error.status_code == 405 and error.headers:
+            detail = f"This path takes {error.headers.get('Allow', 'other methods')}."
         return Problem(error.status_code, detail, headers=error.headers).response(request.url.path)
 
     @app.exception_handler(RequestValidationError)
