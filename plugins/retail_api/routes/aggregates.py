@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from retail_api.domain.aggregates import (
     AggregateQuery,
@@ -14,14 +14,12 @@ from retail_api.domain.aggregates import (
     ProductSales,
 )
 from retail_api.domain.paging import Page
-from retail_api.routes.answers import answered, problem_responses, require_once
+from retail_api.routes.answers import answered
 from retail_api.security import Reader
 from retail_api.services.aggregates import AggregatesService
 from retail_api.state import SharedState
 
-router = APIRouter(
-    prefix="/aggregates", tags=["aggregates"], dependencies=[Depends(require_once)], responses=problem_responses(503)
-)
+router = APIRouter(prefix="/aggregates", tags=["aggregates"])
 
 
 @router.get("/daily", response_model=Page[DailySales], summary="Sums by invoice day")

@@ -10,21 +10,16 @@ from fastapi import Request, Response
 from pydantic import BaseModel
 
 from include.warehouse.failover import Answer
-from retail_api.domain.paging import Parameters
-from retail_api.problems import Problem, ProblemDetails
+from retail_api.problems import MEDIA_TYPE
 
 REVALIDATE = "private, no-cache"
 """A client may keep the answer, and asks each time whether it still holds."""
 
-NEVER_KEEP = "no-store"
-
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI says of error answers; 401, 403 and 422 may always come."""
-    return {
-        status: {"model": ProblemDetails, "content": {"application/problem+json": {}}, "description": _WHY[status]}
-        for status in (401, 403, 422, *statuses)
-    }
+    """Return what OpenAPI says of error answers of a route, besides those that any route may give."""
+    schema = {"$ref": "#/components/schemas/ProblemDetails"}
+    return {status: {"description": _WHY[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
 
 
 def answered(request: Request, answer: Answer[Any]) -> Response:
@@ -50,41 +45,11 @@ def _has(header: str, tag: str) -> bool:
     return tag in known or "*" in known
 
 
-def require_once(request: Request) -> None:
-    """Refuse a parameter that is given more than once where one is taken.
-
-    Raises:
-        Problem: 422.
-    """
-    names = [name for name, _ in request.query_params.multi_items()]
-    repeated = sorted({name for name in names if names.count(name) > 1} - LISTS)
-    if repeated:
-        errors = [{"in": "query", "parameter": name, "problem": "It is given more than once"} for name in repeated]
-        raise Problem(
-            422,
-            f"{repeated[0]} (query): It is given more than once: give it once.",
-            slug="invalid-request",
-            errors=errors,
-        )
-
-
-LISTS = frozenset({"name"})
-"""Query parameters that may be repeated."""
-
-
-class NoParameters(Parameters):
-    """For routes that take no query parameters: any is refused."""
-
-
 _WHY = {
-    401: "Not signed in",
-    403: "The user lacks the permission",
     404: "There is no such thing",
     409: "It is in the way of what is there",
     413: "Too large",
     415: "Not a kind of file that can be loaded",
-    422: "A parameter is unknown or cannot be used",
     429: "Too many at once; see Retry-After",
     502: "Airflow did not do as asked",
-    503: "Neither side of the warehouse answers; see Retry-After",
 }

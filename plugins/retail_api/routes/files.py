@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from retail_api.domain.files import (
@@ -19,14 +19,12 @@ from retail_api.domain.files import (
     UploadQuery,
 )
 from retail_api.domain.paging import Page
-from retail_api.routes.answers import NoParameters, document, problem_responses, require_once
+from retail_api.routes.answers import document, problem_responses
 from retail_api.security import Editor, Reader
 from retail_api.services.files import FilesService
 from retail_api.state import SettingsOf
 
-router = APIRouter(prefix="/files", tags=["files"], dependencies=[Depends(require_once)], responses=problem_responses())
-
-Nothing = Annotated[NoParameters, Query()]
+router = APIRouter(prefix="/files", tags=["files"])
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
@@ -84,7 +82,7 @@ def delete_landed(caller: Editor, settings: SettingsOf, query: Annotated[Names, 
 
 
 @router.get("/landing/{name}", response_model=StoredFile, summary="A waiting file", responses=problem_responses(404))
-def landed(request: Request, caller: Reader, settings: SettingsOf, name: ShownName, _: Nothing) -> Response:
+def landed(request: Request, caller: Reader, settings: SettingsOf, name: ShownName) -> Response:
     """Return what is known of a file in the landing folder."""
     return document(request, FilesService(settings).one(name))
 
@@ -95,7 +93,7 @@ def landed(request: Request, caller: Reader, settings: SettingsOf, name: ShownNa
     summary="Download a waiting file",
     responses=_DOWNLOAD | problem_responses(404),
 )
-def download_landed(caller: Reader, settings: SettingsOf, name: ShownName, _: Nothing) -> FileResponse:
+def download_landed(caller: Reader, settings: SettingsOf, name: ShownName) -> FileResponse:
     """Return the bytes of a file in the landing folder."""
     return _download(FilesService(settings), name)
 
@@ -107,7 +105,7 @@ def download_landed(caller: Reader, settings: SettingsOf, name: ShownName, _: No
     openapi_extra=_RAW,
 )
 async def replace_landed(
-    request: Request, response: Response, caller: Editor, settings: SettingsOf, name: ShownName, _: Nothing
+    request: Request, response: Response, caller: Editor, settings: SettingsOf, name: ShownName
 ) -> LandedFile:
     """Take the body as a file of the landing folder, in place of one of this name: `curl -T jan.csv`."""
     landed = await FilesService(settings).take(name, request.stream())
@@ -117,7 +115,7 @@ async def replace_landed(
 
 
 @router.delete("/landing/{name}", status_code=204, summary="Delete a waiting file", responses=problem_responses(404))
-def delete_one_landed(caller: Editor, settings: SettingsOf, name: ShownName, _: Nothing) -> Response:
+def delete_one_landed(caller: Editor, settings: SettingsOf, name: ShownName) -> Response:
     """Delete a file of the landing folder that no run has claimed yet."""
     return _delete(FilesService(settings), name)
 
@@ -136,9 +134,7 @@ def delete_quarantined(
     summary="A file in quarantine",
     responses=problem_responses(404),
 )
-def quarantined(
-    request: Request, caller: Reader, settings: SettingsOf, run_id: RunId, name: ShownName, _: Nothing
-) -> Response:
+def quarantined(request: Request, caller: Reader, settings: SettingsOf, run_id: RunId, name: ShownName) -> Response:
     """Return what is known of a file that a run has kept out, or of a report on one."""
     return document(request, FilesService(settings).one(name, run_id))
 
@@ -149,9 +145,7 @@ def quarantined(
     summary="Download a file in quarantine",
     responses=_DOWNLOAD | problem_responses(404),
 )
-def download_quarantined(
-    caller: Reader, settings: SettingsOf, run_id: RunId, name: ShownName, _: Nothing
-) -> FileResponse:
+def download_quarantined(caller: Reader, settings: SettingsOf, run_id: RunId, name: ShownName) -> FileResponse:
     """Return the bytes of a file that a run has kept out, or of the report for whoever sent it."""
     return _download(FilesService(settings), name, run_id)
 
@@ -163,7 +157,7 @@ def download_quarantined(
     openapi_extra=_RAW,
 )
 async def replace_quarantined(
-    request: Request, caller: Editor, settings: SettingsOf, run_id: RunId, name: ShownName, _: Nothing
+    request: Request, caller: Editor, settings: SettingsOf, run_id: RunId, name: ShownName
 ) -> LandedFile:
     """Take the body in place of a file that a run has kept out; to load it, put it into the landing folder."""
     return await FilesService(settings).take(name, request.stream(), run_id)
@@ -175,9 +169,7 @@ async def replace_quarantined(
     summary="Delete a file in quarantine",
     responses=problem_responses(404),
 )
-def delete_one_quarantined(
-    caller: Editor, settings: SettingsOf, run_id: RunId, name: ShownName, _: Nothing
-) -> Response:
+def delete_one_quarantined(caller: Editor, settings: SettingsOf, run_id: RunId, name: ShownName) -> Response:
     """Delete a file that a run has kept out, or a report on one. What the run claimed stays in its archive."""
     return _delete(FilesService(settings), name, run_id)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AfterValidator
 
 from include.receipts import Receipt
@@ -20,12 +20,12 @@ from retail_api.domain.operations import (
     checked_run_id,
 )
 from retail_api.domain.paging import Page, Paging
-from retail_api.routes.answers import NoParameters, answered, document, problem_responses, require_once
+from retail_api.routes.answers import answered, document, problem_responses
 from retail_api.security import Reader
 from retail_api.services.operations import OperationsService, QuarantineService
 from retail_api.state import SettingsOf, SharedWarehouse
 
-router = APIRouter(tags=["operations"], dependencies=[Depends(require_once)], responses=problem_responses(503))
+router = APIRouter(tags=["operations"])
 
 RunId = Annotated[str, Path(max_length=250, description="Id of a run in Airflow."), AfterValidator(checked_run_id)]
 
@@ -40,11 +40,7 @@ def batches(
 
 @router.get("/batches/{batch_id}", response_model=Batch, summary="One batch", responses=problem_responses(404))
 def batch(
-    request: Request,
-    caller: Reader,
-    warehouse: SharedWarehouse,
-    batch_id: Annotated[str, Path(pattern=BATCH_PATTERN)],
-    _: Annotated[NoParameters, Query()],
+    request: Request, caller: Reader, warehouse: SharedWarehouse, batch_id: Annotated[str, Path(pattern=BATCH_PATTERN)]
 ) -> Response:
     """Return a published batch."""
     return answered(request, OperationsService(warehouse).batch(batch_id))
@@ -59,13 +55,7 @@ def receipts(
 
 
 @router.get("/receipts/{run_id}", response_model=Receipt, summary="One receipt", responses=problem_responses(404))
-def receipt(
-    request: Request,
-    caller: Reader,
-    warehouse: SharedWarehouse,
-    run_id: RunId,
-    _: Annotated[NoParameters, Query()],
-) -> Response:
+def receipt(request: Request, caller: Reader, warehouse: SharedWarehouse, run_id: RunId) -> Response:
     """Return the whole receipt of a run."""
     return answered(request, OperationsService(warehouse).receipt(run_id))
 

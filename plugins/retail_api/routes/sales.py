@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from retail_api.domain.sales import ExportQuery, SaleDetail, SalesPage, SalesQuery
-from retail_api.routes.answers import NoParameters, answered, problem_responses, require_once
+from retail_api.routes.answers import answered, problem_responses
 from retail_api.security import Reader
 from retail_api.services.exports import MEDIA_TYPES, ExportService
 from retail_api.services.sales import SalesService
 from retail_api.state import SharedState
 
-router = APIRouter(
-    prefix="/sales", tags=["sales"], dependencies=[Depends(require_once)], responses=problem_responses(503)
-)
+router = APIRouter(prefix="/sales", tags=["sales"])
 
 
 @router.get("", response_model=SalesPage, summary="Invoice lines, filtered, sorted and paged")
@@ -62,8 +60,6 @@ def export_sales(caller: Reader, state: SharedState, query: Annotated[ExportQuer
     summary="One invoice line",
     responses=problem_responses(404),
 )
-def get_sale(
-    request: Request, caller: Reader, state: SharedState, sale_id: UUID, _: Annotated[NoParameters, Query()]
-) -> Response:
+def get_sale(request: Request, caller: Reader, state: SharedState, sale_id: UUID) -> Response:
     """Return an invoice line with its rates, its product and the batch it came with."""
     return answered(request, SalesService(state.warehouse, state.census).one(sale_id))
