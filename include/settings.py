@@ -54,6 +54,12 @@ _REMEDIES = {
     "backup_keep": "set RETAIL_BACKUP_KEEP to a whole number of backups from 1 to 1000 (7 unless set)",
     "backup_keep_days": "set RETAIL_BACKUP_KEEP_DAYS to a whole number of days from 0 to 3660 (0 unless set)",
     "backup_schedule": "set RETAIL_BACKUP_SCHEDULE to five fields of cron, such as '30 2 * * *'",
+    "api_auth_seconds": "set RETAIL_API_AUTH_SECONDS to a number of seconds from 0 to 600",
+    "api_auth_grace_seconds": "set RETAIL_API_AUTH_GRACE_SECONDS to a number of seconds from 0 to 86400",
+    "api_login_failures": "set RETAIL_API_LOGIN_FAILURES to a whole number from 1 to 1000",
+    "api_login_window_seconds": "set RETAIL_API_LOGIN_WINDOW_SECONDS to a number of seconds from 1 to 86400",
+    "api_body_bytes": "set RETAIL_API_BODY_BYTES to a whole number of bytes, 1024 or more",
+    "api_upload_bytes": "set RETAIL_API_UPLOAD_BYTES to a whole number of bytes, 1024 or more",
 }
 """Setting -> what to do about a value that cannot be used."""
 
@@ -110,6 +116,15 @@ class Settings(BaseSettings):
         breaker_threshold: After how many failed calls in a row a service is left alone.
         breaker_reset_seconds: For how long, before one call tries again.
         http_timeout_seconds: How long one call may take, with its retries and waits.
+        api_auth_seconds: How long the API takes a verified password and the roles of a user for current; a changed
+            password, a deactivated user and a role taken away are refused at the latest after that.
+        api_auth_grace_seconds: How long who was verified before may go on reading while Airflow's database does not
+            answer.
+        api_login_failures: Failed sign-ins of one user from one address, within the window, after which further ones
+            are refused unseen; of one address, or of one user from everywhere, it is 4 times as many.
+        api_login_window_seconds: Length of that window.
+        api_body_bytes: Largest body of a request to the API, other than an upload.
+        api_upload_bytes: Largest upload to the API.
     """
 
     model_config = SettingsConfigDict(
@@ -165,6 +180,12 @@ class Settings(BaseSettings):
     breaker_threshold: int = Field(default=3, ge=1, le=100)
     breaker_reset_seconds: float = Field(default=300.0, gt=0)
     http_timeout_seconds: float = Field(default=5.0, gt=0, le=60)
+    api_auth_seconds: float = Field(default=60.0, ge=0, le=600)
+    api_auth_grace_seconds: float = Field(default=3600.0, ge=0, le=86_400)
+    api_login_failures: int = Field(default=5, ge=1, le=1000)
+    api_login_window_seconds: float = Field(default=300.0, ge=1, le=86_400)
+    api_body_bytes: int = Field(default=1_048_576, ge=1024)
+    api_upload_bytes: int = Field(default=1_073_741_824, ge=1024)
 
     @field_validator("data_dir", "backup_dir")
     @classmethod
@@ -226,6 +247,11 @@ class Settings(BaseSettings):
     def jars(self) -> Path:
         """Folder of the Spark jars."""
         return self.spark_jars_dir or self.data_dir / "services" / "jars"
+
+    @property
+    def api(self) -> Path:
+        """Folder of what the workers of the API share."""
+        return self.data_dir / "services" / "api"
 
     @property
     def replica(self) -> Path:

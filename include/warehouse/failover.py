@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import duckdb
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy import Connection, Engine, QueuePool, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from include.quality.gate import STAGE as QUALITY_STAGE
@@ -42,7 +43,16 @@ from include.warehouse.replica import (
     recorded_batches_of,
 )
 from include.warehouse.tables import FACT, star_table
-from include.warehouse.watch import answers, cut_after, lost_connection, primary_failed, said, watched_engine
+from include.warehouse.watch import (
+    Pulse,
+    answers,
+    cut_after,
+    end,
+    lost_connection,
+    primary_failed,
+    said,
+    watched_engine,
+)
 
 log = logging.getLogger(__name__)
 
@@ -620,8 +630,14 @@ class Answer(Generic[ResultT]):
 class Warehouse:
     """Reads of whoever serves. Make one a process, close it at the end; threads may share it."""
 
-    def __init__(self, settings: Settings, *, pool_size: int | None = None) -> None:
+    def __init__(self, settings: Settings, *, pool_size: int | None = None, pulse: bool = False) -> None:
         """Open nothing yet.
+
+        Args:
+            settings: Name the two sides.
+            pool_size: Connections to the primary kept open, as the settings say if not given.
+            pulse: Keep asking the primary for a sign of life while there are reads. Then a primary that falls silent
+                costs readers a second or two instead of its patience, which only slow work needs.
 
         Raises:
             WarehouseUnavailable: If DATABASE_URL is missing or unusable.
@@ -632,11 +648,21 @@ class Warehouse:
         self._primary = (
             None if settings.database_type == "sqlite" else make_engine(settings, pool_size=pool_size, ping=False)
         )
+        self._pulse = Pulse(settings, self._end_all) if pulse and self._primary is not None else None
+        self._in_use: set[Any] = set()
+        self._in_use_lock = threading.Lock()
 
     def close(self) -> None:
         """Close the connections."""
+        if self._pulse is not None:
+            self._pulse.close()
         if self._primary is not None:
             self._primary.dispose()
+
+    def connections(self) -> tuple[int, int]:
+        """Return how many connections to the primary are in use and how many lie ready."""
+        pool = self._primary.pool if self._primary is not None else None
+        return (pool.checkedout(), pool.checkedin()) if isinstance(pool, QueuePool) else (0, 0)
 
     def __enter__(self) -> Warehouse:
         """Return itself."""
@@ -658,11 +684,25 @@ class Warehouse:
         if record.state != "primary":
             return "replica"
         if record.breaker.retry_at is None:
-            return "primary"
-        if self._record.claim_trial() and answers(self._settings, READ_PROBE_SECONDS):
+            if self._pulse is None or self._pulse.alive():
+                return "primary"
+            self._record.failed("The primary does not answer.")
+            return "replica"
+        if self._record.claim_trial() and self.primary_answers():
             self._record.answered()
             return "primary"
         return "replica"
+
+    @property
+    def primary_latency_ms(self) -> float | None:
+        """How long the primary's last sign of life took; none without a pulse."""
+        return self._pulse.latency_ms if self._pulse is not None else None
+
+    def primary_answers(self) -> bool:
+        """Return whether there is a primary and it answers, within two seconds; one with a pulse."""
+        if self._primary is None:
+            return False
+        return self._pulse.alive() if self._pulse is not None else answers(self._settings, READ_PROBE_SECONDS)
 
     def read(self, work: Callable[[Connection], ResultT], *, timeout_seconds: float | None = None) -> Answer[ResultT]:
         """Return what `work` finds on a connection to whoever serves.
@@ -724,6 +764,8 @@ class Warehouse:
         except Exception as error:
             if not (isinstance(error, DBAPIError) and error.connection_invalidated):
                 raise
+            if self._pulse is not None and not self._pulse.alive():
+                raise
         # The pooled connection may only have been older than the server's last restart.
         with self._primary_connection(seconds) as connection:
             return work(connection)
@@ -734,6 +776,8 @@ class Warehouse:
             raise WarehouseUnavailable("DATABASE_TYPE is sqlite, so there is no primary.")
         with self._primary.connect() as connection:
             raw: Any = connection.connection.driver_connection
+            with self._in_use_lock:
+                self._in_use.add(raw)
             with cut_after(raw, seconds + 1) as cut:
                 try:
                     with _read_only(connection, seconds):
@@ -744,6 +788,16 @@ class Warehouse:
                             f"The primary has not answered within {seconds + 1:g} seconds."
                         ) from error
                     raise
+                finally:
+                    with self._in_use_lock:
+                        self._in_use.discard(raw)
+
+    def _end_all(self, reason: str) -> None:
+        """End the reads under way, which then run on the replica."""
+        with self._in_use_lock:
+            for raw in self._in_use:
+                log.warning("A read is ended: %s", reason)
+                end(raw)
 
     @contextmanager
     def _replica(self) -> Iterator[Connection]:

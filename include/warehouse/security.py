@@ -17,6 +17,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from include.settings import Settings
 from include.warehouse.engine import WarehouseMisconfigured
+from include.warehouse.tables import PRIVATE_TABLES
 
 ANON, AUTHENTICATED, SERVICE_ROLE = "anon", "authenticated", "service_role"
 ROLES = (ANON, AUTHENTICATED, SERVICE_ROLE)
@@ -88,7 +89,7 @@ def enforce(connection: Connection, settings: Settings) -> SecurityReport:
     """Put every table of the warehouse under row-level security; change nothing that is right.
 
     `anon` may do nothing, or read if the settings say so; `authenticated` may read; `service_role` may read and write.
-    None of them reaches the staging schema.
+    Private tables are for `service_role` alone. None of them reaches the staging schema.
 
     Raises:
         WarehouseMisconfigured: If the database has no such roles, or the tables belong to another role than ours.
@@ -151,14 +152,19 @@ class _State:
         staging = self.settings.staging_schema
         yield from self._grants(_SCHEMA_GRANTS, staging, "SCHEMA {}", {staging: {}})
         privileges = dict.fromkeys(readers, _READ) | {SERVICE_ROLE: _WRITE}
-        relations = {relation["name"]: privileges for relation in self.relations}
+        private = {SERVICE_ROLE: _WRITE}
+        relations = {
+            relation["name"]: private if relation["name"] in PRIVATE_TABLES else privileges
+            for relation in self.relations
+        }
         yield from self._grants(_RELATION_GRANTS, self.schema, f"TABLE {self._quote(self.schema)}.{{}}", relations)
         for relation in self.relations:
             name = f"{self._quote(self.schema)}.{self._quote(relation['name'])}"
             if relation["is_table"]:
                 if not relation["secured"]:
                     yield f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"
-                yield from self._policy_changes(relation["name"], name, readers)
+                allowed = [] if relation["name"] in PRIVATE_TABLES else readers
+                yield from self._policy_changes(relation["name"], name, allowed)
             elif relation["is_view"] and not relation["as_invoker"]:
                 yield f"ALTER VIEW {name} SET (security_invoker = true)"
 

@@ -50,6 +50,10 @@ INVOICE_KINDS = ("sale", "cancellation", "adjustment")
 RUN_KINDS = ("drop", "rebuild")
 RECEIPT_STATUSES = ("loaded", "nothing_new", "rejected")
 
+AUDIT_OUTCOMES = ("done", "refused", "failed", "unknown")
+PRIVATE_TABLES = ("etl_audit",)
+"""Tables that only the pipeline and Supabase's service_role may read: they tell of people."""
+
 MONEY_TOTAL = Numeric(38, 4)
 """Sums of amounts, GBP; wide enough for a quarantined row of 999,999,999 units at 9,999,999,999.9999."""
 
@@ -358,6 +362,31 @@ class EtlQuality(WarehouseTable, table=True):
     score: float | None = _column(Double, "0 to 1; null if there was no row to look at", nullable=True)
     cost: float | None = _column(Double, "What it took off the overall score; of rules", nullable=True)
     bar: float = _column(Double, "Overall score the batch had to reach")
+
+
+class EtlAudit(WarehouseTable, table=True):
+    """A change that was asked for through the API, or a caller who was refused."""
+
+    __tablename__: ClassVar[Any] = "etl_audit"
+    __table_args__ = (
+        CheckConstraint(_one_of("outcome", AUDIT_OUTCOMES), name="outcome"),
+        Index(None, "occurred_at"),
+        Index(None, "username", "occurred_at"),
+        {"comment": "Audit trail of the API: every change asked for, every refused sign-in"},
+    )
+
+    audit_id: UUID = _column(Uuid, "Identity of the entry", primary_key=True)
+    occurred_at: datetime = _column(DateTime(timezone=True), "When the request came")
+    username: str = _column(Text, "User of Airflow, or the name that was given; empty if none was")
+    method: str = _column(Text, "How the user was proven: basic, jwt, session; empty if not")
+    address: str = _column(Text, "Where the request came from")
+    action: str = _column(Text, "HTTP method and route, such as POST /api/v1/files")
+    target: str = _column(Text, "Path and query of the request, as sent")
+    outcome: str = _column(Text, f"What became of it: {', '.join(AUDIT_OUTCOMES)}")
+    status: int | None = _column(Integer, "HTTP status of the answer", nullable=True)
+    reason: str = _column(Text, "Why it was refused; empty if it was not")
+    correlation_id: str = _column(Text, "Id of the request in the log")
+    details: dict[str, Any] = _column(JSON_DOCUMENT, "What was changed: files, runs, parameters")
 
 
 DIMENSIONS = ("dim_date", "dim_country", "dim_product", "dim_customer", "dim_invoice")

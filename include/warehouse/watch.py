@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
@@ -24,6 +24,16 @@ from include.warehouse.engine import APPLICATION_NAME, WarehouseUnavailable, ope
 
 PROBE_EVERY_SECONDS = 2.0
 PROBE_CONNECT_SECONDS = 3
+
+PULSE_SECONDS = 1.0
+"""How long the primary may take for the least of answers before readers take it for silent."""
+
+PULSE_EVERY_SECONDS = 0.5
+PULSE_TRUSTED_SECONDS = 3.0
+"""For how long what the last answer, or its absence, told is taken for true."""
+
+PULSE_IDLE_SECONDS = 30.0
+"""How long nobody wants to know before the asking stops."""
 
 _FAILED_CLASSES = ("08", "53", "57", "58", "XX")
 """SQLSTATE classes of a server that cannot serve: connection, resources, operator, system, internal."""
@@ -100,13 +110,13 @@ def cut_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[t
     """End the connection if the block takes longer; yield the event that says it was."""
     cut, lock, over = threading.Event(), threading.Lock(), False
 
-    def end() -> None:
+    def cut_off() -> None:
         with lock:
             if not over:
                 cut.set()
-                _end(connection)
+                end(connection)
 
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(seconds, cut_off)
     timer.daemon = True
     timer.start()
     try:
@@ -117,13 +127,109 @@ def cut_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[t
             over = True
 
 
-def _end(connection: psycopg.Connection[Any]) -> None:
+def end(connection: psycopg.Connection[Any]) -> None:
     """Shut the connection's socket: whoever waits on it gets an error at once."""
     try:
         with socket.socket(fileno=socket.dup(connection.fileno())) as duplicate:
             duplicate.shutdown(socket.SHUT_RDWR)
     except (OSError, psycopg.Error):
         return  # it is closed already
+
+
+class Pulse:
+    """Knows within about a second whether the primary answers: a thread asks it for as long as somebody wants to know.
+
+    A reader need not wait for a time-out of its own that way: new reads are told beforehand, those under way are ended.
+
+    Attributes:
+        latency_ms: How long the last answer took.
+    """
+
+    def __init__(self, settings: Settings, on_silence: Callable[[str], None]) -> None:
+        """Start nothing yet.
+
+        Args:
+            settings: Names the primary.
+            on_silence: Called each time no answer comes, with a sentence that says so.
+        """
+        self.latency_ms: float | None = None
+        self._settings = settings
+        self._on_silence = on_silence
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._wanted_at = self._heard_at = self._silent_at = float("-inf")
+        self._verdicts = 0
+
+    def alive(self) -> bool:
+        """Return whether the primary has answered within the last seconds; waits at most `PULSE_SECONDS`."""
+        with self._changed:
+            now = self._wanted_at = time.monotonic()
+            if self._silent_at > max(self._heard_at, now - PULSE_TRUSTED_SECONDS):
+                return False
+            if now - self._heard_at <= PULSE_TRUSTED_SECONDS:
+                return True
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="warehouse-pulse", daemon=True)
+                self._thread.start()
+            known = self._verdicts
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._verdicts > known, PULSE_SECONDS)
+            return self._heard_at >= now
+
+    def close(self) -> None:
+        """Stop the thread; it may be in the middle of asking."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        connection: psycopg.Connection[Any] | None = None
+        while self._is_wanted():
+            try:
+                connection = connection or self._connect()
+                asked = time.perf_counter()
+                with cut_after(connection, PULSE_SECONDS):
+                    connection.execute("SELECT 1")
+                self.latency_ms = round((time.perf_counter() - asked) * 1000, 2)
+                problem = ""
+            except (psycopg.Error, WarehouseUnavailable) as error:
+                problem = said(error)
+                if connection is not None:
+                    end(connection)
+                    connection.close()
+                connection = None
+            with self._changed:
+                self._verdicts += 1
+                if problem:
+                    self._silent_at = time.monotonic()
+                else:
+                    self._heard_at = time.monotonic()
+                self._changed.notify_all()
+            if problem:
+                self._on_silence(f"The primary does not answer: {problem}")
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping, PULSE_EVERY_SECONDS)
+        if connection is not None:
+            connection.close()
+
+    def _is_wanted(self) -> bool:
+        """Return whether to go on; forget the thread otherwise."""
+        with self._changed:
+            if self._stopping or time.monotonic() - self._wanted_at > PULSE_IDLE_SECONDS:
+                self._thread = None
+                return False
+            return True
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        url = warehouse_url(self._settings).set(drivername="postgresql").render_as_string(hide_password=False)
+        return psycopg.connect(
+            url,
+            connect_timeout=2,  # the driver takes no less
+            application_name=f"{APPLICATION_NAME} pulse",
+            autocommit=True,
+            prepare_threshold=None,
+        )
 
 
 class Watch:
@@ -181,7 +287,7 @@ class Watch:
             if not self._done.is_set():
                 self.ended = reason
                 for connection in list(self._connections):
-                    _end(connection)
+                    end(connection)
 
 
 @contextmanager

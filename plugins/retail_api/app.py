@@ -1,39 +1,66 @@
-"""Pages about runs, behind Airflow's own sign-in and permissions."""
+"""The FastAPI app that the plugin mounts at `/retail`."""
 
 from __future__ import annotations
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import requires_access_dag
-from fastapi import Depends, FastAPI, HTTPException, status
-from fastapi.responses import HTMLResponse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from include.runs import RUN_ID
-from include.settings import get_settings
+from fastapi import Depends, FastAPI
+from starlette.concurrency import run_in_threadpool
 
-DAG_ID = "retail_medallion"
+from include.settings import Settings, get_settings
+from retail_api import description, problems
+from retail_api.gate import Gate
+from retail_api.routes import ROUTERS, documents, health, metrics, pages
+from retail_api.security import Authenticate
+from retail_api.state import State
 
-PAGE_HEADERS = {
-    # The page is one file with its plots and styles; it neither runs nor loads anything.
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
-
-may_read_runs = requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID)
+PREFIX = "/api/v1"
 
 
-def create_app() -> FastAPI:
-    """Return the app; each route needs a user who may read the runs of the DAG."""
+def create_app(settings: Settings | None = None, authenticate: Authenticate | None = None) -> FastAPI:
+    """Return the app.
+
+    Args:
+        settings: Those of the process unless others are given.
+        authenticate: How callers prove who they are; as users of Airflow unless another way is given.
+    """
+    state = State(settings or get_settings())
+    if authenticate is None:
+        from retail_api.airflow_users import AirflowUsers
+
+        users = authenticate = AirflowUsers(state.settings)
+        state.metadata_ping = users.metadata.ping
+    else:
+        users = None
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if users is not None:
+            from retail_api.permissions import grant
+
+            await run_in_threadpool(grant)
+        state.start()
+        yield
+        if users is not None:
+            users.close()
+        await run_in_threadpool(state.close)
+
     app = FastAPI(
-        title="Retail Lakehouse", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(may_read_runs)]
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        responses=description.RESPONSES,
+        dependencies=[Depends(description.known_parameters_only)],
+        redirect_slashes=False,
     )
-
-    @app.get("/quality/{run_id}", response_class=HTMLResponse)
-    def quality_report(run_id: str) -> HTMLResponse:
-        """Return the quality report of a run."""
-        report = get_settings().data_dir / "quality" / f"{run_id}.html"
-        if not RUN_ID.match(run_id) or not report.is_file():
-            raise HTTPException(status.HTTP_404_NOT_FOUND, "This run has no quality report; task audit writes it.")
-        return HTMLResponse(report.read_text(encoding="utf-8"), headers=PAGE_HEADERS)
-
+    app.state.retail = state
+    for router in (health.router, metrics.router, documents.router, pages.router):
+        app.include_router(router)
+    for router in ROUTERS:
+        app.include_router(router, prefix=PREFIX)
+    problems.install(app)
+    description.install(app)
+    app.add_middleware(Gate, authenticate=authenticate, state=state)
     return app

@@ -1,0 +1,222 @@
+"""The gate that every request passes before anything is routed: pages, documents and unknown paths alike.
+
+It lets nobody in who has not proven who they are, or who may not read; or, for methods that change something, not edit.
+It is a middleware rather than a dependency, so that no route can be forgotten. It also limits bodies, keeps the audit
+trail and counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+
+from anyio import to_thread
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from include.warehouse.audit import AuditEntry, Outcome
+from retail_api.metrics import UNMATCHED
+from retail_api.problems import (
+    CORRELATION_HEADER,
+    Problem,
+    chosen_correlation_id,
+    correlation_id,
+    unavailable,
+    unexpected,
+)
+from retail_api.security import EDIT, READ, SAFE_METHODS, Authenticate, Caller, Refused, address_of
+from retail_api.state import State
+
+log = logging.getLogger(__name__)
+
+HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+"""Headers of every answer that does not set them itself."""
+
+UPLOADS = "/api/v1/files"
+"""Below this path a body may be as large as an upload."""
+
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+
+THROTTLED_EVERY_SECONDS = 60.0
+"""A caller who goes on although too many sign-ins have failed is audited so often at most, by each worker."""
+
+
+class Gate:
+    """The middleware."""
+
+    def __init__(self, app: ASGIApp, authenticate: Authenticate, state: State) -> None:
+        self.app = app
+        self.authenticate = authenticate
+        self.state = state
+        self._throttled: dict[tuple[str, str], float] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; connections of another kind are refused."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": "There are no websockets here."})
+        else:
+            chosen = chosen_correlation_id(scope["headers"])
+            token = correlation_id.set(chosen)
+            try:
+                await _Passage(self, scope, receive, send, chosen).pass_through()
+            finally:
+                correlation_id.reset(token)
+
+    def audits(self, refused: Refused, address: str) -> bool:
+        """Return whether a refusal goes into the audit trail: a name or a change was given, and not just before."""
+        if refused.reason == "missing":
+            return False
+        if refused.reason != "throttled":
+            return True
+        now = time.monotonic()
+        self._throttled = {key: at for key, at in self._throttled.items() if now - at < THROTTLED_EVERY_SECONDS}
+        return self._throttled.setdefault((refused.username, address), now) == now
+
+
+class _Passage:
+    """One request's way through the gate."""
+
+    def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send, chosen: str) -> None:
+        self.gate, self.scope, self.receive, self.send = gate, scope, receive, send
+        self.correlation_id = chosen
+        self.connection = HTTPConnection(scope)
+        self.method: str = scope["method"] if scope["method"] in METHODS else "OTHER"
+        self.status: int | None = None
+        self.limit = gate.state.settings.api_body_bytes
+        if _path(scope).startswith(UPLOADS):
+            self.limit = gate.state.settings.api_upload_bytes
+        self.received = 0
+        self.mounted_at = scope.get("route")
+
+    async def pass_through(self) -> None:
+        """Answer the request."""
+        metrics, started = self.gate.state.metrics, time.perf_counter()
+        metrics.begun()
+        entry: AuditEntry | None = None
+        try:
+            caller = await self._admit()
+            if self.scope["method"] not in SAFE_METHODS:
+                entry = await self._begin(caller)
+            await self.gate.app(self.scope, self._receive, self._send)
+            refused = self.scope["state"].get("problem")
+            if isinstance(refused, Refused):
+                entry = self._refuse(refused, entry)
+        except Problem as problem:
+            if isinstance(problem, Refused):
+                entry = self._refuse(problem, entry)
+            await self._answer(problem)
+        except ClientDisconnect:
+            log.info("The client left before its request was answered")
+        except Exception as error:
+            if self.status is not None:
+                raise
+            await self._answer(unexpected(error))
+        finally:
+            metrics.answered(self.method, self._route(), self.status or 499, time.perf_counter() - started)
+            metrics.pool(*self.gate.state.connections())
+            if entry is not None:
+                await self._finish(entry)
+
+    async def _admit(self) -> Caller:
+        """Return who calls and may do so, and hand them on to the routes."""
+        caller = await self.gate.authenticate(self.connection)
+        caller.require(READ)
+        if self.scope["method"] not in SAFE_METHODS:
+            caller.require(EDIT)
+            if caller.stale:
+                raise unavailable("Airflow's database does not answer, so nothing can be changed at the moment.")
+        self.scope.setdefault("state", {})["caller"] = caller
+        length = self.connection.headers.get("Content-Length", "0")
+        if not length.isdigit() or int(length) > self.limit:
+            raise self._too_large()
+        return caller
+
+    async def _begin(self, caller: Caller) -> AuditEntry:
+        """Keep what is going to be changed, before it is."""
+        entry = self._entry(caller.username, caller.method)
+        try:
+            await to_thread.run_sync(self.gate.state.audit.begin, entry)
+        except sqlite3.Error as error:
+            log.exception("The audit trail cannot be written, so nothing is changed")
+            raise unavailable("The change cannot be recorded, so it was not made.") from error
+        return entry
+
+    def _refuse(self, refused: Refused, begun: AuditEntry | None) -> AuditEntry | None:
+        """Return the audit entry of a caller who is not let in, if there is to be one."""
+        self.gate.state.metrics.refused(refused.reason)
+        if begun is None and not self.gate.audits(refused, address_of(self.connection)):
+            return None
+        entry = begun or self._entry(refused.username, "")
+        entry.reason = refused.reason
+        return entry
+
+    async def _finish(self, entry: AuditEntry) -> None:
+        entry.status, entry.outcome = self.status, _outcome(self.status)
+        entry.action = f"{self.method} {self._route()}"
+        entry.details |= AuditEntry.model_validate(
+            entry.model_dump() | {"details": self.scope.get("state", {}).get("audit_details", {})}
+        ).details
+        try:
+            await to_thread.run_sync(self.gate.state.audit.finish, entry)
+        except sqlite3.Error:
+            log.exception("An entry of the audit trail is in this log alone")
+
+    def _entry(self, username: str, method: str) -> AuditEntry:
+        raw = self.scope.get("raw_path") or self.scope["path"].encode()
+        query = self.scope.get("query_string", b"")
+        return AuditEntry(
+            username=username,
+            method=method,
+            address=address_of(self.connection),
+            action=f"{self.method} {self._route()}",
+            target=(raw + (b"?" + query if query else b"")).decode("latin-1"),
+            correlation_id=self.correlation_id,
+        )
+
+    def _route(self) -> str:
+        """Return the template of the path, as far as the request got."""
+        route = self.scope.get("route")
+        return UNMATCHED if route is self.mounted_at else getattr(route, "path", UNMATCHED)
+
+    async def _receive(self) -> Message:
+        message = await self.receive()
+        if message["type"] == "http.request":
+            self.received += len(message.get("body", b""))
+            if self.received > self.limit:
+                # Of a kind that the framework hands on while it reads a body.
+                raise HTTPException(413, self._too_large().detail)
+        return message
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers[CORRELATION_HEADER] = self.correlation_id
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await self.send(message)
+
+    async def _answer(self, problem: Problem) -> None:
+        await problem.response(self.scope["path"])(self.scope, self.receive, self._send)
+
+    def _too_large(self) -> Problem:
+        return Problem(413, f"A body here has {self.limit:,} bytes at most.")
+
+
+def _path(scope: Scope) -> str:
+    """Return the path below where the app is mounted."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _outcome(status: int | None) -> Outcome:
+    if status is None:
+        return "unknown"
+    if status >= 500:
+        return "failed"
+    return "refused" if status >= 400 else "done"

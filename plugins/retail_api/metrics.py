@@ -1,0 +1,156 @@
+"""What Prometheus is told: requests of all workers, sign-ins refused, connections, and how the pipeline is doing.
+
+Each worker writes its numbers to files in one folder; whichever is asked adds them up.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from include.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds in seconds; 0.15 is what the 99th percentile of sales is held to."""
+
+SHARED_SECONDS = 10.0
+"""How long figures of the pipeline are told again without asking anew."""
+
+UNMATCHED = "unmatched"
+"""Route of requests that no route takes, whatever their path: paths from outside must not become labels."""
+
+_FILE = re.compile(r"_(\d+)\.db$")
+
+Figures = list[tuple[str, str, dict[str, str], float]]
+"""Name, meaning, labels and value of gauges."""
+
+
+class Metrics:
+    """Counters of this process, and the text that tells those of all."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Make the counters; the folder is shared by the workers of one host."""
+        folder = Path(os.environ.setdefault(FOLDER_VARIABLE, str(settings.api / "metrics")))
+        folder.mkdir(parents=True, exist_ok=True)
+        _forget_ended(folder)
+        # The client decides when it is imported whether it serves one process or several.
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        registry = CollectorRegistry()
+        self._folder = folder
+        self._requests = Counter(
+            "retail_api_requests", "Requests answered", ["method", "route", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "retail_api_request_seconds",
+            "Time from a request's first byte to its answer's last",
+            ["method", "route"],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self._refused = Counter("retail_api_auth_failures", "Callers not let in", ["reason"], registry=registry)
+        self._connections = Gauge(
+            "retail_api_pool_connections",
+            "Connections to the primary, by whether a request uses them",
+            ["state"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._in_progress = Gauge(
+            "retail_api_requests_in_progress",
+            "Requests being answered",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._figures: Figures = []
+        self._figures_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def begun(self) -> None:
+        """Count a request in."""
+        self._in_progress.inc()
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request out."""
+        self._in_progress.dec()
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        """Count a caller who was not let in."""
+        self._refused.labels(reason).inc()
+
+    def pool(self, used: int, idle: int) -> None:
+        """Tell how many connections to the primary there are."""
+        self._connections.labels("used").set(used)
+        self._connections.labels("idle").set(idle)
+
+    def text(self, figures: Callable[[], Figures]) -> bytes:
+        """Return everything in Prometheus' text format.
+
+        Args:
+            figures: Asks the pipeline for its gauges; asked at most every `SHARED_SECONDS`.
+        """
+        from prometheus_client import CollectorRegistry, generate_latest
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        with self._lock:
+            if time.monotonic() - self._figures_at >= SHARED_SECONDS:
+                self._figures, self._figures_at = figures(), time.monotonic()
+            shown = self._figures
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=str(self._folder))
+        return generate_latest(registry) + generate_latest(_Pipeline(shown))
+
+
+class _Pipeline:
+    """Gauges that are asked for rather than counted, as the client collects them."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Any]:
+        """Yield the gauges."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        families: dict[str, Any] = {}
+        for name, meaning, labels, value in self._figures:
+            family = families.setdefault(name, GaugeMetricFamily(name, meaning, labels=list(labels)))
+            family.add_metric(list(labels.values()), value)
+        yield from families.values()
+
+
+def close() -> None:
+    """Take this process's gauges out of the sums; its counters stay until the next start."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(os.getpid())
+
+
+def _forget_ended(folder: Path) -> None:
+    """Delete the numbers of processes that have ended; Prometheus takes a counter that falls for a restart."""
+    for path in folder.glob("*.db"):
+        found = _FILE.search(path.name)
+        if found and not _lives(int(found[1])):
+            with suppress(FileNotFoundError):  # another worker was faster
+                path.unlink()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

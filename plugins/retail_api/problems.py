@@ -1,0 +1,189 @@
+"""Errors as problem details (RFC 9457), and the correlation id that ties an answer to its log lines."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from include.warehouse.engine import WarehouseUnavailable
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+CORRELATION_HEADER = "X-Correlation-Id"
+RETRY_SECONDS = 5
+"""What Retry-After says of a warehouse that does not answer: its breaker asks it again within 15 s."""
+
+_TYPE = "urn:retail-lakehouse:problem:{}"
+_CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+correlation_id: ContextVar[str] = ContextVar("retail_correlation_id", default="")
+"""Correlation id of the request in hand."""
+
+
+class ProblemDetails(BaseModel):
+    """Body of every error answer, as RFC 9457 has it.
+
+    Attributes:
+        type: What kind of problem it is; a stable name.
+        title: The kind in words.
+        status: HTTP status.
+        detail: What is wrong with this request, and the remedy.
+        instance: Path of the request.
+        correlation_id: Id under which the log tells of this request.
+        errors: What is wrong with which part of the request.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=[_TYPE.format("not-found")])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no sale with this id."])
+    instance: str = Field(examples=["/retail/api/v1/sales/0"])
+    correlation_id: str = Field(examples=["6f9619ff8b86d011b42d00c04fc964ff"])
+    errors: list[dict[str, str]] | None = None
+
+
+class Problem(Exception):
+    """A request that cannot be answered as asked; the app answers with problem details.
+
+    Attributes:
+        status: HTTP status.
+        title: The kind of problem in words, by default the status's.
+        detail: What is wrong and what to do about it; shown to the caller, so it repeats no secret.
+        slug: Stable name of the kind; the end of `type`.
+        headers: Headers of the answer.
+        members: Further members of the body.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        title: str = "",
+        slug: str = "",
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail)
+        phrase = HTTPStatus(status).phrase
+        self.status = status
+        self.title = title or phrase
+        self.detail = detail
+        self.slug = slug or phrase.lower().replace(" ", "-")
+        self.headers = dict(headers or {})
+        self.members = members
+
+    def response(self, instance: str) -> JSONResponse:
+        """Return the answer.
+
+        Args:
+            instance: Path of the request.
+        """
+        body = {
+            "type": _TYPE.format(self.slug),
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": instance,
+            "correlation_id": correlation_id.get(),
+            **self.members,
+        }
+        return JSONResponse(jsonable_encoder(body), self.status, self.headers, MEDIA_TYPE)
+
+
+def unavailable(detail: str, retry_seconds: int = RETRY_SECONDS) -> Problem:
+    """Return the problem of something that does not answer now and may soon."""
+    return Problem(503, detail, headers={"Retry-After": str(retry_seconds)})
+
+
+def unexpected(error: BaseException) -> Problem:
+    """Log an error that nobody expected and return the problem that says so, without what it holds."""
+    log.error("A request failed, correlation id %s", correlation_id.get(), exc_info=error)
+    return Problem(500, f"Something went wrong here. The log has it under correlation id {correlation_id.get()}.")
+
+
+def chosen_correlation_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the id that the request brings if it is a plain one (64 letters, digits, `._-`), otherwise a new one."""
+    wanted = {CORRELATION_HEADER.lower().encode(), b"x-request-id"}
+    for name, value in headers:
+        if name in wanted and _CORRELATION.fullmatch(value.decode("latin-1")):
+            return value.decode("latin-1")
+    return uuid.uuid4().hex
+
+
+def install(app: FastAPI) -> None:
+    """Let the app answer every error with problem details."""
+
+    @app.exception_handler(Problem)
+    async def problem(request: Request, error: Problem) -> JSONResponse:
+        request.scope.setdefault("state", {})["problem"] = error
+        return error.response(request.url.path)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        phrase = HTTPStatus(error.status_code).phrase
+        detail = str(error.detail)
+        if error.status_code == 404 and detail == phrase:
+            detail = "There is nothing at this path. /retail/docs lists what there is."
+        if error.status_code == 405 and error.headers:
+            detail = f"This path takes {error.headers.get('Allow', 'other methods')}."
+        return Problem(error.status_code, detail, headers=error.headers).response(request.url.path)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [_named(entry) for entry in error.errors()]
+        first = errors[0] if errors else {"parameter": "the request", "problem": "cannot be read"}
+        more = f" {len(errors) - 1} more: see errors." if len(errors) > 1 else ""
+        detail = f"{first['parameter']} ({first.get('in', 'request')}): {first['problem']}.{more}"
+        return Problem(422, detail, slug="invalid-request", errors=errors).response(request.url.path)
+
+    @app.exception_handler(WarehouseUnavailable)
+    async def warehouse(request: Request, error: WarehouseUnavailable) -> JSONResponse:
+        # The message names hosts and files, which a reader of sales has no need to know.
+        log.warning("The warehouse does not answer, correlation id %s: %s", correlation_id.get(), error)
+        detail = f"The warehouse does not answer. Try again in {RETRY_SECONDS} seconds; /retail/health says more."
+        return unavailable(detail).response(request.url.path)
+
+
+def _named(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return which part of the request an error of Pydantic's is about, what is wrong, and a remedy if one is known."""
+    place, *path = [str(part) for part in entry["loc"]] or ["request"]
+    named = {"in": place, "parameter": ".".join(path) or place, "problem": str(entry["msg"]).rstrip(".")}
+    remedy = _remedy(entry)
+    return named | ({"remedy": remedy} if remedy else {})
+
+
+def _remedy(entry: Mapping[str, Any]) -> str:
+    kind, context = str(entry["type"]), entry.get("ctx", {})
+    match kind:
+        case "missing":
+            return "Give it."
+        case "extra_forbidden":
+            return "Leave it out; /retail/docs lists what is taken."
+        case "int_parsing" | "int_type" | "int_from_float":
+            return "Give a whole number, such as 1."
+        case "date_from_datetime_parsing" | "date_parsing" | "date_type" | "date_from_datetime_inexact":
+            return "Give a day as YYYY-MM-DD, such as 2011-01-04."
+        case "literal_error" | "enum":
+            return f"Give {context.get('expected', 'one of the values listed in /retail/docs')}."
+        case "json_invalid":
+            return "Send one JSON document in UTF-8 with Content-Type: application/json."
+        case _ if kind.startswith("uuid"):
+            return "Give an id as an answer of this API shows it."
+        case _:
+            return ""

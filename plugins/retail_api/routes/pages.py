@@ -1,0 +1,33 @@
+"""Pages about runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, status
+from fastapi.responses import HTMLResponse
+
+from include.runs import RUN_ID
+from retail_api.security import Reader
+from retail_api.state import SettingsOf
+
+router = APIRouter(tags=["pages"])
+
+PAGE_HEADERS = {
+    # The page is one file with its plots and styles; it neither runs nor loads anything.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+    "Cache-Control": "no-store",
+}
+
+
+@router.get("/quality/{run_id}", response_class=HTMLResponse)
+def quality_report(
+    run_id: Annotated[str, Path(description="Airflow run id", examples=["drop__20110104T101500"])],
+    caller: Reader,
+    settings: SettingsOf,
+) -> HTMLResponse:
+    """Return the quality report of a run."""
+    report = settings.data_dir / "quality" / f"{run_id}.html"
+    if not RUN_ID.match(run_id) or not report.is_file():
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "This run has no quality report; task audit writes it.")
+    return HTMLResponse(report.read_text(encoding="utf-8"), headers=PAGE_HEADERS)
