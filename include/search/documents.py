@@ -49,9 +49,15 @@ def document_id(stock_code: str, country: str) -> str:
     return hashlib.sha256(f"{stock_code}\x1f{identity(country)}".encode()).hexdigest()[:24]
 
 
-def embedded_text(product: Product) -> str:
-    """Return the text that a product's vector is made of."""
-    return " ".join(canonical(product.description))
+def embedded_text(words: Sequence[str], more: Sequence[str], category: Sequence[str]) -> str:
+    """Return the text that a product's vector is made of; the words of its description weigh double.
+
+    Args:
+        words: Of its description.
+        more: Related to them.
+        category: Of its category and subcategory.
+    """
+    return " ".join([*words, *words, *more, *category])
 
 
 def document(product: Product, model: str) -> dict[str, Any]:
@@ -61,7 +67,8 @@ def document(product: Product, model: str) -> dict[str, Any]:
     """
     words = canonical(product.description)
     others = dict.fromkeys(word for text in product.alternatives for word in canonical(text) if word not in words)
-    category = " ".join(part for part in (product.category, product.subcategory) if part and part != UNCATEGORISED)
+    names = [name for name in (product.category, product.subcategory) if name and name != UNCATEGORISED]
+    category = canonical(" ".join(names).replace("_", " "))
     fields: dict[str, Any] = product.model_dump(exclude_none=True)
     for name in _MONEY:
         fields[name] = in_ten_thousandths(fields[name])
@@ -71,8 +78,8 @@ def document(product: Product, model: str) -> dict[str, Any]:
         "country_id": identity(product.country),
         "words": " ".join(words),
         "other_words": " ".join([*others, *related([*words, *others])]),
-        "category_words": " ".join(canonical(category.replace("_", " "))),
-        EMBEDDED_TEXT: embedded_text(product),
+        "category_words": " ".join(category),
+        EMBEDDED_TEXT: embedded_text(words, related(words), category),
     }
     if product.category:
         fields["category_id"] = identity(product.category)

@@ -77,9 +77,10 @@ def _unless_blank(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Named = Annotated[str | None, BeforeValidator(_unless_blank), Field(max_length=100)]
+Named = Annotated[Annotated[str, Field(max_length=100)] | None, BeforeValidator(_unless_blank)]
 Price = Annotated[
-    Decimal | None, BeforeValidator(_unless_blank), Field(ge=0, le=1_000_000, max_digits=11, decimal_places=4)
+    Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=11, decimal_places=4)] | None,
+    BeforeValidator(_unless_blank),
 ]
 
 

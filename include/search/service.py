@@ -215,8 +215,8 @@ class SearchService:
             "query_by_weights": ",".join(str(weight) for weight in ranking.field_weights.values()),
             "num_typos": ",".join(str(ranking.typos.get(name, 2)) for name in fields),
             "prefix": ",".join("true" for _ in fields),
-            "drop_tokens_threshold": ranking.drop_tokens_threshold,
-            "typo_tokens_threshold": ranking.typo_tokens_threshold,
+            # All ways to leave words out and to mend typing errors are tried, not only as many as fill a page.
+            "exhaustive_search": True,
             "highlight_fields": "words",
             "sort_by": SORTS[sort],
         }
