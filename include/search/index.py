@@ -55,6 +55,24 @@ class Pending(BaseModel):
     runs: list[str]
 
 
+class IndexStatus(BaseModel):
+    """What the search service holds.
+
+    Attributes:
+        version: Version of the server.
+        collection: The collection that is searched; none if nothing has been indexed.
+        documents: Documents in it.
+        pending: What could not be indexed yet.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str
+    collection: str | None
+    documents: int
+    pending: Pending | None
+
+
 class ImportRefused(Exception):
     """The server refused documents; `problems` holds the first of them, `refused` how many there were."""
 
@@ -70,6 +88,22 @@ def pending(settings: Settings) -> Pending | None:
         return Pending.model_validate_json((settings.data_dir / "search" / "pending.json").read_bytes())
     except FileNotFoundError:
         return None
+
+
+def index_status(settings: Settings) -> IndexStatus:
+    """Return what the search service holds.
+
+    Raises:
+        SearchUnavailable: If it does not answer.
+    """
+    with SearchServer(settings) as server:
+        current = server.current(settings.search_alias)
+        return IndexStatus(
+            version=server.features().version,
+            collection=current,
+            documents=server.collections().get(current or "", 0),
+            pending=pending(settings),
+        )
 
 
 def bring_up_to_date(settings: Settings, run_id: str, *, rebuild: bool = False) -> IndexRecord:

@@ -13,7 +13,7 @@ import pytest
 from deltalake import DeltaTable
 from sqlalchemy import func, select
 
-from include.pipeline import audit, publish, receipt
+from include.pipeline import audit, index, publish, receipt
 from include.quality.audit import assess
 from include.quality.gate import STAGE, QualityBelowBar, held_batches, release
 from include.quality.history import last_verdicts
@@ -50,6 +50,7 @@ def finish(settings: Settings, run: RunFolder) -> Receipt:
     run.save_stage("enrich", EnrichRecord())
     run.save_stage("gold", GoldRecord())
     publish(settings, run.run_id)
+    index(settings, run.run_id)
     return receipt(settings, run.run_id)
 
 
