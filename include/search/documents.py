@@ -153,5 +153,3 @@ def schema(model: str) -> dict[str, Any]:
 def fingerprint(model: str) -> str:
     """Return what tells collections apart that were made for another schema or model."""
     return hashlib.sha256(json.dumps([model, schema(model)], sort_keys=True).encode()).hexdigest()[:8]
-
-

@@ -44,9 +44,7 @@ def _wordllama() -> Any:
     for handler in [*logging.getLogger().handlers]:
         if handler not in handlers:
             logging.getLogger().removeHandler(handler)
-    return wordllama.WordLlama.load(
-        cache_dir=Path(wordllama.__file__).parent, dim=256, disable_download=True
-    )
+    return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, dim=256, disable_download=True)
 
 
 def embed(model: str, texts: Sequence[str]) -> Vectors:

@@ -51,4 +51,8 @@ def among(filter_by: str, ids: Iterable[str]) -> str:
 
 def applied(bounds: Filtered) -> dict[str, str]:
     """Return the filters of a question as they were understood."""
-    return {name: str(value) for name, value in bounds.model_dump(include=set(Filtered.model_fields)).items() if value is not None}
+    return {
+        name: str(value)
+        for name, value in bounds.model_dump(include=set(Filtered.model_fields)).items()
+        if value is not None
+    }

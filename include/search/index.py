@@ -190,7 +190,12 @@ def _rebuild(settings: Settings, server: SearchServer, documents: Sequence[Docum
         if other != name and versions.fullmatch(other):
             server.drop(other)
     return IndexRecord(
-        status="indexed", collection=name, rebuilt=True, documents=len(documents), upserted=len(documents), embedded=embedded
+        status="indexed",
+        collection=name,
+        rebuilt=True,
+        documents=len(documents),
+        upserted=len(documents),
+        embedded=embedded,
     )
 
 

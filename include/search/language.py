@@ -129,17 +129,28 @@ def related(words: Iterable[str]) -> list[str]:
 
 
 def highlighted(description: str, matched: Iterable[str]) -> str:
-    """Return a description as HTML, with the words whose canonical form was matched in `<mark>`."""
+    """Return a description as HTML, with the words or phrases whose canonical form was matched in `<mark>`."""
     wanted = set(matched)
+    words = list(_WORD.finditer(description))
+    longest = _vocabulary().longest
     pieces: list[str] = []
-    end = 0
-    for word in _WORD.finditer(description):
-        pieces.append(html.escape(description[end : word.start()]))
-        text, end = html.escape(word.group()), word.end()
-        forms = {word.group().lower(), *canonical(word.group())}
-        pieces.append(f"<mark>{text}</mark>" if forms & wanted else text)
-    pieces.append(html.escape(description[end:]))
-    return "".join(pieces)
+    end = at = 0
+    while at < len(words):
+        length = next((size for size in range(longest, 0, -1) if _means(description, words[at : at + size], wanted)), 0)
+        if length:
+            first, last = words[at].start(), words[min(at + length, len(words)) - 1].end()
+            pieces += [html.escape(description[end:first]), f"<mark>{html.escape(description[first:last])}</mark>"]
+            end = last
+        at += length or 1
+    return "".join([*pieces, html.escape(description[end:])])
+
+
+def _means(description: str, words: list[re.Match[str]], wanted: set[str]) -> bool:
+    """Return whether these consecutive words are one canonical word that is wanted."""
+    if not (canonical(words[0].group()) and canonical(words[-1].group())):
+        return False
+    form = canonical(description[words[0].start() : words[-1].end()])
+    return len(form) == 1 and form[0] in wanted
 
 
 def identity(name: str) -> str:

@@ -68,7 +68,9 @@ class SearchServer:
         nodes = settings.search_nodes
         if not nodes:
             raise SearchMisconfigured("There is no search: set TYPESENSE_NODES and TYPESENSE_API_KEY.")
-        answer = settings.typesense_index_timeout_seconds if indexing else settings.typesense_timeout_seconds / len(nodes)
+        answer = (
+            settings.typesense_index_timeout_seconds if indexing else settings.typesense_timeout_seconds / len(nodes)
+        )
         connect = settings.typesense_connect_timeout_seconds / len(nodes)
         # A proxy of the environment is none for this machine's own ports.
         remote = not all(host in LOOPBACK for host, _ in nodes)
@@ -79,7 +81,9 @@ class SearchServer:
         )
         self._client = typesense.Client(
             {
-                "nodes": [{"host": host, "port": port, "protocol": settings.typesense_protocol} for host, port in nodes],
+                "nodes": [
+                    {"host": host, "port": port, "protocol": settings.typesense_protocol} for host, port in nodes
+                ],
                 "api_key": settings.typesense_api_key.get_secret_value(),
                 "num_retries": len(nodes) - 1,
                 "retry_interval_seconds": 0.0,
@@ -92,9 +96,7 @@ class SearchServer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
@@ -144,9 +146,7 @@ class SearchServer:
     def export(self, collection: str, fields: Sequence[str]) -> str:
         """Return some fields of every document as JSON lines."""
         with _translated():
-            return str(
-                self._client.collections[collection].documents.export({"include_fields": ",".join(fields)})
-            )
+            return str(self._client.collections[collection].documents.export({"include_fields": ",".join(fields)}))
 
     def delete(self, collection: str, ids: Sequence[str]) -> int:
         """Remove documents by id (hexadecimal digits only); return how many there were."""

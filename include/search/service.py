@@ -88,9 +88,7 @@ class SearchService:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
@@ -225,9 +223,7 @@ class SearchService:
         numbers = ""
         if self._local:
             numbers = ",".join(f"{number:.6g}" for number in embed(self._settings.search_model, [question])[0].tolist())
-        return (
-            f"{VECTOR}:([{numbers}], k: {self._ranking.depth}, flat_search_cutoff: {FLAT_SEARCH_CUTOFF}{extra})"
-        )
+        return f"{VECTOR}:([{numbers}], k: {self._ranking.depth}, flat_search_cutoff: {FLAT_SEARCH_CUTOFF}{extra})"
 
     def _vector_search(self, filter_by: str, question: str) -> Search:
         search = {
@@ -240,9 +236,7 @@ class SearchService:
 
     def _by_words(self, request: SearchRequest, question: str) -> _Page:
         search = self._text_search(filter_of(request), question, request.sort)
-        result = self._server.search(
-            [{**search, **_faceted(), "page": request.page, "per_page": request.size}]
-        )[0]
+        result = self._server.search([{**search, **_faceted(), "page": request.page, "per_page": request.size}])[0]
         first = (request.page - 1) * request.size + 1
         hits = [
             _Ranked(hit, rank if question else None, None, None, float(hit.get("text_match", 0)))
@@ -263,7 +257,12 @@ class SearchService:
     def _by_both_at_once(self, request: SearchRequest, question: str) -> _Page:
         search = self._text_search(filter_of(request), question)
         if not self._local:
-            for name, value in (("query_by", VECTOR), ("query_by_weights", "1"), ("num_typos", "0"), ("prefix", "false")):
+            for name, value in (
+                ("query_by", VECTOR),
+                ("query_by_weights", "1"),
+                ("num_typos", "0"),
+                ("prefix", "false"),
+            ):
                 search[name] = f"{search[name]},{value}"
         result = self._server.search(
             [
@@ -278,7 +277,11 @@ class SearchService:
         )[0]
         hits = [
             _Ranked(
-                hit, None, None, hit.get("vector_distance"), hit.get("hybrid_search_info", {}).get("rank_fusion_score", 0.0)
+                hit,
+                None,
+                None,
+                hit.get("vector_distance"),
+                hit.get("hybrid_search_info", {}).get("rank_fusion_score", 0.0),
             )
             for hit in result["hits"]
         ]

@@ -1,9 +1,9 @@
 """Measure the search on the real catalogue against the judged queries.
 
-    python -m tests.search_quality lake FILE        Gold and Silver of a clean CSV file, in RETAIL_DATA_DIR
-    python -m include.search rebuild                the index, on the server that TYPESENSE_NODES names
-    python -m tests.search_quality evaluate         nDCG@10, MRR and recall on the tuning half
-    python -m tests.search_quality evaluate --held-out
+python -m tests.search_quality lake FILE        Gold and Silver of a clean CSV file, in RETAIL_DATA_DIR
+python -m include.search rebuild                the index, on the server that TYPESENSE_NODES names
+python -m tests.search_quality evaluate         nDCG@10, MRR and recall on the tuning half
+python -m tests.search_quality evaluate --held-out
 """
 
 from __future__ import annotations
