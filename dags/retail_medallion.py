@@ -120,7 +120,7 @@ def publish() -> None:
 
 @task(max_active_tis_per_dag=1)
 def index() -> dict[str, Any]:
-    """Bring the product search up to what is published; a search that is down is told and caught up, never a failure."""
+    """Bring the product search up to what is published; one that is down is reported, never a failure."""
     from include.pipeline import index as bring_up
 
     record = bring_up(SETTINGS, get_current_context()["dag_run"].run_id)

@@ -55,8 +55,8 @@ _REMEDIES = {
     "typesense_timeout_seconds": "set TYPESENSE_TIMEOUT to a number of seconds above 0, at most 30",
     "typesense_index_timeout_seconds": "set TYPESENSE_INDEX_TIMEOUT to a number of seconds from 1 to 3600",
     "search_alias": "set RETAIL_SEARCH_ALIAS to a name of lower-case letters, digits and _, at most 40 long",
-    "search_model": "set RETAIL_SEARCH_MODEL to wordllama/256, wordllama/128, wordllama/64, or ts/ and a model that the "
-    "Typesense server (0.26 or later) has, such as ts/all-MiniLM-L12-v2",
+    "search_model": "set RETAIL_SEARCH_MODEL to wordllama/256, wordllama/128, wordllama/64, or ts/ and a model of the "
+    "Typesense server (26 or later), such as ts/all-MiniLM-L12-v2",
 }
 """Setting -> what to do about a value that cannot be used."""
 

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,7 +124,7 @@ def related(words: Iterable[str]) -> list[str]:
     for word in given:
         more.extend(vocabulary.parts.get(word, ()))
         more.extend(vocabulary.found_by.get(word, ()))
-    for pair in zip(given, given[1:], strict=False):
+    for pair in pairwise(given):
         more.extend(vocabulary.found_by.get("".join(pair), ()))
     return [word for word in dict.fromkeys(more) if word not in given]
 

@@ -168,8 +168,9 @@ class SearchServer:
         Raises:
             SearchUnavailable: If one of them failed; the message is the server's.
         """
+        body: Any = {"searches": [dict(one) for one in searches]}
         with _translated():
-            answers = self._client.multi_search.perform({"searches": [dict(one) for one in searches]}, {})  # type: ignore[typeddict-item]
+            answers = self._client.multi_search.perform(body, {})
         results: list[dict[str, Any]] = [dict(one) for one in answers["results"]]
         for result in results:
             if "error" in result:

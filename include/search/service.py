@@ -31,7 +31,7 @@ from include.search.entities import (
     SuggestRequest,
 )
 from include.search.filters import among, applied, filter_of
-from include.search.language import canonical, highlighted, identity
+from include.search.language import canonical, highlighted
 from include.search.ranking import RANKING, Ranking, fuse
 from include.search.server import SearchServer
 from include.settings import Settings
@@ -290,8 +290,8 @@ class SearchService:
     def _by_both(self, request: SearchRequest, question: str) -> _Page:
         """Fuse both rankings here.
 
-        The answer is every match by words and the nearest by meaning. Of both rankings the first `depth` are fused; what
-        else matches by words follows in its own order.
+        The answer is every match by words and the nearest by meaning. Of both rankings the first `depth` are fused;
+        what else matches by words follows in its own order.
         """
         filter_by = filter_of(request)
         text_search, depth = self._text_search(filter_by, question), self._ranking.depth

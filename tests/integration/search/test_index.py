@@ -12,9 +12,8 @@ from decimal import Decimal
 import pytest
 
 from include.runs import mark_published, mark_unpublished
-from include.search import index as indexing
 from include.search.catalogue import read_products
-from include.search.documents import document_id
+from include.search.documents import document_id, line
 from include.search.entities import SearchRequest
 from include.search.index import bring_up_to_date, index_status, pending
 from include.search.server import SearchServer
@@ -149,7 +148,7 @@ def test_refused_documents_are_told_line_by_line(
         return make
 
     with monkeypatch.context() as patch:
-        patch.setattr(indexing, "line", spoilt(indexing.line))
+        patch.setattr("include.search.index.line", spoilt(line))
         record = bring_up_to_date(settings, "r2")
         assert record.status == "pending"
         assert len(record.problems) == 3

@@ -11,6 +11,11 @@ from include.settings import Settings
 KEY = SecretStr("s3cr3t")
 
 
+def make_settings(folder: Path, given: dict[str, Any]) -> Settings:
+    values: dict[str, Any] = {"data_dir": folder, "typesense_api_key": KEY}
+    return Settings(_env_file=None, **(values | given))
+
+
 def test_nodes_have_the_port_of_their_protocol_unless_given(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, data_dir=tmp_path, typesense_nodes="one, two:9000", typesense_api_key=KEY)
     assert settings.search_nodes == [("one", 8108), ("two", 9000)]
@@ -33,5 +38,5 @@ def test_nodes_have_the_port_of_their_protocol_unless_given(tmp_path: Path) -> N
 )
 def test_an_unusable_value_is_told_with_its_remedy(tmp_path: Path, given: dict[str, Any], remedy: str) -> None:
     with pytest.raises(ValidationError, match=remedy) as raised:
-        Settings(_env_file=None, **({"data_dir": tmp_path, "typesense_api_key": KEY} | given))
+        make_settings(tmp_path, given)
     assert "s3cr3t" not in str(raised.value)
