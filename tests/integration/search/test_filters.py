@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.search.entities import FilterRequired, Mode, PriceBoundsReversed, SearchRequest
 from include.search.service import SearchService
 from tests.integration.search.shop import catalogue
+
+pytestmark = pytest.mark.integration
 
 COUNTRIES = sorted({line.country for line in catalogue()})
 CATEGORIES = sorted({line.category for line in catalogue() if line.category})

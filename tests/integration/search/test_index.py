@@ -22,6 +22,8 @@ from include.settings import Settings
 from tests.integration.search.conftest import MakeSettings
 from tests.integration.search.shop import Line, catalogue, write_shop
 
+pytestmark = pytest.mark.integration
+
 
 def held(server: SearchServer, settings: Settings) -> dict[str, dict[str, object]]:
     name = server.current(settings.search_alias)

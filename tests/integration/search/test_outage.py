@@ -25,6 +25,8 @@ from include.settings import Settings, get_settings
 from tests.integration.search.shop import Line, catalogue, write_shop
 from tests.ports import free_port
 
+pytestmark = pytest.mark.integration
+
 BRITISH = SearchRequest(country="United Kingdom", q="candle")
 
 

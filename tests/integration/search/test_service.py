@@ -20,6 +20,8 @@ from include.search.service import SearchService
 from tests.integration.search.conftest import MakeSettings
 from tests.integration.search.shop import Line, write_shop
 
+pytestmark = pytest.mark.integration
+
 UK = "United Kingdom"
 MODES: tuple[Mode, ...] = ("text", "vector", "hybrid")
 
