@@ -353,7 +353,7 @@ class SearchService:
         product = product_of(one.hit["document"])
         matched = [
             token
-            for entry in one.hit.get("highlights", ())
+            for entry in one.hit.get("highlights") or one.hit.get("highlight", {}).values()
             for tokens in entry.get("matched_tokens", ())
             for token in ([tokens] if isinstance(tokens, str) else tokens)
         ]

@@ -21,10 +21,13 @@ from include.search.entities import Mode, SearchRequest
 from include.search.service import SearchService
 from include.settings import Settings, get_settings
 from tests.search_quality.lake import make_lake
+from tests.search_quality.load import latencies, summary
 from tests.search_quality.measures import RECALL_DEPTH, Query, load_queries, mean, ndcg, recall, reciprocal_rank
 
 COUNTRY = "United Kingdom"
 """Where every query is asked: nearly the whole catalogue is sold there."""
+
+MODES: tuple[Mode, ...] = ("text", "vector", "hybrid")
 
 Ranker = Callable[[str], list[str]]
 
@@ -91,15 +94,21 @@ def main(words: Sequence[str] | None = None) -> int:
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("lake").add_argument("file", type=Path)
     actions.add_parser("evaluate").add_argument("--held-out", action="store_true")
+    load = actions.add_parser("load")
+    load.add_argument("--mode", choices=MODES, default="hybrid")
+    load.add_argument("--rate", type=int, default=50)
+    load.add_argument("--seconds", type=int, default=20)
     arguments = parser.parse_args(words)
     settings = get_settings()
     if arguments.action == "lake":
         make_lake(settings, arguments.file)
         return 0
-    queries = load_queries("held_out" if arguments.held_out else "tuning")
-    modes: tuple[Mode, ...] = ("text", "vector", "hybrid")
     with SearchService(settings) as service:
-        rankers = sql_rankers(settings) | {mode: search_ranker(service, mode) for mode in modes}
+        if arguments.action == "load":
+            print(summary(latencies(service, arguments.mode, arguments.rate, arguments.seconds)))
+            return 0
+        queries = load_queries("held_out" if arguments.held_out else "tuning")
+        rankers = sql_rankers(settings) | {mode: search_ranker(service, mode) for mode in MODES}
         print(table(rankers, queries))
     return 0
 
