@@ -28,6 +28,7 @@ _URL_PATTERN = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 _URL_REMEDY = "give the address without a query, such as https://{}, or leave the variable out"
 _SCHEMA_PATTERN = r"^[a-z_][a-z0-9_]{0,62}$"
 _SCHEMA_REMEDY = "to a name of lower-case letters, digits and _ that begins with no digit, at most 63 long"
+_NODE_PATTERN = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?(?::[0-9]{1,5})?"
 _REMEDIES = {
     "enable_external_enrichment": "set ENABLE_EXTERNAL_ENRICHMENT to true or false",
     "enrichment_batch_size": "set ENRICHMENT_BATCH_SIZE to a whole number from 1 to 1000 (100 unless set)",
@@ -60,6 +61,14 @@ _REMEDIES = {
     "api_login_window_seconds": "set RETAIL_API_LOGIN_WINDOW_SECONDS to a number of seconds from 1 to 86400",
     "api_body_bytes": "set RETAIL_API_BODY_BYTES to a whole number of bytes, 1024 or more",
     "api_upload_bytes": "set RETAIL_API_UPLOAD_BYTES to a whole number of bytes, 1024 or more",
+    "typesense_nodes": "set TYPESENSE_NODES to hosts with their ports, such as search-1:8108,search-2:8108",
+    "typesense_protocol": "set TYPESENSE_PROTOCOL to http or https",
+    "typesense_connect_timeout_seconds": "set TYPESENSE_CONNECT_TIMEOUT to a number of seconds above 0, at most 10",
+    "typesense_timeout_seconds": "set TYPESENSE_TIMEOUT to a number of seconds above 0, at most 30",
+    "typesense_index_timeout_seconds": "set TYPESENSE_INDEX_TIMEOUT to a number of seconds from 1 to 3600",
+    "search_alias": "set RETAIL_SEARCH_ALIAS to a name of lower-case letters, digits and _, at most 40 long",
+    "search_model": "set RETAIL_SEARCH_MODEL to wordllama/256, wordllama/128, wordllama/64, or ts/ and a model of the "
+    "Typesense server (26 or later), such as ts/all-MiniLM-L12-v2",
 }
 """Setting -> what to do about a value that cannot be used."""
 
@@ -125,6 +134,17 @@ class Settings(BaseSettings):
         api_login_window_seconds: Length of that window.
         api_body_bytes: Largest body of a request to the API, other than an upload.
         api_upload_bytes: Largest upload to the API.
+        typesense_nodes: Nodes of the search cluster, `host:port` separated by commas; without any there is no search
+            (`TYPESENSE_NODES`).
+        typesense_protocol: How they are spoken to; beyond this machine and its containers that should be https
+            (`TYPESENSE_PROTOCOL`).
+        typesense_api_key: Key that may search and index (`TYPESENSE_API_KEY`).
+        typesense_connect_timeout_seconds: How long a search may wait for a connection (`TYPESENSE_CONNECT_TIMEOUT`).
+        typesense_timeout_seconds: How long a search may wait for its answer; of several nodes each gets its share
+            (`TYPESENSE_TIMEOUT`).
+        typesense_index_timeout_seconds: How long one call of the indexing may take (`TYPESENSE_INDEX_TIMEOUT`).
+        search_alias: Name under which the products are searched; the collections behind it begin with it.
+        search_model: What makes the vectors: `wordllama/<dimensions>` here and offline, or `ts/<model>` in the server.
     """
 
     model_config = SettingsConfigDict(
@@ -186,6 +206,18 @@ class Settings(BaseSettings):
     api_login_window_seconds: float = Field(default=300.0, ge=1, le=86_400)
     api_body_bytes: int = Field(default=1_048_576, ge=1024)
     api_upload_bytes: int = Field(default=1_073_741_824, ge=1024)
+    typesense_nodes: str = Field(
+        default="", pattern=rf"^({_NODE_PATTERN}( *, *{_NODE_PATTERN})*)?$", alias="TYPESENSE_NODES"
+    )
+    typesense_protocol: Literal["http", "https"] = Field(default="http", alias="TYPESENSE_PROTOCOL")
+    typesense_api_key: SecretStr = Field(default=SecretStr(""), alias="TYPESENSE_API_KEY")
+    typesense_connect_timeout_seconds: float = Field(default=0.5, gt=0, le=10, alias="TYPESENSE_CONNECT_TIMEOUT")
+    typesense_timeout_seconds: float = Field(default=1.2, gt=0, le=30, alias="TYPESENSE_TIMEOUT")
+    typesense_index_timeout_seconds: float = Field(default=120.0, ge=1, le=3600, alias="TYPESENSE_INDEX_TIMEOUT")
+    search_alias: str = Field(default="products", pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    search_model: str = Field(
+        default="wordllama/256", pattern=r"^(wordllama/(64|128|256)|ts/[A-Za-z0-9][A-Za-z0-9._-]{0,99})$"
+    )
 
     @field_validator("data_dir", "backup_dir")
     @classmethod
@@ -201,7 +233,9 @@ class Settings(BaseSettings):
             problem = error.errors(include_input=False)[0]["msg"]
         raise ValueError(f"{problem}: {_REMEDIES[str(info.field_name)]}")
 
-    @field_validator("currency_api_key", "database_url", "supabase_anon_key", "supabase_service_key")
+    @field_validator(
+        "currency_api_key", "database_url", "supabase_anon_key", "supabase_service_key", "typesense_api_key"
+    )
     @classmethod
     def _trimmed(cls, value: SecretStr) -> SecretStr:
         return SecretStr(value.get_secret_value().strip())
@@ -227,6 +261,19 @@ class Settings(BaseSettings):
                     "set it to a folder elsewhere, best on another disk"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _search_has_a_key(self) -> Self:
+        if self.typesense_nodes and not self.typesense_api_key.get_secret_value():
+            raise ValueError("TYPESENSE_NODES is set without a key: set TYPESENSE_API_KEY too, or leave both out")
+        return self
+
+    @property
+    def search_nodes(self) -> list[tuple[str, int]]:
+        """Host and port of each node of the search cluster; the port is the protocol's unless given."""
+        usual = 443 if self.typesense_protocol == "https" else 8108
+        parts = [node.strip().partition(":") for node in self.typesense_nodes.split(",") if node.strip()]
+        return [(host, int(port or usual)) for host, _, port in parts]
 
     @property
     def row_level_security(self) -> bool:

@@ -35,7 +35,8 @@ from tests.ports import free_port
 def system(folder: Path) -> Iterator[Instance]:
     """Yield a fresh running embedded system below `folder`, with the project's jars and ports of its own."""
     os.environ["RETAIL_SPARK_JARS_DIR"] = str(get_settings().jars)
-    os.environ["RETAIL_API_PORT"], os.environ["RETAIL_POSTGRES_PORT"] = str(free_port()), str(free_port())
+    for name in ("API", "POSTGRES", "SEARCH", "SEARCH_PEERING"):
+        os.environ[f"RETAIL_{name}_PORT"] = str(free_port())
     instance = Instance(Settings(data_dir=folder))
     try:
         up(instance)
