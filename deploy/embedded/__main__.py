@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,7 @@ ACTIONS = {
     "warehouse": "run `python -m include.warehouse` on the embedded warehouse",
     "search": "show, catch up or rebuild the product search",
 }
+DEMONSTRATED_QUESTION = "candle holder"
 TALKS_TO_THE_INSTANCE = {"run", "up", "status", "reset-password", "load", "warehouse", "search"}
 
 
@@ -226,14 +228,37 @@ def demonstrate(instance: Instance) -> int:
     for row in rows:
         line = ", ".join(f"{name} {value}" for name, value in row.items())
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    _show_search(instance)
     print_places(instance)
     return code
+
+
+def _show_search(instance: Instance) -> None:
+    """Ask the API for products, as any client would, and print them."""
+    question = {"q": DEMONSTRATED_QUESTION, "country": "United Kingdom", "size": "3"}
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.get(
+            f"{instance.base_url()}/retail/api/v1/search/typesense",
+            params=question,
+            auth=(CLI_USER, instance.secrets().cli_password),
+            timeout=30,
+        )
+    answer.raise_for_status()
+    found = answer.json()
+    console.print(f"Products for {question['q']!r} in {question['country']} ({found['found']} found):", highlight=False)
+    for hit in found["hits"]:
+        product = hit["product"]
+        line = ", ".join(f"{name} {product[name]}" for name in ("stock_code", "description", "price_median", "units"))
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_places(instance: Instance) -> None:
     """Print where to look and where to drop files."""
     for label, place in (
         ("Airflow", f"{instance.base_url()}  (user {ADMIN})"),
+        ("API", f"{instance.base_url()}/retail/docs"),
+        ("Sign-in", f"curl --netrc-file {shlex.quote(str(instance.netrc()))} {instance.base_url()}/retail/health"),
         ("Landing", landing(instance.settings)),
         ("Receipts", instance.settings.data_dir / "receipts"),
     ):

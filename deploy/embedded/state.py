@@ -61,6 +61,17 @@ class Instance:
             partial.rename(path)
         return Secrets.model_validate_json(path.read_bytes())
 
+    def netrc(self) -> Path:
+        """Return a file that holds the sign-in of the service user for `curl --netrc-file`, readable by the owner only."""
+        path = self.services / "secrets" / "netrc"
+        text = f"machine 127.0.0.1 login {CLI_USER} password {self.secrets().cli_password}\n"
+        if not path.exists() or path.read_text() != text:
+            partial = path.with_suffix(".partial")
+            partial.touch(0o600)
+            partial.write_text(text)
+            partial.rename(path)
+        return path
+
     def postgres(self) -> PostgresServer:
         """Return the embedded PostgreSQL (running or not)."""
         return PostgresServer(self.services / "postgres", self.ports.postgres_port, self.secrets().postgres_password)
