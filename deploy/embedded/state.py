@@ -62,7 +62,7 @@ class Instance:
         return Secrets.model_validate_json(path.read_bytes())
 
     def netrc(self) -> Path:
-        """Return a file that holds the sign-in of the service user for `curl --netrc-file`, readable by the owner only."""
+        """Return the file with the service user's sign-in for `curl --netrc-file`; the owner alone may read it."""
         path = self.services / "secrets" / "netrc"
         text = f"machine 127.0.0.1 login {CLI_USER} password {self.secrets().cli_password}\n"
         if not path.exists() or path.read_text() != text:
