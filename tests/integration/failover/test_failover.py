@@ -228,21 +228,21 @@ def test_killed_at_random_moments_both_sides_end_as_if_nothing_had_happened(
     lake: Lake, undisturbed: Lake, settings: Settings, victim: Victim, staged: bool
 ) -> None:
     chance = random.Random(20101201 + staged)
-    size = 4000
+    size = 1500
     for each in (lake, undisturbed):
         publish(each.settings, each.drop(1, lines_of(size)))
-        started = time.monotonic()
-        publish(each.settings, each.drop(2, lines_of(size // 2, start=size), stage=staged))
-        # The primary has the batch when it is recorded; what follows is the replica's share.
-        seconds = RecordFile(each.settings).path.stat().st_mtime - time.time() + time.monotonic() - started
+        with at_statement(-1, lambda _: None) as statements:
+            publish(each.settings, each.drop(2, lines_of(size // 2, start=size), stage=staged))
     sides = Counter[str]()
     for number in range(3, 13):
         lines = lines_of(size // 2, start=number * size // 2 - 100)
         run_id = lake.drop(number, lines, stage=staged)
-        killer = threading.Timer(chance.uniform(0, 0.8 * seconds), victim.kill)
-        killer.start()
+        killer = threading.Timer(chance.uniform(0, 0.02), victim.kill)
+        # Before a statement or in the middle of it, up to the commit and what follows it.
+        moment = chance.randrange(len(statements) - 2)
         try:
-            found = publish(settings, run_id)
+            with at_statement(moment, lambda _, killer=killer: killer.start()):
+                found = publish(settings, run_id)
         finally:
             killer.join()
             victim.start()
