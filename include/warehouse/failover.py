@@ -271,6 +271,8 @@ def _bring(settings: Settings, record: RecordFile, batch: GoldBatch, report: Pub
             log.warning("%s It is made anew.", error)
         else:
             log.info("There is no replica yet. It is made from Gold.")
+    if report is None and settings.database_type == "sqlite":
+        report = _report_of(settings, batch)  # no primary and no record of what it lacks tells of the batch
     _refresh(settings, record, {batch.batch_id: report} if report else {})
     with replica.reading(settings) as connection:
         return recorded_batches_of(connection, [batch.batch_id])[batch.batch_id]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 import shutil
 import sqlite3
 import time
@@ -125,7 +124,7 @@ def back_up(settings: Settings, *, without_primary: bool = False) -> BackedUp:
     with backups_locked(settings) as backups:
         for leftover in backups.glob(f"{PARTIAL_PREFIX}*"):
             shutil.rmtree(leftover)
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S-%f}"
         folder = backups / f"{PARTIAL_PREFIX}{name}"
         try:
             folder.mkdir(mode=0o700)

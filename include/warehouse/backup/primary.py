@@ -13,9 +13,10 @@ from typing import IO, Any, Literal
 import psycopg
 from alembic.util import CommandError
 from psycopg import sql
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine, insert, inspect
 from sqlalchemy.exc import DBAPIError
 
+from include.domain.star import DIMENSION_RULES
 from include.settings import Settings
 from include.warehouse.backup.contents import contents_of, differences
 from include.warehouse.backup.manifest import BackupFailed, Contents, Manifest
@@ -23,7 +24,8 @@ from include.warehouse.backup.programs import data_of, dump, program, require_se
 from include.warehouse.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
 from include.warehouse.migrations import current_revision, make_anew, upgrade_within
 from include.warehouse.publish import publish_lock_key
-from include.warehouse.replica import REPLICA_TABLES, schema_version
+from include.warehouse.replica import REPLICA_TABLES, schema_version, unknown_member
+from include.warehouse.tables import star_table
 from include.warehouse.watch import primary_failed, said, watched_engine
 
 LIMIT_SECONDS = 3600.0
@@ -165,6 +167,8 @@ def _load(connection: Connection, settings: Settings, manifest: Manifest, source
     if manifest.primary is None or source is None:
         upgrade_within(connection, settings)
         _empty(connection, settings)
+        for dimension in DIMENSION_RULES:
+            connection.execute(insert(star_table(dimension.table)), unknown_member(dimension.table))
         return
     make_anew(connection, settings, manifest.primary.version)
     _empty(connection, settings)

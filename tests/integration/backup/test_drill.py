@@ -27,7 +27,7 @@ from include.warehouse.backup.making import back_up
 from include.warehouse.backup.manifest import MANIFEST, BackupDamaged, BackupFailed, list_backups, read_manifest
 from include.warehouse.backup.restoring import restore, resume
 from include.warehouse.engine import WarehouseUnavailable, open_engine, transaction
-from include.warehouse.failover import known_batches, serving_side
+from include.warehouse.failover import known_batches, refresh_replica, serving_side
 from include.warehouse.gold import GoldUnreadable
 from include.warehouse.integrity import SIDES, check_integrity, compare_sides, open_side
 from include.warehouse.migrations import current_revision, downgrade, upgrade
@@ -354,7 +354,7 @@ def test_killed_after_its_commit_a_restore_is_finished(lake: Lake, settings: Set
         case _:
             die_in(settings, "restore", "backup.restoring", point)
     with pytest.raises(WarehouseUnavailable, match="--resume"):
-        publish(settings, "run_3")
+        refresh_replica(settings)
     with pytest.raises(WarehouseUnavailable, match="--resume"):
         back_up(settings)
     assert resume(settings).outcome == "restored"
@@ -380,7 +380,7 @@ def test_a_restore_noted_and_never_committed_is_taken_back(
         patch.setattr(restoring, "write_durably", cut)
         with pytest.raises(WarehouseUnavailable, match="did not say whether it took"):
             restore(settings, replace=True)
-    with pytest.raises(WarehouseUnavailable, match="cannot be told|does not answer"):
+    with pytest.raises(WarehouseUnavailable, match=r"cannot be told|does not answer"):
         resume(settings)
     victim.start()
     assert resume(settings).outcome == "left"
@@ -515,7 +515,8 @@ def test_keys_and_indices_are_as_before_and_what_is_not_the_warehouses_stays(set
                 for row in connection.exec_driver_sql(
                     "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
                     "WHERE connamespace = 'retail_dwh'::regnamespace UNION ALL "
-                    "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'retail_dwh' ORDER BY 1, 2"
+                    "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'retail_dwh' "
+                    "ORDER BY 1, 2"
                 )
             ]
 
