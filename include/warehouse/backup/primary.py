@@ -129,9 +129,22 @@ def holds_data(settings: Settings) -> bool:
         )
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What a transaction has given the primary.
+
+    Attributes:
+        transaction: Its id.
+        contents: What the primary has; None if it was left empty.
+    """
+
+    transaction: str
+    contents: Contents | None
+
+
 @contextmanager
-def loading(settings: Settings, manifest: Manifest, source: Path | None) -> Iterator[str]:
-    """Give the primary what a dump holds, in one transaction that is committed on leaving; yield its id.
+def loading(settings: Settings, manifest: Manifest, source: Path | None) -> Iterator[Loaded]:
+    """Give the primary what a dump holds, in one transaction that is committed on leaving.
 
     Tables are made by the migrations that the backup was at, and brought to the newest afterwards. What is loaded is
     held against the manifest before anybody sees it.
@@ -153,23 +166,24 @@ def loading(settings: Settings, manifest: Manifest, source: Path | None) -> Iter
     ):
         set_local(connection, "maintenance_work_mem", "256MB")
         try:
-            _load(connection, settings, manifest, source)
+            found = _load(connection, settings, manifest, source)
         except CommandError as error:
             raise BackupFailed(
                 f"The primary was not restored and is as it was: {error}. Restore with the version of this project "
                 "that the backup was made by, or a newer one."
             ) from error
-        yield str(connection.exec_driver_sql("SELECT pg_current_xact_id()::text").scalar_one())
+        number = connection.exec_driver_sql("SELECT pg_current_xact_id()::text").scalar_one()
+        yield Loaded(str(number), found)
 
 
-def _load(connection: Connection, settings: Settings, manifest: Manifest, source: Path | None) -> None:
+def _load(connection: Connection, settings: Settings, manifest: Manifest, source: Path | None) -> Contents | None:
     advisory_lock(connection, publish_lock_key(settings))
     if manifest.primary is None or source is None:
         upgrade_within(connection, settings)
         _empty(connection, settings)
         for dimension in DIMENSION_RULES:
             connection.execute(insert(star_table(dimension.table)), unknown_member(dimension.table))
-        return
+        return None
     make_anew(connection, settings, manifest.primary.version)
     _empty(connection, settings)
     with _without_extras(connection, settings), data_of(source, manifest.dump_version or 0) as script:
@@ -177,8 +191,8 @@ def _load(connection: Connection, settings: Settings, manifest: Manifest, source
     upgrade_within(connection, settings)
     connection.exec_driver_sql(f"ANALYZE {', '.join(_tables(connection, settings))}")
     comparable = manifest.hash_version == schema_version()
-    version = current_revision(connection, settings) or ""
-    wrong = differences(manifest.primary, contents_of(connection, settings, version), hashed=comparable)
+    found = contents_of(connection, settings, current_revision(connection, settings) or "")
+    wrong = differences(manifest.primary, found, hashed=comparable)
     if wrong:
         raise BackupFailed(
             "The primary was not restored and is as it was: what was loaded differs from the backup: "
