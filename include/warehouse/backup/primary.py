@@ -198,6 +198,7 @@ def _load(connection: Connection, settings: Settings, manifest: Manifest, source
             "The primary was not restored and is as it was: what was loaded differs from the backup: "
             + "; ".join(wrong)
         )
+    return found
 
 
 def _tables(connection: Connection, settings: Settings) -> list[str]:
@@ -259,7 +260,8 @@ def _copy_rows(connection: Connection, settings: Settings, script: IO[bytes]) ->
 
 def _rows(script: IO[bytes]) -> Iterator[bytes]:
     """Yield the rows up to the end of a COPY, in lots."""
-    lot, size = [], 0
+    lot: list[bytes] = []
+    size = 0
     for line in script:
         if line == b"\\.\n":
             yield b"".join(lot)

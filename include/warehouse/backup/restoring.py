@@ -78,7 +78,7 @@ class Restored(BaseModel):
         made_at: The moment everything is of.
         parts: Primary, replica and Gold.
         caught_up: What the primary was brought afterwards from Gold.
-        in_flight: Batches of runs that were at work, held or failed at that moment: clear or run them again.
+        in_flight: Runs that were at work, held or failed at that moment: clear or run them again.
         drop_again: Folders of the archive whose runs are later than the backup: drop their files again.
         seconds: All of it.
         replaced_seconds: How long it took to put the parts in place, from the commit of the primary on.

@@ -31,7 +31,7 @@ from include.warehouse.failover import known_batches, refresh_replica, serving_s
 from include.warehouse.gold import GoldUnreadable
 from include.warehouse.integrity import SIDES, check_integrity, compare_sides, open_side
 from include.warehouse.migrations import current_revision, downgrade, upgrade
-from include.warehouse.record import RecordFile
+from include.warehouse.record import RecordFile, write_durably
 from include.warehouse.replica import recorded_batches, replica_link
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
@@ -137,13 +137,13 @@ def test_a_run_in_flight_goes_on_where_it_was(lake: Lake, undisturbed: Lake, set
     run.original("3.csv").write_text("a,b")
     os.utime(run.original("3.csv"), ns=(1_700_000_000_123_456_789,) * 2)
     made = back_up(settings)
-    assert made.in_flight == [batch(3)]
+    assert made.in_flight == ["run_3"]
     assert made.parts == {"primary": 80, "replica": 80, "gold": 100}
     publish(settings, run_id)
     destroy(settings)
     shutil.rmtree(settings.data_dir / "archive")
     done = restore(settings)
-    assert (done.whole, done.in_flight, done.drop_again) == (True, [batch(3)], [])
+    assert (done.whole, done.in_flight, done.drop_again) == (True, ["run_3"], [])
     assert run.original("3.csv").stat().st_mtime_ns == 1_700_000_000_123_456_789
     assert contents(settings, "primary") == contents(settings, "replica")
     assert list(known_batches(settings)) == [batch(1), batch(2)]
@@ -369,7 +369,7 @@ def test_a_restore_noted_and_never_committed_is_taken_back(
     back_up(settings)
     publish(settings, lake.drop(3, lines_of(20, start=80)))
     before = everything(settings)
-    real = restoring.write_durably
+    real = write_durably
 
     def cut(path: Path, text: str) -> None:
         real(path, text)
@@ -601,7 +601,7 @@ def test_the_password_is_on_no_command_line(settings: Settings, monkeypatch: pyt
         seen.append([str(word) for word in command])
         return real(command, **named)
 
-    monkeypatch.setattr(programs.subprocess, "Popen", listening)
+    monkeypatch.setattr(subprocess, "Popen", listening)
     back_up(settings)
     url = settings.database_url.get_secret_value()
     password = url.partition("retail:")[2].partition("@")[0]
