@@ -62,13 +62,22 @@ load: installed ## load FILE=path, print its receipt
 	@test -n "$$FILE" || { echo "Say which file: make load FILE=path"; exit 1; }
 	@$(BIN)/python -m deploy.embedded load -- "$$FILE"
 
-.PHONY: stop status warehouse-status logs clean reset-password
+.PHONY: stop status warehouse-status backup backups restore logs clean reset-password
 stop: installed ## stop every service
 	@$(BIN)/python -m deploy.embedded down
 status: installed ## show processes, health, what waits and the last receipts
 	@$(BIN)/python -m deploy.embedded status
 warehouse-status: installed ## show primary and replica, what each lacks, who serves
 	@$(BIN)/python -m deploy.embedded warehouse status
+backup: installed ## back up both sides of the warehouse, the lake and the records of the runs
+	@$(BIN)/python -m deploy.embedded warehouse backup
+backups: installed ## list the backups, and which are damaged
+	@$(BIN)/python -m deploy.embedded warehouse backups
+# As for FILE, the name as it was given.
+override BACKUP := $(value BACKUP)
+export BACKUP
+restore: installed ## restore BACKUP=name, the newest whole one if not given; REPLACE=yes replaces what is there
+	@$(BIN)/python -m deploy.embedded warehouse restore $${BACKUP:+"$$BACKUP"} $(if $(filter yes,$(REPLACE)),--replace)
 logs: installed ## show the end of each service's log
 	@$(BIN)/python -m deploy.embedded logs
 clean: installed ## stop every service and delete data/ (asks; CONFIRM=yes does not)

@@ -333,7 +333,7 @@ def _fill(
             columns = [column.name for column in loaded_columns(name)]
             marks = ", ".join("?" * len(columns))
             if name != FACT:
-                connection.execute(insert(star_table(name)), _unknown_member(name))
+                connection.execute(insert(star_table(name)), unknown_member(name))
             for lot in gold.rows(name):
                 raw.executemany(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})", lot)
         for statement in _computed_columns(metadata):
@@ -349,7 +349,7 @@ def _fill(
     raw.execute("PRAGMA journal_mode = WAL")
 
 
-def _unknown_member(table: str) -> dict[str, Any]:
+def unknown_member(table: str) -> dict[str, Any]:
     """Return the row that stands for what is not known, as the migrations make it."""
     row: dict[str, Any] = {}
     key, natural = next((rule.key, rule.natural) for rule in DIMENSION_RULES if rule.table == table)

@@ -19,11 +19,14 @@ from airflow.serialization.serialized_objects import DagSerialization
 bag = DagBag("dags")
 dag = bag.dags["retail_medallion"]
 serialized = DagSerialization.to_dict(dag)
+backup = bag.dags["retail_backup"]
+cron = DagSerialization.to_dict(backup)["dag"]["timetable"]["__var"]["expression"]
 print("RESULT" + json.dumps({
     "errors": {str(path): str(error) for path, error in bag.import_errors.items()},
     "downstream": {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks},
     "timetable": serialized["dag"]["timetable"]["__type"],
     "sensor": [dag.task_dict["wait_for_files"].deferrable, dag.task_dict["wait_for_files"].filepath],
+    "backup": [backup.task_ids, backup.is_paused_upon_creation, cron],
     "spark": [dag.task_dict[name]._conn_id for name in ("bronze", "silver", "gold")],
 }))
 """
@@ -72,3 +75,7 @@ def test_its_tasks_run_in_the_documented_order(loaded: dict[str, object]) -> Non
 def test_the_gate_is_deferrable_and_the_stages_use_the_spark_connection(loaded: dict[str, object]) -> None:
     assert loaded["sensor"] == [True, "{{ gate(dag_run, params, triggering_asset_events) }}"]
     assert loaded["spark"] == ["spark_default"] * 3
+
+
+def test_the_backup_runs_when_the_setting_says_once_it_is_turned_on(loaded: dict[str, object]) -> None:
+    assert loaded["backup"] == [["back_up"], True, "30 2 * * *"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 import shutil
 import sqlite3
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 import duckdb
 from pydantic import BaseModel, ConfigDict, Field
 
-from include.runs import unpublished_batches
+from include.runs import RunFolder
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import replica
 from include.warehouse.backup import lake
@@ -60,7 +59,7 @@ class BackedUp(BaseModel):
         rows: Facts of the side that served.
         amount: GBP of these facts.
         parts: Part -> facts in it.
-        in_flight: Batches of runs at work, held or failed.
+        in_flight: Runs that had no receipt: at work, held or failed.
         bytes: Size of its files; those of the lake may be shared with the lake.
         locked_seconds: How long publishes had to wait for it.
         deleted: Older backups that were deleted.
@@ -90,7 +89,6 @@ class _Moment:
 
     made_at: datetime
     record: Record
-    in_flight: list[str]
     tables: list[lake.Pinned]
     gold: GoldStar | None
 
@@ -125,7 +123,7 @@ def back_up(settings: Settings, *, without_primary: bool = False) -> BackedUp:
     with backups_locked(settings) as backups:
         for leftover in backups.glob(f"{PARTIAL_PREFIX}*"):
             shutil.rmtree(leftover)
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S-%f}"
         folder = backups / f"{PARTIAL_PREFIX}{name}"
         try:
             folder.mkdir(mode=0o700)
@@ -167,6 +165,7 @@ def _fill(settings: Settings, folder: Path, name: str, *, without_primary: bool)
         begun = time.monotonic()
         with RecordFile(settings).publishing():
             locked = time.monotonic()
+            _copy_records(settings, folder)
             primary = stack.enter_context(_primary(settings)) if has_primary else None
             moment = _hold(settings, folder, stack)
             locked_seconds = time.monotonic() - locked
@@ -176,7 +175,7 @@ def _fill(settings: Settings, folder: Path, name: str, *, without_primary: bool)
             made_at=moment.made_at,
             locked_seconds=round(locked_seconds, 2),
             state=moment.record.state,
-            in_flight=moment.in_flight,
+            in_flight=_unfinished_runs(view_of(settings, folder)),
             hash_version=replica.schema_version(),
             lake="files" if settings.local_lake else "versions",
             tables={pinned.name: pinned.version for pinned in moment.tables},
@@ -208,19 +207,27 @@ def _primary(settings: Settings) -> Iterator[Snapshot]:
         ) from error
 
 
-def _hold(settings: Settings, folder: Path, stack: ExitStack) -> _Moment:
-    """Copy what changes in place, and pin what has versions.
+def _copy_records(settings: Settings, folder: Path) -> None:
+    """Copy the records of the runs.
 
-    Records come before tables, and later layers before earlier ones: so a restored record never tells of rows that
-    the restored tables lack. A run at work may have left rows that its records do not tell of yet, as when it is
+    They come before sides and tables, and later layers of tables before earlier ones: so a restored record never tells
+    of rows that are not there. A run at work may have left rows that its records do not tell of yet, as when it is
     killed, and writes them again.
     """
-    record = RecordFile(settings)
-    made_at = datetime.now(UTC)
-    in_flight = unpublished_batches(settings)
     for name in BACKED_UP_FOLDERS:
         if name != ARCHIVE:
             _copy_tree(settings.data_dir / name, folder / DATA / name)
+
+
+def _unfinished_runs(view: Settings) -> list[str]:
+    paths = (view.data_dir / "runs").glob("*/manifest.json")
+    return sorted(path.parent.name for path in paths if not RunFolder(view, path.parent.name).receipt.exists())
+
+
+def _hold(settings: Settings, folder: Path, stack: ExitStack) -> _Moment:
+    """Copy the replica and the record of who serves, and pin what has versions."""
+    record = RecordFile(settings)
+    made_at = datetime.now(UTC)
     (folder / REPLICA).mkdir()
     _copy_replica(settings, folder / REPLICA)
     state = record.read()
@@ -232,7 +239,7 @@ def _hold(settings: Settings, folder: Path, stack: ExitStack) -> _Moment:
             gold = stack.enter_context(GoldStar(settings))
         except GoldUnreadable as error:
             log.info("%s", error)
-    return _Moment(made_at, state, in_flight, tables, gold)
+    return _Moment(made_at, state, tables, gold)
 
 
 def _copy_tree(source: Path, target: Path) -> None:

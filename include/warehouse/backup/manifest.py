@@ -86,7 +86,7 @@ class Manifest(BaseModel):
         amount: GBP of these facts.
         newest_batch: Batch published last.
         state: Who served.
-        in_flight: Batches in Silver that were not live: of runs at work, held or failed.
+        in_flight: Runs that had no receipt: at work, held or failed.
         primary: None if the primary was left out.
         replica: None if there was no usable replica.
         gold: None if there was no Gold yet.

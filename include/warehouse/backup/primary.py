@@ -13,9 +13,10 @@ from typing import IO, Any, Literal
 import psycopg
 from alembic.util import CommandError
 from psycopg import sql
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine, insert, inspect
 from sqlalchemy.exc import DBAPIError
 
+from include.domain.star import DIMENSION_RULES
 from include.settings import Settings
 from include.warehouse.backup.contents import contents_of, differences
 from include.warehouse.backup.manifest import BackupFailed, Contents, Manifest
@@ -23,7 +24,8 @@ from include.warehouse.backup.programs import data_of, dump, program, require_se
 from include.warehouse.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
 from include.warehouse.migrations import current_revision, make_anew, upgrade_within
 from include.warehouse.publish import publish_lock_key
-from include.warehouse.replica import REPLICA_TABLES, schema_version
+from include.warehouse.replica import REPLICA_TABLES, schema_version, unknown_member
+from include.warehouse.tables import star_table
 from include.warehouse.watch import primary_failed, said, watched_engine
 
 LIMIT_SECONDS = 3600.0
@@ -127,9 +129,22 @@ def holds_data(settings: Settings) -> bool:
         )
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What a transaction has given the primary.
+
+    Attributes:
+        transaction: Its id.
+        contents: What the primary has; None if it was left empty.
+    """
+
+    transaction: str
+    contents: Contents | None
+
+
 @contextmanager
-def loading(settings: Settings, manifest: Manifest, source: Path | None) -> Iterator[str]:
-    """Give the primary what a dump holds, in one transaction that is committed on leaving; yield its id.
+def loading(settings: Settings, manifest: Manifest, source: Path | None) -> Iterator[Loaded]:
+    """Give the primary what a dump holds, in one transaction that is committed on leaving.
 
     Tables are made by the migrations that the backup was at, and brought to the newest afterwards. What is loaded is
     held against the manifest before anybody sees it.
@@ -151,21 +166,24 @@ def loading(settings: Settings, manifest: Manifest, source: Path | None) -> Iter
     ):
         set_local(connection, "maintenance_work_mem", "256MB")
         try:
-            _load(connection, settings, manifest, source)
+            found = _load(connection, settings, manifest, source)
         except CommandError as error:
             raise BackupFailed(
                 f"The primary was not restored and is as it was: {error}. Restore with the version of this project "
                 "that the backup was made by, or a newer one."
             ) from error
-        yield str(connection.exec_driver_sql("SELECT pg_current_xact_id()::text").scalar_one())
+        number = connection.exec_driver_sql("SELECT pg_current_xact_id()::text").scalar_one()
+        yield Loaded(str(number), found)
 
 
-def _load(connection: Connection, settings: Settings, manifest: Manifest, source: Path | None) -> None:
+def _load(connection: Connection, settings: Settings, manifest: Manifest, source: Path | None) -> Contents | None:
     advisory_lock(connection, publish_lock_key(settings))
     if manifest.primary is None or source is None:
         upgrade_within(connection, settings)
         _empty(connection, settings)
-        return
+        for dimension in DIMENSION_RULES:
+            connection.execute(insert(star_table(dimension.table)), unknown_member(dimension.table))
+        return None
     make_anew(connection, settings, manifest.primary.version)
     _empty(connection, settings)
     with _without_extras(connection, settings), data_of(source, manifest.dump_version or 0) as script:
@@ -173,13 +191,14 @@ def _load(connection: Connection, settings: Settings, manifest: Manifest, source
     upgrade_within(connection, settings)
     connection.exec_driver_sql(f"ANALYZE {', '.join(_tables(connection, settings))}")
     comparable = manifest.hash_version == schema_version()
-    version = current_revision(connection, settings) or ""
-    wrong = differences(manifest.primary, contents_of(connection, settings, version), hashed=comparable)
+    found = contents_of(connection, settings, current_revision(connection, settings) or "")
+    wrong = differences(manifest.primary, found, hashed=comparable)
     if wrong:
         raise BackupFailed(
             "The primary was not restored and is as it was: what was loaded differs from the backup: "
             + "; ".join(wrong)
         )
+    return found
 
 
 def _tables(connection: Connection, settings: Settings) -> list[str]:
@@ -241,7 +260,8 @@ def _copy_rows(connection: Connection, settings: Settings, script: IO[bytes]) ->
 
 def _rows(script: IO[bytes]) -> Iterator[bytes]:
     """Yield the rows up to the end of a COPY, in lots."""
-    lot, size = [], 0
+    lot: list[bytes] = []
+    size = 0
     for line in script:
         if line == b"\\.\n":
             yield b"".join(lot)

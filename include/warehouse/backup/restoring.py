@@ -43,7 +43,6 @@ from include.warehouse.backup.manifest import (
 from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.failover import REPLICA_ERRORS, CaughtUp, catch_up, refresh_replica
 from include.warehouse.gold import GoldStar
-from include.warehouse.integrity import open_side
 from include.warehouse.record import Breaker, Record, RecordFile, write_durably
 from include.warehouse.replica import ReplicaUnusable, replica_link
 
@@ -79,7 +78,7 @@ class Restored(BaseModel):
         made_at: The moment everything is of.
         parts: Primary, replica and Gold.
         caught_up: What the primary was brought afterwards from Gold.
-        in_flight: Batches of runs that were at work, held or failed at that moment: clear or run them again.
+        in_flight: Runs that were at work, held or failed at that moment: clear or run them again.
         drop_again: Folders of the archive whose runs are later than the backup: drop their files again.
         seconds: All of it.
         replaced_seconds: How long it took to put the parts in place, from the commit of the primary on.
@@ -175,9 +174,9 @@ def restore(
                 if not replace:
                     _require_empty(settings, only_primary)
                 if only_primary:
-                    _restore_primary(settings, folder, manifest)
+                    _restore_primary(settings, folder, manifest, done)
                 else:
-                    done.replaced_seconds = _restore_all(settings, folder, manifest)
+                    _restore_all(settings, folder, manifest, done)
         except OSError as error:
             raise BackupFailed(f"Backup {manifest.name} was not restored: {error}.") from error
         _complete(settings, manifest, done, only_primary)
@@ -246,22 +245,31 @@ def _require_empty(settings: Settings, only_primary: bool) -> None:
         )
 
 
-def _restore_primary(settings: Settings, folder: Path, manifest: Manifest) -> None:
+def _restore_primary(settings: Settings, folder: Path, manifest: Manifest, done: Restored) -> None:
     if settings.database_type == "sqlite" or manifest.primary is None:
         raise BackupFailed(f"Backup {manifest.name} and these settings have no primary in common. Nothing was changed.")
     record = RecordFile(settings)
     # From the commit on whoever is ahead has to serve.
-    with primary.loading(settings, manifest, folder / PRIMARY), record.change() as noted:
+    with primary.loading(settings, manifest, folder / PRIMARY) as loaded, record.change() as noted:
+        _note_primary(done, loaded)
         noted.turn("failed_over", f"The primary was restored from backup {manifest.name} and may lack batches.")
 
 
-def _restore_all(settings: Settings, folder: Path, manifest: Manifest) -> float:
-    """Restore every part; return how long it took to put them in place, s."""
+def _note_primary(done: Restored, loaded: primary.Loaded) -> None:
+    """Tell what was compared with the manifest before the commit."""
+    if loaded.contents is not None:
+        done.parts["primary"] = _part(loaded.contents, [])
+
+
+def _restore_all(settings: Settings, folder: Path, manifest: Manifest, done: Restored) -> None:
     record = RecordFile(settings)
     note = _Note(backup=manifest.name)
     try:
         _make_ready(settings, folder, manifest, note)
-        with _loaded(settings, folder, manifest, note):
+        with _loaded(settings, folder, manifest) as loaded:
+            if loaded is not None:
+                note.transaction = loaded.transaction
+                _note_primary(done, loaded)
             write_durably(record.restore, note.model_dump_json(indent=2))
             begun = time.monotonic()
     except BaseException as error:
@@ -275,17 +283,16 @@ def _restore_all(settings: Settings, folder: Path, manifest: Manifest) -> float:
             ) from error
         raise
     _put_in_place(settings, note)
-    return round(time.monotonic() - begun, 2)
+    done.replaced_seconds = round(time.monotonic() - begun, 2)
 
 
 @contextmanager
-def _loaded(settings: Settings, folder: Path, manifest: Manifest, note: _Note) -> Iterator[None]:
+def _loaded(settings: Settings, folder: Path, manifest: Manifest) -> Iterator[primary.Loaded | None]:
     if settings.database_type == "sqlite":
-        yield
+        yield None
         return
-    source = folder / PRIMARY if manifest.primary else None
-    with primary.loading(settings, manifest, source) as note.transaction:
-        yield
+    with primary.loading(settings, manifest, folder / PRIMARY if manifest.primary else None) as loaded:
+        yield loaded
 
 
 def _make_ready(settings: Settings, folder: Path, manifest: Manifest, note: _Note) -> None:
@@ -404,9 +411,6 @@ def _complete(settings: Settings, manifest: Manifest, done: Restored, only_prima
         done.warnings.append(
             "The backup is of another version of the tables: rows, units and money were compared, not row hashes."
         )
-    if has_primary and manifest.primary:
-        with open_side(settings, "primary") as connection:
-            done.parts["primary"] = _compared(settings, manifest.primary, connection, hashed)
     if not only_primary:
         if manifest.replica:
             try:
@@ -430,7 +434,10 @@ def _complete(settings: Settings, manifest: Manifest, done: Restored, only_prima
 
 def _compared(settings: Settings, expected: Contents, source: Connection | GoldStar, hashed: bool) -> Part:
     found = contents_of(source, settings)
-    wrong = differences(expected, found, hashed=hashed)
+    return _part(found, differences(expected, found, hashed=hashed))
+
+
+def _part(found: Contents, wrong: list[str]) -> Part:
     return Part(rows=found.rows, amount=found.amount, days=len(found.days), differences=wrong)
 
 
