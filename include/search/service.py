@@ -360,9 +360,12 @@ class SearchService:
     @staticmethod
     def _hit(one: _Ranked) -> Hit:
         product = product_of(one.hit["document"])
+        # Newer servers mean to leave out the list and keep the object, whose values may be nested text.
+        entries = one.hit.get("highlights") or [*one.hit.get("highlight", {}).values()]
         matched = [
             token
-            for entry in one.hit.get("highlights") or one.hit.get("highlight", {}).values()
+            for entry in entries
+            if isinstance(entry, Mapping)
             for tokens in entry.get("matched_tokens", ())
             for token in ([tokens] if isinstance(tokens, str) else tokens)
         ]
