@@ -28,7 +28,7 @@ class Ranking:
     rrf_k: int = 10
     text_weight: float = 1.0
     vector_weight: float = 1.25
-    depth: int = 100
+    depth: int = 60
 
     @property
     def alpha(self) -> float:

@@ -298,31 +298,13 @@ class SearchService:
         text, vector = self._server.search(
             [{**text_search, **_faceted(), "per_page": depth}, self._vector_search(filter_by, question)]
         )
-        service_ms = int(text["search_time_ms"]) + int(vector["search_time_ms"])
         text_ids = [hit["document"]["id"] for hit in text["hits"]]
         near = {hit["document"]["id"]: hit for hit in vector["hits"]}
-        only_near = [one for one in near if one not in set(text_ids)]
-        last = request.page * request.size
-        scores = fuse(text_ids, list(near), self._ranking)
-        matching: set[str] = set()
-        rest: list[Found] = []
-        if text["found"] > len(text_ids) and only_near:
-            # Some of the nearest may match by words further down: they must not be counted or shown twice.
-            pages = math.ceil((depth + last - len(scores) + len(only_near)) / PER_PAGE) if last > len(scores) else 0
-            searches = [{**text_search, "filter_by": among(filter_by, only_near), "per_page": PER_PAGE}]
-            searches += [{**text_search, "page": page, "per_page": PER_PAGE} for page in range(1, pages + 1)]
-            known, *further = self._server.search(searches)
-            service_ms += sum(int(result["search_time_ms"]) for result in (known, *further))
-            matching = {hit["document"]["id"] for hit in known["hits"]}
-            rest = [hit for result in further for hit in result["hits"]]
-        elif text["found"] > len(text_ids) and last > len(scores):
-            pages = math.ceil((depth + last - len(scores)) / PER_PAGE)
-            further = self._server.search(
-                [{**text_search, "page": page, "per_page": PER_PAGE} for page in range(1, pages + 1)]
-            )
-            service_ms += sum(int(result["search_time_ms"]) for result in further)
-            rest = [hit for result in further for hit in result["hits"]]
         text_ranks = {one: rank for rank, one in enumerate(text_ids, start=1)}
+        only_near = [one for one in near if one not in text_ranks]
+        scores = fuse(text_ids, list(near), self._ranking)
+        wanted = request.page * request.size - len(scores)
+        matching, rest, more_ms = self._further(text_search, filter_by, text, only_near, wanted)
         vector_ranks = {one: rank for rank, one in enumerate(near, start=1)}
         hits = {hit["document"]["id"]: hit for hit in text["hits"]}
         ranked = [
@@ -345,15 +327,45 @@ class SearchService:
             _slice(ranked, request),
             int(text["found"]) + len(added),
             _merged(_server_facets(text), _facets(added)),
-            service_ms,
+            int(text["search_time_ms"]) + int(vector["search_time_ms"]) + more_ms,
         )
+
+    def _further(
+        self, text_search: Search, filter_by: str, text: Found, only_near: Sequence[str], wanted: int
+    ) -> tuple[set[str], list[Found], int]:
+        """Return what is needed of the matches by words beyond those that are fused.
+
+        Args:
+            text_search: The search by words.
+            filter_by: Its filter.
+            text: Its first answer.
+            only_near: Ids of the nearest by meaning that are not in it.
+            wanted: How many hits are to follow the fused ones.
+
+        Returns:
+            Those of `only_near` that match by words further down, which must be neither counted nor shown twice; all
+            matches by words from the first, as far as they are wanted; milliseconds of the service.
+        """
+        searches: list[Search] = []
+        if text["found"] > len(text["hits"]):
+            if only_near:
+                searches.append({**text_search, "filter_by": among(filter_by, only_near), "per_page": PER_PAGE})
+            pages = math.ceil((self._ranking.depth + wanted + len(only_near)) / PER_PAGE) if wanted > 0 else 0
+            searches += [{**text_search, "page": page, "per_page": PER_PAGE} for page in range(1, pages + 1)]
+        results = self._server.search(searches) if searches else []
+        matching = {hit["document"]["id"] for hit in results[0]["hits"]} if searches and only_near else set()
+        rest = [hit for result in results[bool(only_near) :] for hit in result["hits"]]
+        return matching, rest, sum(int(result["search_time_ms"]) for result in results)
 
     @staticmethod
     def _hit(one: _Ranked) -> Hit:
         product = product_of(one.hit["document"])
+        # Newer servers mean to leave out the list and keep the object, whose values may be nested text.
+        entries = one.hit.get("highlights") or [*one.hit.get("highlight", {}).values()]
         matched = [
             token
-            for entry in one.hit.get("highlights") or one.hit.get("highlight", {}).values()
+            for entry in entries
+            if isinstance(entry, Mapping)
             for tokens in entry.get("matched_tokens", ())
             for token in ([tokens] if isinstance(tokens, str) else tokens)
         ]
