@@ -155,7 +155,7 @@ class Server:
 
     def _run(self, database: str, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.victim.server.url(database, "postgresql")) as connection:
-            cursor = connection.execute(statement, values)  # type: ignore[call-overload]
+            cursor = connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
 
 

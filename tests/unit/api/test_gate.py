@@ -266,7 +266,7 @@ def test_a_change_whose_process_dies_stays_known(extended: FastAPI, settings: Se
             "scheme": "http",
             "http_version": "1.1",
         }
-        task = asyncio.ensure_future(extended(scope, receive, send))  # type: ignore[arg-type]
+        task = asyncio.ensure_future(extended(scope, receive, send))
         await sent.wait()
         assert [entry["state"] for entry in kept(settings)] == ["open"]
         task.cancel()
