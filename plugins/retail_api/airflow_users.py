@@ -28,7 +28,7 @@ from airflow.utils.session import create_session
 from anyio import CapacityLimiter, to_thread
 from jwt import InvalidTokenError
 from sqlalchemy import case, func, or_, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.requests import HTTPConnection
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -59,7 +59,7 @@ RETRY_SECONDS = 5.0
 """How long it is left alone after it did not answer."""
 
 _THREADS = 4
-_WAITING = 64
+_WAITING = 256
 """So many questions to Airflow's database may be under way; more are refused, as it has fallen silent."""
 
 _MOST_BYTES = 1024
@@ -77,7 +77,7 @@ class Metadata:
     """
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="retail-metadata")
+        self._executor = self._threads()
         self._under_way = 0
         self._retry_at = 0.0
 
@@ -94,10 +94,18 @@ class Metadata:
         future.add_done_callback(self._done)
         try:
             return await asyncio.wait_for(asyncio.shield(future), seconds)
-        except (TimeoutError, DBAPIError, PoolExhausted) as error:
+        except (TimeoutError, OperationalError, InterfaceError, PoolExhausted) as error:
             self._retry_at = time.monotonic() + RETRY_SECONDS
+            if not future.done():
+                # Its thread may wait for hours on a connection whose other end is gone.
+                self._executor.shutdown(wait=False)
+                self._executor = self._threads()
             log.warning("Airflow's database does not answer: %s", type(error).__name__)
             raise MetadataUnavailable from error
+
+    @staticmethod
+    def _threads() -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(_THREADS, thread_name_prefix="retail-metadata")
 
     def _done(self, future: asyncio.Future[Any]) -> None:
         self._under_way -= 1

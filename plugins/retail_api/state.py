@@ -25,6 +25,8 @@ class State:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        settings.api.mkdir(parents=True, exist_ok=True)
+        settings.api.chmod(0o700)  # names and addresses of people
         self.audit = AuditTrail(settings)
         self.metrics = Metrics(settings)
         self.metadata_ping: Callable[[], Awaitable[bool]] | None = None
