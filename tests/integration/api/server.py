@@ -31,7 +31,7 @@ from tests.ports import free_port
 ADMIN, OPERATOR = "admin", "operator"
 AUTH_SECONDS = 1.0
 FAILURES = 3
-WINDOW_SECONDS = 4.0
+WINDOW_SECONDS = 6.0
 START_SECONDS = 120
 
 
