@@ -103,10 +103,17 @@ def as_text(value: str | None) -> str:
     A long value is shortened; control characters and others that cannot be seen are written as escapes such as `\x00`;
     what would be a formula stands behind an apostrophe.
     """
-    seen = "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in shortened(value or "")
-    )
+    return inert(shortened(value or ""))
+
+
+def inert(value: str) -> str:
+    r"""Return `value` whole, with what cannot be seen as escapes and what would be a formula behind an apostrophe."""
+    seen = value
+    if not value.isprintable():
+        seen = "".join(
+            character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+            for character in value
+        )
     return f"'{seen}" if _FORMULA.match(seen) and not _NUMBER.fullmatch(seen) else seen
 
 

@@ -69,6 +69,23 @@ def unpacked(path: Path, folder: Path, limits: UnpackLimits) -> Iterator[tuple[P
         yield Path(target.name), compression
 
 
+def head_of(path: Path, compression: Compression, size: int) -> bytes:
+    """Return the first bytes of the plain content of `path`, at most `size`.
+
+    Raises:
+        SourceRejected: truncated_archive, corrupt_archive.
+    """
+    with path.open("rb") as source:
+        if compression == "none":
+            return source.read(size)
+        head = bytearray()
+        for piece in _gzip_pieces(source) if compression == "gzip" else _xz_pieces(source):
+            head += piece
+            if len(head) >= size:
+                break
+    return bytes(head[:size])
+
+
 def _gzip_pieces(source: BinaryIO) -> Iterator[bytes]:
     """Yield the content of all members of a gzip file."""
     pending = source.read(_READ_BYTES)

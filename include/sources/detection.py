@@ -10,7 +10,9 @@ from typing import Literal
 from include.sources.defects import reject
 from include.sources.text import TextEncoding
 
-_HEAD_BYTES = 1 << 16
+HEAD_BYTES = 1 << 16
+"""Bytes of a file that are looked at."""
+
 _CONTROL_SHARE = 0.05
 _CONVERT = "Export the data as CSV (UTF-8), JSON or PDF."
 _EXCEL = "Open it in a spreadsheet program and save the sheet as CSV (UTF-8)."
@@ -42,7 +44,7 @@ def kind_of(path: Path) -> Literal["pdf", "text"]:
         SourceRejected: empty_file, unsupported_type, not_text.
     """
     with path.open("rb") as stream:
-        head = stream.read(_HEAD_BYTES)
+        head = stream.read(HEAD_BYTES)
     if not head:
         raise reject("empty_file")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"%PDF-"):
@@ -79,7 +81,7 @@ def text_format(path: Path, encoding: TextEncoding, hint: str) -> Literal["csv",
         hint: File name; `.jsonl` and `.ndjson` settle what begins like an object.
     """
     with encoding.open(path) as stream:
-        head = stream.read(_HEAD_BYTES)
+        head = stream.read(HEAD_BYTES)
     named_json_lines = any(part in {".jsonl", ".ndjson"} for part in Path(hint.lower()).suffixes)
     start = head.lstrip("\ufeff \t\r\n")
     if not start.startswith(("[", "{")) or _NAME_IN_BRACKETS.match(start):

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from retail_api.routes import health
+from retail_api.routes import aggregates, files, health, operations, sales, search
 
-ROUTERS: list[APIRouter] = [health.router]
+ROUTERS: list[APIRouter] = [
+    health.router,
+    sales.router,
+    aggregates.router,
+    operations.router,
+    files.router,
+    search.router,
+]
 """What the app mounts, in this order."""

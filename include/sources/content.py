@@ -1,0 +1,43 @@
+"""What kind of source a file is, told from its beginning: for whoever receives files and has not loaded them yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from include.sources.compression import Compression, compression_of, head_of
+from include.sources.detection import HEAD_BYTES, kind_of, text_format
+from include.sources.text import encoding_of
+
+Format = Literal["csv", "json", "jsonl", "pdf"]
+
+
+class Content(BaseModel):
+    """What a file is by its content; what is beyond its beginning may still be damaged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Format
+    compression: Compression
+
+
+def content_of(path: Path, name: str) -> Content:
+    """Return what a file is by its first bytes.
+
+    Args:
+        path: The file.
+        name: Its name, which tells JSON from JSON lines where the content does not.
+
+    Raises:
+        SourceRejected: empty_file, unsupported_type, not_text, truncated_archive, corrupt_archive.
+    """
+    compression = compression_of(path)
+    with NamedTemporaryFile(prefix="head-") as head:
+        head.write(head_of(path, compression, HEAD_BYTES))
+        head.flush()
+        beginning = Path(head.name)
+        kind: Format = "pdf" if kind_of(beginning) == "pdf" else text_format(beginning, encoding_of(beginning), name)
+    return Content(format=kind, compression=compression)

@@ -1,0 +1,145 @@
+"""Folders with raw data: the landing folder and the quarantine of each run.
+
+A file appears in a folder whole, by a rename or a link; until then it is hidden, and no watch sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from include.runs import RunFolder, landing, waiting_files
+from include.settings import Settings
+from retail_api.domain.files import StoredFile
+
+
+class Incoming:
+    """A file that is being received, hidden in the folder it will be in."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self.path = folder / f".upload-{uuid.uuid4().hex}"
+        self.bytes = 0
+        self._digest = hashlib.sha256()
+        self._stream: BinaryIO = self.path.open("xb")
+
+    @property
+    def sha256(self) -> str:
+        """Hex SHA-256 of what has been received."""
+        return self._digest.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        """Take more of the content."""
+        self._stream.write(data)
+        self._digest.update(data)
+        self.bytes += len(data)
+
+    def finish(self) -> None:
+        """Bring the content to the disk."""
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+
+    def discard(self) -> None:
+        """Forget the content unless it has its name already."""
+        self._stream.close()
+        self.path.unlink(missing_ok=True)
+
+
+class Folder:
+    """A folder of raw data.
+
+    Attributes:
+        run_id: Run whose quarantine it is; None for the landing folder.
+    """
+
+    def __init__(self, path: Path, run_id: str | None = None) -> None:
+        self.path = path
+        self.run_id = run_id
+
+    def incoming(self, name: str) -> Incoming:
+        """Return a new file that gets `name` by `add` or `replace`."""
+        return Incoming(self.path, name)
+
+    def find(self, name: str) -> Path | None:
+        """Return the regular file `name`, None if there is none."""
+        path = self.path / name
+        return path if path.is_file() and not path.is_symlink() else None
+
+    def add(self, incoming: Incoming) -> None:
+        """Give a file its name.
+
+        Raises:
+            FileExistsError: If there is a file of this name.
+        """
+        os.link(incoming.path, self.path / incoming.name)
+        incoming.path.unlink()
+
+    def replace(self, incoming: Incoming) -> bool:
+        """Give a file its name in place of the file that has it; return whether there was one."""
+        there = self.find(incoming.name) is not None
+        incoming.path.replace(self.path / incoming.name)
+        return there
+
+    def delete(self, name: str) -> bool:
+        """Delete a file; return whether it was there."""
+        path = self.find(name)
+        if path is None:
+            return False
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False  # a run has claimed it in between
+        return True
+
+    def stored(self, path: Path) -> StoredFile | None:
+        """Return what is known of a file, None if it is gone."""
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        return StoredFile(
+            area="landing" if self.run_id is None else "quarantine",
+            name=path.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
+            run_id=self.run_id,
+            bytes=found.st_size,
+            modified_at=datetime.fromtimestamp(found.st_mtime, UTC),
+        )
+
+
+class FilesRepository:
+    """The folders of one data folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def landing(self) -> Folder:
+        """Return the landing folder."""
+        return Folder(landing(self._settings))
+
+    def quarantine(self, run_id: str) -> Folder | None:
+        """Return the quarantine of a run, None if it kept nothing out."""
+        path = RunFolder(self._settings, run_id).quarantine
+        return Folder(path, run_id) if path.is_dir() else None
+
+    def landed(self) -> Iterator[StoredFile]:
+        """Yield the files that wait in the landing folder, by name."""
+        folder = self.landing()
+        for path in waiting_files(self._settings):
+            if (found := folder.stored(path)) is not None:
+                yield found
+
+    def quarantined(self, run_id: str | None) -> Iterator[StoredFile]:
+        """Yield the files in quarantine, of one run or of all, by run and name."""
+        root = self._settings.data_dir / "quarantine"
+        runs = [run_id] if run_id is not None else sorted(path.name for path in root.glob("*") if path.is_dir())
+        for name in runs:
+            folder = Folder(root / name, name)
+            for path in sorted(folder.path.glob("[!.]*")):
+                if folder.find(path.name) is not None and (found := folder.stored(path)) is not None:
+                    yield found

@@ -1,0 +1,252 @@
+"""Invoice lines in the warehouse.
+
+The same statements serve both sides. Each that is asked often finds its lines by an index: pages by time, invoices by
+the time of their lines (`docs/warehouse.md`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Label, Select, and_, case, func, literal, select, tuple_
+
+from include.domain.money import CURRENCIES
+from include.warehouse.tables import FACT, star_table
+from retail_api.data.census import NOT_A_SALE, Census, CensusTaker, DayCount, stretch
+from retail_api.data.ordering import by_code_point, directed
+from retail_api.data.version import DataVersion
+from retail_api.domain.sales import Kind, SaleCursor, SalesFilter, Sort, SortField, surrogate_key
+
+STREAMED_ROWS = 8_192
+"""Lines that a stream has in memory at a time."""
+
+fact = star_table(FACT)
+product, customer, country, invoice = (
+    star_table(f"dim_{name}") for name in ("product", "customer", "country", "invoice")
+)
+
+DIMENSIONS: dict[str, tuple[FromClause, ColumnElement[bool]]] = {
+    "invoice": (invoice, invoice.c.invoice_key == fact.c.invoice_key),
+    "product": (product, product.c.product_key == fact.c.product_key),
+    "customer": (customer, customer.c.customer_key == fact.c.customer_key),
+    "country": (country, country.c.country_key == fact.c.country_key),
+}
+
+COLUMNS: tuple[Label[Any], ...] = (
+    fact.c.sale_id.label("id"),
+    invoice.c.invoice_no.label("invoice_no"),
+    product.c.stock_code.label("stock_code"),
+    product.c.description.label("description"),
+    fact.c.quantity.label("quantity"),
+    fact.c.unit_price.label("unit_price"),
+    fact.c.amount.label("total"),
+    fact.c.sold_at.label("invoice_date"),
+    case((customer.c.customer_key != 0, customer.c.customer_id)).label("customer_id"),
+    country.c.country.label("country"),
+    fact.c.kind.label("kind"),
+    fact.c.fx_date.label("fx_date"),
+    *[fact.c[f"unit_price_{name.lower()}"].label(f"unit_price_{name.lower()}") for name in CURRENCIES],
+    *[fact.c[f"amount_{name.lower()}"].label(f"total_{name.lower()}") for name in CURRENCIES],
+)
+"""What is read of a line."""
+
+DETAILS: tuple[Label[Any], ...] = (
+    *[product.c[name].label(name) for name in ("product_type", "category", "subcategory", "brand")],
+    country.c.iso2.label("country_iso2"),
+    country.c.region.label("region"),
+    *[fact.c[f"rate_{name.lower()}"].label(f"rate_{name.lower()}") for name in CURRENCIES],
+    *[fact.c[name].label(name) for name in ("fx_source", "fx_missing", "batch_id")],
+)
+
+SORTED_BY: dict[str, tuple[ColumnElement[Any], str | None]] = {
+    "invoice_date": (fact.c.sold_at, None),
+    "invoice_no": (by_code_point(invoice.c.invoice_no), "invoice"),
+    "stock_code": (by_code_point(product.c.stock_code), "product"),
+    "description": (by_code_point(product.c.description), "product"),
+    "quantity": (fact.c.quantity, None),
+    "unit_price": (fact.c.unit_price, None),
+    "total": (fact.c.amount, None),
+    "customer_id": (by_code_point(customer.c.customer_id), "customer"),
+    "country": (by_code_point(country.c.country), "country"),
+    "kind": (by_code_point(fact.c.kind), None),
+}
+"""Field of a sort -> what it sorts by, and the dimension that has it."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Lines that were asked for.
+
+    Attributes:
+        conditions: What holds of them.
+        days: How many there are of each day, in order; None if that takes counting.
+        total: How many there are.
+    """
+
+    conditions: tuple[ColumnElement[bool], ...]
+    days: list[DayCount] | None
+    total: int
+
+
+class SalesRepository:
+    """Reads invoice lines on one connection, to either side."""
+
+    def __init__(self, connection: Connection, taker: CensusTaker) -> None:
+        self._connection = connection
+        self._taker = taker
+
+    def select(self, criteria: SalesFilter) -> Selection:
+        """Return which lines a filter asks for, and how many they are."""
+        version = self._taker.version(self._connection)
+        census = self._taker.census(self._connection, version)
+        country_key = census.country_key(criteria.country) if criteria.country is not None else None
+        span = self._invoice_span(criteria)
+        if (criteria.country is not None and country_key is None) or (criteria.invoice is not None and span is None):
+            return Selection((), [], 0)
+        conditions = tuple(_conditions(criteria, country_key, span))
+        if criteria.product or criteria.customer or criteria.invoice:
+            total = self._counted(criteria, version, conditions)
+            return Selection(conditions, None, total)
+        days = self._days(criteria, version, census, country_key)
+        return Selection(conditions, days, sum(lines for _, lines in days))
+
+    def page(self, selection: Selection, order: Sort, offset: int, size: int) -> list[Mapping[str, Any]]:
+        """Return `size` lines after the first `offset` of a selection."""
+        if offset >= selection.total:
+            return []
+        conditions = selection.conditions
+        if order[0].name == "invoice_date" and selection.days is not None:
+            found = stretch(selection.days[::-1] if order[0].descending else selection.days, offset, size)
+            if found is None:
+                return []
+            begin, end = midnight(found.first_day), midnight(found.last_day) + timedelta(days=1)
+            conditions = (*conditions, fact.c.sold_at >= begin, fact.c.sold_at < end)
+            offset = found.skip
+        return self._rows(page_query(conditions, order, offset, size))
+
+    def after(self, selection: Selection, cursor: SaleCursor, size: int) -> list[Mapping[str, Any]]:
+        """Return the `size` lines of a selection that follow a line in time."""
+        return self._rows(cursor_query(selection.conditions, cursor, size))
+
+    def one(self, sale_id: UUID) -> Mapping[str, Any] | None:
+        """Return a line with all that is known of it, None if there is none of this id."""
+        query = _joined(select(*COLUMNS, *DETAILS), DIMENSIONS).where(fact.c.sale_id == sale_id)
+        return self._connection.execute(query).mappings().first()
+
+    def stream(self, selection: Selection) -> Generator[Sequence[Any], None, None]:
+        """Yield the lines of a selection in order of time, as tuples of COLUMNS, without holding them all."""
+        if not selection.total:
+            return
+        streaming = self._connection.execution_options(stream_results=True, max_row_buffer=STREAMED_ROWS)
+        with streaming.execute(stream_query(selection.conditions)) as result:
+            yield from result.partitions(STREAMED_ROWS)
+
+    def _rows(self, query: Select[Any]) -> list[Mapping[str, Any]]:
+        return list(self._connection.execute(query).mappings())
+
+    def _invoice_span(self, criteria: SalesFilter) -> tuple[datetime, datetime] | None:
+        if criteria.invoice is None:
+            return None
+        query = select(invoice.c.first_line_at, invoice.c.last_line_at).where(
+            invoice.c.invoice_key == surrogate_key(criteria.invoice), invoice.c.first_line_at.is_not(None)
+        )
+        found = self._connection.execute(query).first()
+        return (found[0], found[1]) if found else None
+
+    def _days(
+        self, criteria: SalesFilter, version: DataVersion, census: Census, country_key: int | None
+    ) -> list[DayCount]:
+        days = self._taker.days(census, version, country_key, criteria.kind)
+        first, last = criteria.date_from, criteria.date_to
+        if first is None and last is None:
+            return days
+        return [count for count in days if not ((first and count.day < first) or (last and count.day > last))]
+
+    def _counted(self, criteria: SalesFilter, version: DataVersion, conditions: Sequence[ColumnElement[bool]]) -> int:
+        def count() -> int:
+            return self._connection.execute(count_query(conditions)).scalar_one()
+
+        wanted = SalesFilter.model_validate(criteria.model_dump(include=set(SalesFilter.model_fields)))
+        return self._taker.counts.get((version.dialect, wanted), version, count)
+
+
+def count_query(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """Return the query that counts lines."""
+    return select(func.count()).select_from(fact).where(*conditions)
+
+
+def page_query(conditions: Sequence[ColumnElement[bool]], order: Sort, offset: int, size: int) -> Select[Any]:
+    """Return the query of a page; what is read of its lines beyond the sort is looked up for them alone."""
+    needed = {of for name, _ in order if (of := SORTED_BY[name][1]) is not None}
+    by = _order(order)
+    chosen = _joined(select(fact.c.sale_id), needed).where(*conditions).order_by(*by).offset(offset).limit(size)
+    page = chosen.subquery("page")
+    return _joined(select(*COLUMNS), DIMENSIONS, page).order_by(*by)
+
+
+def cursor_query(conditions: Sequence[ColumnElement[bool]], cursor: SaleCursor, size: int) -> Select[Any]:
+    """Return the query of the lines that follow a line in time."""
+    seen = tuple_(literal(cursor.sold_at, fact.c.sold_at.type), literal(cursor.id, fact.c.sale_id.type))
+    place = tuple_(fact.c.sold_at, fact.c.sale_id)
+    follows = place < seen if cursor.before else place > seen
+    return page_query([*conditions, follows], (SortField("invoice_date", cursor.before),), 0, size)
+
+
+def stream_query(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """Return the query of all lines in order of time."""
+    return _joined(select(*COLUMNS), DIMENSIONS).where(*conditions).order_by(fact.c.sold_at, fact.c.sale_id)
+
+
+def _joined(query: Select[Any], dimensions: Any, page: FromClause | None = None) -> Select[Any]:
+    """Return `query` from the facts, those of `page` alone if it is given, joined to some dimensions."""
+    source: FromClause = fact if page is None else page.join(fact, fact.c.sale_id == page.c.sale_id)
+    for name in dimensions:
+        source = source.join(*DIMENSIONS[name])
+    return query.select_from(source)
+
+
+def _order(order: Sort) -> list[ColumnElement[Any]]:
+    """Return what a sort sorts by; equal lines follow in the direction of its last field."""
+    by = [
+        directed(SORTED_BY[name][0], descending) if name == "description" else _plainly(name, descending)
+        for name, descending in order
+    ]
+    last = order[-1].descending
+    if "invoice_date" not in {field.name for field in order}:
+        by.append(_plainly("invoice_date", last))
+    return [*by, fact.c.sale_id.desc() if last else fact.c.sale_id.asc()]
+
+
+def _plainly(name: str, descending: bool) -> ColumnElement[Any]:
+    column = SORTED_BY[name][0]
+    return column.desc() if descending else column.asc()
+
+
+def _conditions(
+    criteria: SalesFilter, country_key: int | None, span: tuple[datetime, datetime] | None
+) -> Iterator[ColumnElement[bool]]:
+    if country_key is not None:
+        yield fact.c.country_key == country_key
+    if criteria.product is not None:
+        yield fact.c.product_key == surrogate_key(criteria.product)
+    if criteria.customer is not None:
+        yield fact.c.customer_key == surrogate_key(criteria.customer)
+    if criteria.invoice is not None and span is not None:
+        yield and_(fact.c.invoice_key == surrogate_key(criteria.invoice), fact.c.sold_at.between(*span))
+    if criteria.kind is not None:
+        yield fact.c.kind == criteria.kind.value
+        if criteria.kind is not Kind.sale:
+            yield NOT_A_SALE
+    if criteria.date_from is not None:
+        yield fact.c.sold_at >= midnight(criteria.date_from)
+    if criteria.date_to is not None:
+        yield fact.c.sold_at < midnight(criteria.date_to) + timedelta(days=1)
+
+
+def midnight(day: date) -> datetime:
+    """Return the moment a day begins."""
+    return datetime.combine(day, time.min)

@@ -1,0 +1,142 @@
+"""What the pipeline records about itself: batches, receipts, quality scores, rows kept out."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from include.runs import RUN_ID
+from retail_api.domain.paging import Entity, Paging
+
+BATCH_PATTERN = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
+
+
+class Batch(Entity):
+    """A published batch."""
+
+    batch_id: str = Field(description="Sortable by claim time.")
+    run_id: str = Field(description="Airflow run that published it.")
+    kind: Literal["drop", "rebuild"]
+    published_at: datetime
+    rebuilt_days: list[date]
+    rows_staged: dict[str, int] = Field(description="Rows staged by table.")
+    rows_written: dict[str, int] = Field(description="Rows inserted or changed by table.")
+    facts_deleted: int = Field(description="Facts a rebuild found gone.")
+    amount: Decimal = Field(description="GBP, sum over the staged facts.")
+    facts_loaded: int = Field(description="Staged facts that are live as this batch's.")
+    amount_loaded: Decimal = Field(description="GBP of those.")
+
+
+class ReceiptSummary(Entity):
+    """What came in with a run, and what became of it; amounts in GBP."""
+
+    run_id: str
+    batch_id: str
+    kind: Literal["drop", "rebuild"]
+    status: Literal["loaded", "nothing_new", "rejected"]
+    started_at: datetime
+    finished_at: datetime
+    rows_in: int
+    rows_loaded: int
+    rows_duplicate: int
+    rows_quarantined: int
+    rows_already_seen: int
+    amount_in: Decimal
+    amount_loaded: Decimal
+    amount_duplicate: Decimal
+    amount_quarantined: Decimal
+    amount_already_seen: Decimal
+
+
+class ReceiptQuery(Paging):
+    """Which receipts."""
+
+    status: Literal["loaded", "nothing_new", "rejected"] | None = Field(None, examples=["loaded"])
+
+
+class QualityScore(Entity):
+    """One score of a batch."""
+
+    batch_id: str
+    run_id: str
+    kind: Literal["drop", "rebuild"]
+    scored_at: datetime
+    status: Literal["passed", "held", "released", "nothing_to_score"] = Field(description="Verdict on the batch.")
+    level: Literal["overall", "dimension", "column", "rule"] = Field(description="What was scored.")
+    name: str = Field(description="Which dimension, column or rule.")
+    score: float | None = Field(description="0 to 1; null if there was no row to look at.")
+    failing: int | None
+    rows: int | None
+    weight: float | None
+    cost: float | None
+    bar: float = Field(description="Overall score the batch had to reach.")
+
+
+class QualityQuery(Paging):
+    """Which scores: the overall ones of all batches, or all of one batch."""
+
+    batch: str | None = Field(
+        None,
+        pattern=BATCH_PATTERN,
+        description="Batch of which to give every score.",
+        examples=["20261124T080000-0a1b2c3d"],
+    )
+
+
+class QuarantineQuery(Paging):
+    """Which rows that were kept out."""
+
+    batch: str | None = Field(None, pattern=BATCH_PATTERN, examples=["20261124T080000-0a1b2c3d"])
+    code: str | None = Field(
+        None, pattern=r"^[a-z_]{1,60}$", description="Reason code, first or not.", examples=["malformed_quantity"]
+    )
+    file: str | None = Field(None, min_length=1, max_length=255, description="Name of the source file.")
+
+    @field_validator("file")
+    @classmethod
+    def _printable(cls, value: str | None) -> str | None:
+        if value is not None and not value.isprintable():
+            raise ValueError("it has characters that cannot be seen")
+        return value
+
+
+class Reason(Entity):
+    """Why a row was kept out."""
+
+    code: str
+    problem: str
+    remedy: str
+
+
+class QuarantinedRow(Entity):
+    """A row that was kept out, its values as they came."""
+
+    batch_id: str
+    file: str
+    page: int | None = Field(description="Page of a PDF.")
+    line: int | None = Field(description="Line of the file.")
+    reasons: list[Reason]
+    invoice: str | None
+    stock_code: str | None
+    description: str | None
+    quantity: str | None
+    invoice_date: str | None
+    price: str | None
+    customer_id: str | None
+    country: str | None
+    raw: str | None = Field(description="The row as it came, cut to 200 characters.")
+    amount: Decimal | None = Field(description="GBP; null where it cannot be told.")
+
+
+def checked_run_id(run_id: str) -> str:
+    """Return `run_id`.
+
+    Raises:
+        ValueError: If it is not one of Airflow's.
+    """
+    if not RUN_ID.match(run_id) or ".." in run_id:
+        raise ValueError("it is not the id of a run")
+    return run_id

@@ -1,0 +1,90 @@
+"""Pages, requests that take no parameters they do not know, and cursors."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import date
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+DEFAULT_SIZE = 20
+MAX_SIZE = 500
+MAX_PAGE = 1_000_000_000
+
+
+def _iso_day(value: Any) -> Any:
+    """Return `value` unless it is text that is no day: numbers are no moments here.
+
+    Raises:
+        ValueError: Saying how to write a day.
+    """
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError("write a day as YYYY-MM-DD, such as 2011-01-04")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_iso_day)]
+"""A day, written YYYY-MM-DD and in no other way."""
+
+EntityT = TypeVar("EntityT")
+CursorT = TypeVar("CursorT", bound=BaseModel)
+
+
+class Entity(BaseModel):
+    """Base of what is answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Parameters(BaseModel):
+    """Base of what a request may ask: a parameter that is not listed is refused. By itself, it takes none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Paging(Parameters):
+    """Which page of how many items."""
+
+    page: int = Field(1, ge=1, le=MAX_PAGE, description="Page, from 1; one beyond the last is empty.", examples=[1])
+    size: int = Field(DEFAULT_SIZE, ge=1, le=MAX_SIZE, description="Items a page.", examples=[20])
+
+    @property
+    def offset(self) -> int:
+        """Items before the page."""
+        return (self.page - 1) * self.size
+
+
+class Page(Entity, Generic[EntityT]):
+    """One page of what was found."""
+
+    items: list[EntityT]
+    total: int = Field(description="Items on all pages, counted exactly.", examples=[3])
+    page: int | None = Field(description="This page; null where a cursor was followed.", examples=[1])
+    size: int = Field(description="Items a page was asked to have.", examples=[20])
+    pages: int = Field(description="Pages there are.", examples=[1])
+
+
+def pages_of(total: int, size: int) -> int:
+    """Return how many pages `total` items fill."""
+    return -(-total // size)
+
+
+def encode_cursor(cursor: BaseModel) -> str:
+    """Return a cursor as it stands in a URL."""
+    return base64.urlsafe_b64encode(cursor.model_dump_json().encode()).decode().rstrip("=")
+
+
+def decode_cursor(text: str, kind: type[CursorT]) -> CursorT:
+    """Return the cursor that `encode_cursor` has written.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return kind.model_validate_json(content)
+    except (binascii.Error, ValidationError, UnicodeDecodeError) as error:
+        raise ValueError("it is not one that this API gave: take next_cursor of an answer as it is") from error

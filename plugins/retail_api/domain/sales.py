@@ -1,0 +1,230 @@
+"""Invoice lines: what they are, how they are filtered and sorted.
+
+Money is `Decimal` throughout; JSON has it as strings of decimal digits, which survive any reader.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Literal, NamedTuple, Self
+from uuid import UUID
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from include.domain.classify import KINDS
+from retail_api.domain.paging import Day, Entity, Page, Paging, Parameters, decode_cursor
+
+UNKNOWN_CUSTOMER = "(unknown)"
+"""What is asked for to get the lines without a customer."""
+
+DEFAULT_SORT = "invoice_date:desc"
+MAX_SORT_FIELDS = 4
+MAX_TEXT = 60
+
+Kind = StrEnum("Kind", {name: name for name in KINDS})
+"""Kinds of transaction."""
+
+SORT_FIELDS = (
+    "invoice_date",
+    "invoice_no",
+    "stock_code",
+    "description",
+    "quantity",
+    "unit_price",
+    "total",
+    "customer_id",
+    "country",
+    "kind",
+)
+
+
+class SortField(NamedTuple):
+    """A field to sort by, and whether the greatest comes first."""
+
+    name: str
+    descending: bool
+
+
+Sort = tuple[SortField, ...]
+
+
+def parse_sort(text: str) -> Sort:
+    """Return the order that `field:asc|desc`, several joined by commas, asks for; `:asc` may be left out.
+
+    Raises:
+        ValueError: Saying what cannot be understood.
+    """
+    fields: list[SortField] = []
+    for part in text.split(","):
+        name, colon, direction = part.strip().partition(":")
+        if name not in SORT_FIELDS:
+            raise ValueError(f"{name[:40]!r} is no field to sort by: use {', '.join(SORT_FIELDS)}")
+        if direction not in ("asc", "desc") and colon:
+            raise ValueError(f"the direction of {name} is asc or desc, as in {name}:desc")
+        if name in {field.name for field in fields}:
+            raise ValueError(f"{name} is named twice: name it once")
+        fields.append(SortField(name, direction == "desc"))
+    if len(fields) > MAX_SORT_FIELDS:
+        raise ValueError(f"sort by {MAX_SORT_FIELDS} fields at most")
+    return tuple(fields)
+
+
+class SaleCursor(Parameters):
+    """The last line seen of a list by time."""
+
+    before: bool
+    sold_at: datetime
+    id: UUID
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT)]
+Code = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT, to_upper=True)]
+
+
+class SalesFilter(Parameters):
+    """Which lines; every condition that is given has to hold."""
+
+    country: Text | None = Field(None, description="Country as on the invoices.", examples=["France"])
+    product: Code | None = Field(None, description="Stock code.", examples=["85123A"])
+    customer: Text | None = Field(
+        None, description=f"Customer id; `{UNKNOWN_CUSTOMER}` for lines without one.", examples=["17850"]
+    )
+    invoice: Code | None = Field(None, description="Invoice number.", examples=["536365"])
+    date_from: Day | None = Field(None, description="First invoice day, YYYY-MM-DD.", examples=["2010-12-01"])
+    date_to: Day | None = Field(None, description="Last invoice day, itself included.", examples=["2010-12-31"])
+    kind: Kind | None = Field(None, description="Kind of transaction.", examples=["sale"])
+
+    @model_validator(mode="after")
+    def _days_in_order(self) -> Self:
+        if self.date_from and self.date_to and self.date_from > self.date_to:
+            raise ValueError("date_from is after date_to: exchange them")
+        return self
+
+    @field_validator("country", "product", "customer", "invoice")
+    @classmethod
+    def _printable(cls, value: str | None) -> str | None:
+        if value is not None and not value.isprintable():
+            raise ValueError("it has characters that cannot be seen")
+        return value
+
+
+class SalesQuery(SalesFilter, Paging):
+    """Which lines, in which order, which page of them."""
+
+    sort: str = Field(
+        DEFAULT_SORT,
+        max_length=200,
+        description=f"`field:asc` or `field:desc`, up to {MAX_SORT_FIELDS} joined by commas. Fields: "
+        f"{', '.join(SORT_FIELDS)}. Lines that are equal in them follow by time and id.",
+        examples=["invoice_date:desc", "country:asc,total:desc"],
+    )
+    cursor: str | None = Field(
+        None,
+        max_length=300,
+        description="`next_cursor` of the page before. Takes the place of `page`, costs the same however deep, and "
+        "neither skips nor repeats a line when others arrive. Only with a sort by `invoice_date` alone.",
+    )
+
+    @field_validator("sort")
+    @classmethod
+    def _sort_is_understood(cls, value: str) -> str:
+        parse_sort(value)
+        return value
+
+    @model_validator(mode="after")
+    def _cursor_fits(self) -> Self:
+        if self.cursor is None:
+            return self
+        if self.page != 1:
+            raise ValueError("give page or cursor, not both")
+        if not self.by_time_alone:
+            raise ValueError("a cursor goes with a sort by invoice_date alone")
+        if decode_cursor(self.cursor, SaleCursor).before is not self.order[0].descending:
+            raise ValueError("the cursor is of a list in the other direction: leave sort as it was")
+        return self
+
+    @cached_property
+    def order(self) -> Sort:
+        """The order asked for."""
+        return parse_sort(self.sort)
+
+    @property
+    def by_time_alone(self) -> bool:
+        """Whether lines are sorted by time and nothing else."""
+        return [field.name for field in self.order] == ["invoice_date"]
+
+    @property
+    def position(self) -> SaleCursor | None:
+        """The line after which the page begins."""
+        return decode_cursor(self.cursor, SaleCursor) if self.cursor else None
+
+
+class ExportQuery(SalesFilter):
+    """Which lines, in which file format; in order of time."""
+
+    format: Literal["csv", "parquet"] = Field("csv", description="File format.", examples=["csv"])
+
+
+class Sale(Entity):
+    """An invoice line."""
+
+    id: UUID = Field(description="Identity of the line, made from its content.")
+    invoice_no: str = Field(examples=["536365"])
+    stock_code: str = Field(examples=["85123A"])
+    description: str | None = Field(description="Latest description of the stock code.", examples=["LANTERN"])
+    quantity: int = Field(description="Units; negative for what came back or was lost.", examples=[6])
+    unit_price: Decimal = Field(description="GBP a unit, four decimals.", examples=["2.5500"])
+    total: Decimal = Field(description="GBP, quantity x unit_price, exact.", examples=["15.3000"])
+    invoice_date: datetime = Field(description="Shop local time.", examples=["2010-12-01T08:26:00"])
+    customer_id: str | None = Field(description="Null if the line names none.", examples=["17850"])
+    country: str = Field(examples=["United Kingdom"])
+    kind: Kind = Field(description="Kind of transaction.", examples=["sale"])
+    fx_date: date | None = Field(description="Day of the exchange rates; null if there are none.")
+    unit_price_usd: Decimal | None
+    unit_price_eur: Decimal | None
+    unit_price_cad: Decimal | None
+    unit_price_aud: Decimal | None
+    unit_price_jpy: Decimal | None
+    total_usd: Decimal | None = Field(description="Total at the rate of fx_date, rounded half up.")
+    total_eur: Decimal | None
+    total_cad: Decimal | None
+    total_aud: Decimal | None
+    total_jpy: Decimal | None
+
+
+class SaleDetail(Sale):
+    """An invoice line with what is known about its product, country, rates and origin."""
+
+    product_type: str = Field(description="product, or the type of a code that is not goods.")
+    category: str | None
+    subcategory: str | None
+    brand: str | None
+    country_iso2: str | None
+    region: str | None
+    rate_usd: Decimal | None = Field(description="USD for one GBP on fx_date.")
+    rate_eur: Decimal | None
+    rate_cad: Decimal | None
+    rate_aud: Decimal | None
+    rate_jpy: Decimal | None
+    fx_source: str | None = Field(description="Where the rates are from.")
+    fx_missing: str | None = Field(description="Why there are no rates.")
+    batch_id: str = Field(description="Batch that first loaded the line.")
+
+
+class SalesPage(Page[Sale]):
+    """One page of invoice lines."""
+
+    next_cursor: str | None = Field(
+        description="Give it as `cursor` for the lines that follow; null at the end and for other sorts than by time."
+    )
+
+
+def surrogate_key(natural: str) -> int:
+    """Return the key by which the warehouse knows a natural key: the first 60 bits of its SHA-256; 0 if unknown."""
+    if natural == UNKNOWN_CUSTOMER:
+        return 0
+    return int(hashlib.sha256(natural.encode()).hexdigest()[:15], 16)

@@ -1,0 +1,190 @@
+"""Raw data: files that wait in the landing folder, and files that were kept out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
+
+from retail_api.domain.files import (
+    Deleted,
+    FilesQuery,
+    Landed,
+    LandedFile,
+    Names,
+    RunId,
+    ShownName,
+    StoredFile,
+    UploadQuery,
+)
+from retail_api.domain.paging import Page
+from retail_api.routes.answers import document, problem_responses
+from retail_api.security import Editor, Reader
+from retail_api.services.files import FilesService
+from retail_api.state import SettingsOf
+
+router = APIRouter(prefix="/files", tags=["files"])
+
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+                }
+            }
+        },
+    }
+}
+_RAW = {"requestBody": {"required": True, "content": {"application/octet-stream": _BINARY}}}
+_DOWNLOAD: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The bytes as they came", "content": {"application/octet-stream": _BINARY}}
+}
+_REFUSED = problem_responses(409, 413, 415)
+
+
+@router.get("", response_model=Page[StoredFile], summary="Files that wait, or were kept out")
+def list_files(
+    request: Request, caller: Reader, settings: SettingsOf, query: Annotated[FilesQuery, Query()]
+) -> Response:
+    """Return the files of the landing folder that no run has claimed yet, or those in quarantine, by run and name."""
+    return document(request, FilesService(settings).page(query))
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Upload files into the landing folder",
+    responses=_REFUSED,
+    openapi_extra=_FORM,
+)
+async def upload(
+    request: Request, caller: Editor, settings: SettingsOf, query: Annotated[UploadQuery, Query()]
+) -> Landed:
+    """Take files in, all of the form or none: `curl -F file=@jan.csv -F file=@feb.csv`.
+
+    CSV, JSON, JSON lines and PDF, plain or packed by gzip or xz, told by content. Each file appears whole and is loaded
+    like any file that is dropped into the folder: by itself within seconds.
+    """
+    content_type = request.headers.get("Content-Type", "")
+    return await FilesService(settings).take_form(content_type, request.stream(), query.replace)
+
+
+@router.delete("/landing", summary="Delete several waiting files")
+def delete_landed(caller: Editor, settings: SettingsOf, query: Annotated[Names, Query()]) -> Deleted:
+    """Delete files of the landing folder that no run has claimed yet: `?name=jan.csv&name=feb.csv`."""
+    return FilesService(settings).delete(query.name)
+
+
+@router.get("/landing/{name}", response_model=StoredFile, summary="A waiting file", responses=problem_responses(404))
+def landed(request: Request, caller: Reader, settings: SettingsOf, name: ShownName) -> Response:
+    """Return what is known of a file in the landing folder."""
+    return document(request, FilesService(settings).one(name))
+
+
+@router.get(
+    "/landing/{name}/content",
+    response_class=FileResponse,
+    summary="Download a waiting file",
+    responses=_DOWNLOAD | problem_responses(404),
+)
+def download_landed(caller: Reader, settings: SettingsOf, name: ShownName) -> FileResponse:
+    """Return the bytes of a file in the landing folder."""
+    return _download(FilesService(settings), name)
+
+
+@router.put(
+    "/landing/{name}",
+    summary="Create or replace a waiting file",
+    responses=_REFUSED | {201: {"model": LandedFile, "description": "There was no file of this name"}},
+    openapi_extra=_RAW,
+)
+async def replace_landed(
+    request: Request, response: Response, caller: Editor, settings: SettingsOf, name: ShownName
+) -> LandedFile:
+    """Take the body as a file of the landing folder, in place of one of this name: `curl -T jan.csv`."""
+    landed = await FilesService(settings).take(name, request.stream())
+    if not landed.replaced:
+        response.status_code = 201
+    return landed
+
+
+@router.delete("/landing/{name}", status_code=204, summary="Delete a waiting file", responses=problem_responses(404))
+def delete_one_landed(caller: Editor, settings: SettingsOf, name: ShownName) -> Response:
+    """Delete a file of the landing folder that no run has claimed yet."""
+    return _delete(FilesService(settings), name)
+
+
+@router.delete("/quarantine/{run_id}", summary="Delete several files in quarantine", responses=problem_responses(404))
+def delete_quarantined(
+    caller: Editor, settings: SettingsOf, run_id: RunId, query: Annotated[Names, Query()]
+) -> Deleted:
+    """Delete files that a run has kept out, and reports on them. What the run claimed stays in its archive."""
+    return FilesService(settings).delete(query.name, run_id)
+
+
+@router.get(
+    "/quarantine/{run_id}/{name}",
+    response_model=StoredFile,
+    summary="A file in quarantine",
+    responses=problem_responses(404),
+)
+def quarantined(request: Request, caller: Reader, settings: SettingsOf, run_id: RunId, name: ShownName) -> Response:
+    """Return what is known of a file that a run has kept out, or of a report on one."""
+    return document(request, FilesService(settings).one(name, run_id))
+
+
+@router.get(
+    "/quarantine/{run_id}/{name}/content",
+    response_class=FileResponse,
+    summary="Download a file in quarantine",
+    responses=_DOWNLOAD | problem_responses(404),
+)
+def download_quarantined(caller: Reader, settings: SettingsOf, run_id: RunId, name: ShownName) -> FileResponse:
+    """Return the bytes of a file that a run has kept out, or of the report for whoever sent it."""
+    return _download(FilesService(settings), name, run_id)
+
+
+@router.put(
+    "/quarantine/{run_id}/{name}",
+    summary="Replace a file in quarantine",
+    responses=_REFUSED | problem_responses(404),
+    openapi_extra=_RAW,
+)
+async def replace_quarantined(
+    request: Request, caller: Editor, settings: SettingsOf, run_id: RunId, name: ShownName
+) -> LandedFile:
+    """Take the body in place of a file that a run has kept out; to load it, put it into the landing folder."""
+    return await FilesService(settings).take(name, request.stream(), run_id)
+
+
+@router.delete(
+    "/quarantine/{run_id}/{name}",
+    status_code=204,
+    summary="Delete a file in quarantine",
+    responses=problem_responses(404),
+)
+def delete_one_quarantined(caller: Editor, settings: SettingsOf, run_id: RunId, name: ShownName) -> Response:
+    """Delete a file that a run has kept out, or a report on one. What the run claimed stays in its archive."""
+    return _delete(FilesService(settings), name, run_id)
+
+
+def _download(files: FilesService, name: str, run_id: str | None = None) -> FileResponse:
+    return FileResponse(
+        files.content(name, run_id),
+        filename=name,
+        media_type="application/octet-stream",
+        content_disposition_type="attachment",
+        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"},
+    )
+
+
+def _delete(files: FilesService, name: str, run_id: str | None = None) -> Response:
+    if not files.delete([name], run_id).deleted:
+        files.one(name, run_id)  # says that it is not there
+    return Response(status_code=204)

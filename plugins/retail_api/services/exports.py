@@ -1,0 +1,175 @@
+"""Exports of invoice lines: read by a cursor on the server and written as they come, so that memory does not grow."""
+
+from __future__ import annotations
+
+import csv
+import io
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Date, DateTime, Integer, Numeric, Text
+
+from include.quality.sender_report import inert
+from include.warehouse.failover import Warehouse
+from retail_api.data.census import CensusTaker
+from retail_api.data.sales import COLUMNS, SalesRepository
+from retail_api.domain.sales import ExportQuery
+from retail_api.problems import Problem
+
+EXPORT_SECONDS = 900.0
+"""How long an export may take; it holds a connection of the pool."""
+
+MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+
+_RETRY_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file that is being made.
+
+    Attributes:
+        headers: Headers that tell who gives the lines.
+        chunks: The file's content.
+    """
+
+    headers: dict[str, str]
+    chunks: Iterator[bytes]
+
+
+class ExportService:
+    """Streams invoice lines of whoever serves."""
+
+    def __init__(self, warehouse: Warehouse, taker: CensusTaker, running: threading.BoundedSemaphore) -> None:
+        """Take what is shared.
+
+        Args:
+            warehouse: Where the lines are.
+            taker: Counts them.
+            running: Limits exports at a time, as each holds a connection.
+        """
+        self._warehouse = warehouse
+        self._taker = taker
+        self._running = running
+
+    def open(self, query: ExportQuery) -> Export:
+        """Return an export that has begun: what prevents it is raised here, not in the middle of the file.
+
+        Raises:
+            Problem: 429 if as many exports as may run are running.
+            WarehouseUnavailable: If neither side answers.
+        """
+        if not self._running.acquire(blocking=False):
+            raise Problem(
+                429,
+                f"Other exports are running. Try again in {_RETRY_SECONDS} seconds.",
+                headers={"Retry-After": str(_RETRY_SECONDS)},
+            )
+        with ExitStack() as stack:
+            stack.callback(self._running.release)
+            answer = stack.enter_context(self._warehouse.connection(timeout_seconds=EXPORT_SECONDS))
+            sales = SalesRepository(answer.value, self._taker)
+            write = _csv if query.format == "csv" else _parquet
+            lines = sales.stream(sales.select(query))
+            stack.callback(lines.close)  # the cursor goes before its connection does
+            chunks = _closing(write(lines), stack.pop_all())
+            first = next(chunks, b"")
+        return Export(answer.headers, _begun(first, chunks))
+
+
+def _closing(chunks: Iterator[bytes], stack: ExitStack) -> Iterator[bytes]:
+    with stack:
+        yield from chunks
+
+
+def _begun(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from chunks
+
+
+def _csv(batches: Iterator[Sequence[Any]]) -> Iterator[bytes]:
+    """Yield a CSV in UTF-8 with a header."""
+    texts = [number for number, column in enumerate(COLUMNS) if isinstance(column.type, Text)]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([column.name for column in COLUMNS])
+    for rows in batches:
+        for row in rows:
+            values = list(row)
+            for number in texts:
+                if values[number]:
+                    values[number] = inert(values[number])
+            values[_MOMENT] = values[_MOMENT].isoformat()
+            writer.writerow(values)
+        yield _taken(text)
+    yield _taken(text)
+
+
+_MOMENT = [column.name for column in COLUMNS].index("invoice_date")
+
+
+def _taken(text: io.StringIO) -> bytes:
+    content = text.getvalue().encode()
+    text.seek(0)
+    text.truncate()
+    return content
+
+
+def _parquet(batches: Iterator[Sequence[Any]]) -> Iterator[bytes]:
+    """Yield a Parquet file with a row group for each batch."""
+    schema = pa.schema([pa.field(column.name, _arrow_type(column.type)) for column in COLUMNS])
+    sink = _Sink()
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for rows in batches:
+            columns = zip(*rows, strict=True)
+            arrays = [
+                pa.array([str(value) for value in values] if field.name == "id" else values, field.type)
+                for field, values in zip(schema, columns, strict=True)
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            yield sink.taken()
+    yield sink.taken()
+
+
+def _arrow_type(kind: Any) -> pa.DataType:
+    match kind:
+        case Numeric():
+            return pa.decimal128(kind.precision or 38, kind.scale or 0)
+        case Integer():
+            return pa.int32()
+        case DateTime():
+            return pa.timestamp("us")
+        case Date():
+            return pa.date32()
+        case _:
+            return pa.string()  # of texts and ids
+
+
+class _Sink(io.RawIOBase):
+    """A file that forgets what has been taken from it."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._written
+
+    def write(self, content: Any) -> int:
+        piece = bytes(content)
+        self._pieces.append(piece)
+        self._written += len(piece)
+        return len(piece)
+
+    def taken(self) -> bytes:
+        content = b"".join(self._pieces)
+        self._pieces.clear()
+        return content

@@ -1,0 +1,201 @@
+"""Raw data taken in, shown, replaced and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+
+from include.settings import Settings
+from include.sources.content import Content, content_of
+from include.sources.model import SourceRejected
+from retail_api.data.files import FilesRepository, Folder, Incoming
+from retail_api.data.multipart import FormFiles, NotAForm
+from retail_api.domain.files import (
+    MAX_FILES,
+    Deleted,
+    FilesQuery,
+    Landed,
+    LandedFile,
+    StoredFile,
+    checked_name,
+)
+from retail_api.domain.paging import Page, pages_of
+from retail_api.problems import Problem
+
+Body = AsyncIterator[bytes]
+
+
+class FilesService:
+    """Files of the landing folder, and of the quarantine of each run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._files = FilesRepository(settings)
+
+    def page(self, query: FilesQuery) -> Page[StoredFile]:
+        """Return a page of the files in an area, by run and name.
+
+        Raises:
+            Problem: 422 if a run is named for the landing folder.
+        """
+        if query.area == "landing" and query.run_id is not None:
+            raise Problem(422, "run_id goes with area=quarantine.", slug="invalid-request")
+        found = list(self._files.landed() if query.area == "landing" else self._files.quarantined(query.run_id))
+        return Page(
+            items=found[query.offset : query.offset + query.size],
+            total=len(found),
+            page=query.page,
+            size=query.size,
+            pages=pages_of(len(found), query.size),
+        )
+
+    def one(self, name: str, run_id: str | None = None) -> StoredFile:
+        """Return what is known of a file.
+
+        Raises:
+            Problem: 404 if it is not there, or not any more.
+        """
+        folder = self._folder(run_id)
+        found = folder.stored(self._path(folder, name))
+        if found is None:
+            raise _not_there(name)
+        return found
+
+    def content(self, name: str, run_id: str | None = None) -> Path:
+        """Return where the content of a file is.
+
+        Raises:
+            Problem: 404 if it is not there, or not any more.
+        """
+        return self._path(self._folder(run_id), name)
+
+    def delete(self, names: list[str], run_id: str | None = None) -> Deleted:
+        """Delete files.
+
+        Raises:
+            Problem: 404 if the run has kept nothing out.
+        """
+        folder = self._folder(run_id)
+        deleted = [name for name in dict.fromkeys(names) if folder.delete(name)]
+        return Deleted(deleted=deleted, not_found=[name for name in dict.fromkeys(names) if name not in deleted])
+
+    async def take_form(self, content_type: str, body: Body, replace: bool) -> Landed:
+        """Take the files of a form into the landing folder: all, or none if one cannot be taken.
+
+        Raises:
+            Problem: 409 if a name is taken, 413 if the files are too large, 415 if one is nothing that can be loaded,
+                422 if the form or a name cannot be used.
+        """
+        folder = self._folder(None)
+        incoming: list[Incoming] = []
+
+        def begin(name: str) -> Incoming:
+            if len(incoming) == MAX_FILES:
+                raise Problem(413, f"A request takes {MAX_FILES} files at most: send the others in another.")
+            incoming.append(folder.incoming(self._named(name, [file.name for file in incoming])))
+            return incoming[-1]
+
+        try:
+            form = FormFiles(content_type, begin)
+            await self._receive(body, form.feed)
+            form.close()
+            if not incoming:
+                raise NotAForm("the form holds no file")
+            return Landed(files=await run_in_threadpool(self._put, folder, incoming, replace))
+        except NotAForm as error:
+            raise Problem(422, f"The body cannot be used: {error}.", slug="invalid-request") from error
+        finally:
+            for file in incoming:
+                file.discard()
+
+    async def take(self, name: str, body: Body, run_id: str | None = None) -> LandedFile:
+        """Take a file, in place of the one that has its name if there is one.
+
+        Raises:
+            Problem: 404 if it is to replace a file in quarantine that is not there; 413 if it is too large; 415 if it
+                is nothing that can be loaded; 422 if the name cannot be used.
+        """
+        folder = self._folder(run_id)
+        if run_id is not None:
+            self._path(folder, name)
+        incoming = folder.incoming(self._named(name, []))
+        try:
+            await self._receive(body, incoming.write)
+            return (await run_in_threadpool(self._put, folder, [incoming], True))[0]
+        finally:
+            incoming.discard()
+
+    async def _receive(self, body: Body, write: Callable[[bytes], object]) -> None:
+        received, limit = 0, self._settings.api_upload_bytes
+        async for piece in body:
+            received += len(piece)
+            if received > limit:
+                raise Problem(413, f"An upload may have {limit:,} bytes at most (RETAIL_API_UPLOAD_BYTES).")
+            await run_in_threadpool(write, piece)
+
+    def _put(self, folder: Folder, incoming: list[Incoming], replace: bool) -> list[LandedFile]:
+        checked = []
+        for file in incoming:
+            file.finish()
+            checked.append((file, _content(file)))
+        if not replace and (taken := [file.name for file in incoming if folder.find(file.name) is not None]):
+            raise _taken(taken[0])
+        landed: list[LandedFile] = []
+        for file, content in checked:
+            try:
+                replaced = folder.replace(file) if replace else folder.add(file) or False
+            except FileExistsError:
+                for done in landed:
+                    folder.delete(done.name)
+                raise _taken(file.name) from None
+            landed.append(
+                LandedFile(
+                    name=file.name,
+                    bytes=file.bytes,
+                    sha256=file.sha256,
+                    format=content.format,
+                    compression=content.compression,
+                    replaced=replaced,
+                )
+            )
+        return landed
+
+    def _named(self, name: str, others: list[str]) -> str:
+        try:
+            checked = checked_name(name)
+        except ValueError as error:
+            raise Problem(422, f"The name of the file cannot be used: {error}.", slug="invalid-request") from error
+        if checked in others:
+            raise Problem(422, f"{checked} is in the form twice: send it once.", slug="invalid-request")
+        return checked
+
+    def _folder(self, run_id: str | None) -> Folder:
+        folder = self._files.landing() if run_id is None else self._files.quarantine(run_id)
+        if folder is None:
+            raise Problem(404, "This run has kept no file out.")
+        return folder
+
+    def _path(self, folder: Folder, name: str) -> Path:
+        path = folder.find(name)
+        if path is None:
+            raise _not_there(name)
+        return path
+
+
+def _content(file: Incoming) -> Content:
+    try:
+        return content_of(file.path, file.name)
+    except SourceRejected as error:
+        raise Problem(
+            415, f"{file.name}: {error.problem} {error.remedy}", slug="unsupported-file", code=error.code
+        ) from error
+
+
+def _taken(name: str) -> Problem:
+    return Problem(409, f"A file {name} is waiting already: use another name, or replace it (replace=true, or PUT).")
+
+
+def _not_there(name: str) -> Problem:
+    return Problem(404, f"There is no file {name} here, or not any more: a run may have claimed it.")
