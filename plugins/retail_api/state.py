@@ -34,6 +34,8 @@ class State:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        settings.api.mkdir(parents=True, exist_ok=True)
+        settings.api.chmod(0o700)  # names and addresses of people
         self.census = CensusTaker()
         self.exports = threading.BoundedSemaphore(MAX_EXPORTS)
         self.audit = AuditTrail(settings)
