@@ -612,6 +612,8 @@ class Warehouse:
             None if settings.database_type == "sqlite" else make_engine(settings, pool_size=pool_size, ping=False)
         )
         self._pulse = Pulse(settings, self._end_all) if pulse and self._primary is not None else None
+        if self._pulse is not None and self._primary is not None:
+            self._pulse.guard(self._primary)
         self._in_use: set[Any] = set()
         self._in_use_lock = threading.Lock()
 

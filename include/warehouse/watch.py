@@ -9,13 +9,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
 import psycopg
-from sqlalchemy import Engine, event
+from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
@@ -34,6 +35,9 @@ PULSE_TRUSTED_SECONDS = 3.0
 
 PULSE_IDLE_SECONDS = 30.0
 """How long nobody wants to know before the asking stops."""
+
+_CONNECTING = 32
+"""Connections that may be being made at a time."""
 
 _FAILED_CLASSES = ("08", "53", "57", "58", "XX")
 """SQLSTATE classes of a server that cannot serve: connection, resources, operator, system, internal."""
@@ -155,6 +159,7 @@ class Pulse:
         self.latency_ms: float | None = None
         self._settings = settings
         self._on_silence = on_silence
+        self._connecting = ThreadPoolExecutor(_CONNECTING, thread_name_prefix="warehouse-connect")
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -177,11 +182,24 @@ class Pulse:
             self._changed.wait_for(lambda: self._verdicts > known, PULSE_SECONDS)
             return self._heard_at >= now
 
+    def guard(self, engine: Engine) -> None:
+        """Let an engine give up connecting as soon as the primary is known to be silent."""
+
+        @event.listens_for(engine, "do_connect")
+        def connect(dialect: Dialect, _: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
+            future = self._connecting.submit(dialect.connect, *arguments, **options)
+            while not wait([future], PULSE_EVERY_SECONDS / 5).done:
+                if not self.alive():
+                    future.add_done_callback(_close_late)
+                    raise WarehouseUnavailable("The primary does not answer.")
+            return future.result()
+
     def close(self) -> None:
         """Stop the thread; it may be in the middle of asking."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+        self._connecting.shutdown(wait=False)
 
     def _run(self) -> None:
         connection: psycopg.Connection[Any] | None = None
@@ -230,6 +248,12 @@ class Pulse:
             autocommit=True,
             prepare_threshold=None,
         )
+
+
+def _close_late(future: Future[Any]) -> None:
+    """Close a connection that nobody waits for any more."""
+    if future.exception() is None:
+        future.result().close()
 
 
 class Watch:

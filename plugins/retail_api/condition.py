@@ -136,6 +136,8 @@ def health(state: State, metadata: SideHealth | None) -> Health:
         data, serves, trouble = asked["data"].result(max(0.0, end - time.monotonic()))
     except NotInTime:
         data, serves, trouble = DataHealth(), None, "Reads are not answered in time."
+    if serves == "replica" and primary.answers:
+        primary = _primary(state)  # the read has found out since
     warehouse, problems = _warehouse(state, serves, primary, copy)
     problems += [trouble] if trouble else []
     if metadata is not None and not metadata.answers:

@@ -29,9 +29,9 @@ from tests.integration.warehouse.batches import lines_of
 from tests.ports import free_port
 
 ADMIN, OPERATOR = "admin", "operator"
-AUTH_SECONDS = 2.0
-FAILURES = 5
-WINDOW_SECONDS = 6.0
+AUTH_SECONDS = 1.0
+FAILURES = 3
+WINDOW_SECONDS = 4.0
 START_SECONDS = 120
 
 

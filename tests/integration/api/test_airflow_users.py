@@ -61,7 +61,6 @@ def test_names_are_taken_as_airflow_takes_them(server: Server) -> None:
     "header",
     [
         "Basic",
-        "Basic ",
         "Basic !!!",
         "Basic " + base64.b64encode(b"no colon").decode(),
         "Basic " + base64.b64encode(b":x").decode(),
@@ -94,7 +93,7 @@ def test_a_token_is_worth_nothing_once_its_owner_has_signed_out(server: Server) 
     with server.client() as client:
         headers = {"Authorization": f"Bearer {token}"}
         assert client.get(HEALTH, headers=headers).status_code == 200
-        client.get("/api/v2/auth/logout", cookies={"_token": token}, headers=headers)
+        client.get("/api/v2/auth/logout", headers=headers)
         assert client.get(HEALTH, headers=headers).status_code == 401
 
 
@@ -152,13 +151,13 @@ def test_a_change_of_a_user_takes_effect_within_the_time_set(
     user = change.__name__
     server.add_user(user, "Viewer")
     token = server.token(user)
-    with server.client(user, address="127.0.0.22") as client, server.client() as bearer:
+    with server.client(user, address=f"127.0.3.{len(user)}") as client, server.client() as bearer:
         for _ in range(6):  # both workers
             assert client.get(HEALTH).status_code == 200
             assert bearer.get(HEALTH, headers={"Authorization": f"Bearer {token}"}).status_code == 200
         change(server, user)
         time.sleep(AUTH_SECONDS)
-        for _ in range(4):
+        for _ in range(FAILURES):
             assert client.get(HEALTH).status_code == status
             if change is not change_password:  # which ends no token of Airflow's
                 assert bearer.get(HEALTH, headers={"Authorization": f"Bearer {token}"}).status_code == status
@@ -178,16 +177,14 @@ def test_verified_passwords_are_not_hashed_again(server: Server) -> None:
 
 def test_a_user_who_is_not_there_takes_as_long_as_one_who_is(server: Server) -> None:
     times: dict[str, list[float]] = {"viewer": [], "never.seen": []}
-    for number in range(4 * FAILURES):
+    for number in range(10):
         for name, measured in times.items():
-            # Each address has as many tries as fit; here each is used twice.
             with server.client(address=f"127.0.1.{number + 1}") as client:
                 client.get("/retail/openapi.json", headers={"Authorization": "Digest x"})  # connects
                 measured.append(seconds_of(lambda n=name: client.get(HEALTH, auth=(n, "wrong"))))  # type: ignore[misc]
     known, unknown = (statistics.median(measured) for measured in times.values())
     assert known > 0.03
     assert abs(known - unknown) < 0.25 * known
-    time.sleep(WINDOW_SECONDS)
 
 
 def test_failures_are_counted_for_both_workers_by_user_and_address(server: Server) -> None:

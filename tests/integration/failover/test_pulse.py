@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Connection, func, select, text
+
+from include.pipeline import publish
+from include.settings import Settings
+from include.warehouse.engine import WarehouseUnavailable
+from include.warehouse.failover import Warehouse
+from include.warehouse.record import Breaker, RecordFile
+from include.warehouse.replica import replica_link
+from include.warehouse.tables import star_table
+from tests.integration.failover.lake import Lake
+from tests.integration.failover.servers import Victim
+from tests.integration.warehouse.batches import lines_of
+
+SOON = 2.0
+
+
+def total(connection: Connection) -> Decimal | None:
+    amount: Decimal | None = connection.execute(select(func.sum(star_table("fact_sales").c.amount))).scalar_one()
+    return amount
+
+
+def slow(connection: Connection) -> Decimal | None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_sleep(4)"))
+    return total(connection)
+
+
+@pytest.fixture
+def patient(settings: Settings) -> Settings:
+    """Settings of somebody who has slow work to do."""
+    return settings.model_copy(update={"primary_patience_seconds": 30.0})
+
+
+@pytest.fixture
+def warehouse(lake: Lake, patient: Settings) -> Iterator[Warehouse]:
+    publish(patient, lake.drop(1, lines_of(40)))
+    with Warehouse(patient, pulse=True) as opened:
+        opened.read(total)
+        yield opened
+
+
+def test_reads_under_way_and_new_ones_go_to_the_replica_soon(warehouse: Warehouse, victim: Victim) -> None:
+    expected = warehouse.read(total).value
+    with ThreadPoolExecutor(8) as readers:
+        under_way = [readers.submit(warehouse.read, slow) for _ in range(3)]
+        time.sleep(0.5)
+        with victim.stopped():
+            started = time.monotonic()
+            new = [readers.submit(warehouse.read, total) for _ in range(3)]
+            answers = [reader.result() for reader in (*under_way, *new)]
+            assert time.monotonic() - started < SOON
+            assert {(answer.value, answer.side) for answer in answers} == {(expected, "replica")}
+            started = time.monotonic()
+            for _ in range(20):
+                assert warehouse.read(total).side == "replica"
+            assert time.monotonic() - started < SOON
+            assert not warehouse.primary_answers()
+
+
+def test_slow_work_on_a_primary_that_is_well_is_left_alone(warehouse: Warehouse) -> None:
+    assert warehouse.read(slow).side == "primary"
+    assert (warehouse.primary_latency_ms or 0) > 0
+
+
+def test_the_primary_serves_again_when_it_is_back(
+    warehouse: Warehouse, patient: Settings, victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.warehouse.record.OPEN_SECONDS", 1.0)
+    with victim.stopped():
+        assert [warehouse.read(total).side for _ in range(3)] == ["replica"] * 3
+    end = time.monotonic() + 15
+    while warehouse.read(total).side == "replica":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert RecordFile(patient).read().breaker == Breaker()
+
+
+def test_neither_side_is_told_soon(warehouse: Warehouse, patient: Settings, victim: Victim) -> None:
+    replica_link(patient).unlink()
+    with victim.stopped():
+        for _ in range(3):
+            started = time.monotonic()
+            with pytest.raises(WarehouseUnavailable, match="Neither side answers"):
+                warehouse.read(total)
+            assert time.monotonic() - started < SOON
+
+
+def test_the_asking_ends_when_nobody_wants_to_know(
+    lake: Lake, patient: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.warehouse.watch.PULSE_IDLE_SECONDS", 0.2)
+    publish(patient, lake.drop(1, lines_of(40)))
+    with Warehouse(patient, pulse=True) as warehouse:
+        warehouse.read(total)
+        query = text("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '% pulse'")
+        end = time.monotonic() + 10
+        while warehouse._ask_primary(lambda connection: connection.execute(query).scalar_one(), 5):
+            assert time.monotonic() < end
+            time.sleep(0.1)
