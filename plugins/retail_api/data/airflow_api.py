@@ -1,8 +1,8 @@
 """Airflow's own REST API, asked as the calling user.
 
 The API server answers it in this very process, so a request is handed to its app without a network. It carries a token
-of the caller's that is valid for a minute: Airflow checks the caller's permissions on the DAG and writes the caller into
-its audit log, as if they had asked it themselves.
+of the caller's that is valid for a minute: Airflow checks the caller's permissions on the DAG and writes the caller
+into its audit log, as if they had asked it themselves.
 """
 
 from __future__ import annotations

@@ -1,6 +1,13 @@
 """Routes of the API, mounted under `/api/v1`.
 
-Each module holds `router`, an `APIRouter`, and is listed in `ROUTERS: list[APIRouter] = [
-    module.router for module in (health, sales, aggregates, operations, files, runs, warehouse)
-]
+Each module holds `router`, an `APIRouter`, and is listed in `ROUTERS`.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from retail_api.routes import aggregates, files, health, operations, runs, sales, warehouse
+
+ROUTERS: list[APIRouter] = [module.router for module in (health, sales, aggregates, operations, files, runs, warehouse)]
 """What the app mounts, in this order."""
