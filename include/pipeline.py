@@ -183,6 +183,12 @@ def build_receipt(run: RunFolder, quality: QualityRecord | None) -> Receipt:
     finished_at = datetime.now(UTC)
     stages = {"bronze": bronze, "silver": silver, "enrich": enriched, "audit": quality, "gold": gold}
     seconds = {name: round(record.seconds, 1) for name, record in stages.items() if record is not None}
+    if gold is not None and published is not None:
+        seconds |= {
+            "load": round(gold.load_seconds, 1),
+            "publish": round(published.primary_seconds, 1),
+            "replica": round(published.replica_seconds, 1),
+        }
     if any(file.status == "loaded" for file in files) or manifest.source_batches:
         status = "loaded"
     else:

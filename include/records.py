@@ -107,12 +107,14 @@ class GoldRecord(BaseModel):
 
     Attributes:
         staged: Whether the rows are in the warehouse's staging tables too. If not, publishing takes them from Gold.
+        load_seconds: How long it took to load them there by JDBC.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     token: str = ""
     staged: bool = True
+    load_seconds: float = 0.0
     staged_rows: dict[str, int] = Field(default_factory=dict)
     table_versions: dict[str, int] = Field(default_factory=dict)
     seconds: float = 0.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,15 +69,19 @@ class Publication(PublishReport):
 
     Attributes:
         warehouse: The side that has the batch and serves it.
+        primary_seconds: How long the primary took.
+        replica_seconds: How long the replica took.
         warnings: Sentences worth reading.
     """
 
     warehouse: Side = "primary"
+    primary_seconds: float = 0.0
+    replica_seconds: float = 0.0
     warnings: list[str] = Field(default_factory=list)
 
     def report(self) -> PublishReport:
         """Return the report alone."""
-        return PublishReport.model_validate(self.model_dump(exclude={"warehouse", "warnings"}))
+        return PublishReport.model_validate(self.model_dump(include=set(PublishReport.model_fields)))
 
 
 class CaughtUp(BaseModel):
@@ -121,21 +126,31 @@ def publish(settings: Settings, batch: GoldBatch) -> Publication:
             warnings += _caught_up_or_why_not(settings, record)
         state = record.read()
         if state.state == "primary":
+            started = time.monotonic()
             try:
                 report = _to_primary(settings, record, batch)
             except WarehouseUnavailable as error:
                 reason = str(error)
             else:
+                published = time.monotonic()
                 warnings += _to_both(settings, record, batch, report)
-                return Publication(**report.model_dump(), warehouse="primary", warnings=warnings)
+                return Publication(
+                    **report.model_dump(),
+                    warehouse="primary",
+                    primary_seconds=published - started,
+                    replica_seconds=time.monotonic() - published,
+                    warnings=warnings,
+                )
         else:
             reason = state.reason
+        started = time.monotonic()
         report = _to_replica(settings, record, batch, reason)
+        seconds = time.monotonic() - started
     warnings.append(
         f"The primary could not take batch {batch.batch_id}, so it is in the replica, which serves until the primary "
         f"has it too: {reason}"
     )
-    return Publication(**report.model_dump(), warehouse="replica", warnings=warnings)
+    return Publication(**report.model_dump(), warehouse="replica", replica_seconds=seconds, warnings=warnings)
 
 
 def _to_file_alone(settings: Settings, record: RecordFile, batch: GoldBatch) -> Publication:
@@ -145,13 +160,14 @@ def _to_file_alone(settings: Settings, record: RecordFile, batch: GoldBatch) -> 
         PublishError: If the batch is refused.
         WarehouseUnavailable: If the file cannot take it.
     """
+    started = time.monotonic()
     try:
         report = _bring(settings, record, batch, None)
     except PublishError:
         raise
     except REPLICA_ERRORS as error:
         raise WarehouseUnavailable(f"The warehouse cannot take batch {batch.batch_id}: {error}") from error
-    return Publication(**report.model_dump(), warehouse="replica")
+    return Publication(**report.model_dump(), warehouse="replica", replica_seconds=time.monotonic() - started)
 
 
 def _caught_up_or_why_not(settings: Settings, record: RecordFile) -> list[str]:
@@ -271,9 +287,7 @@ def _bring(settings: Settings, record: RecordFile, batch: GoldBatch, report: Pub
             log.warning("%s It is made anew.", error)
         else:
             log.info("There is no replica yet. It is made from Gold.")
-    if report is None and settings.database_type == "sqlite":
-        report = _report_of(settings, batch)  # no primary and no record of what it lacks tells of the batch
-    _refresh(settings, record, {batch.batch_id: report} if report else {})
+    _refresh(settings, record, {batch.batch_id: report or _report_of(settings, batch)})
     with replica.reading(settings) as connection:
         return recorded_batches_of(connection, [batch.batch_id])[batch.batch_id]
 
