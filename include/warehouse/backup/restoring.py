@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -178,7 +179,9 @@ def restore(
                 else:
                     _restore_all(settings, folder, manifest, done)
         except OSError as error:
-            raise BackupFailed(f"Backup {manifest.name} was not restored: {error}.") from error
+            cut = RecordFile(settings).restore.exists()
+            after = "Run `python -m include.warehouse restore --resume`." if cut else "The old state stays."
+            raise BackupFailed(f"Backup {manifest.name} was not restored: {error}. {after}") from error
         _complete(settings, manifest, done, only_primary)
     done.seconds = round(time.monotonic() - started, 2)
     return done
@@ -316,6 +319,8 @@ def _make_ready(settings: Settings, folder: Path, manifest: Manifest, note: _Not
     if manifest.replica:
         note.replica = replica.fresh_path(settings, datetime.now(UTC))
         _copied(folder / REPLICA / replica_link(settings).name, note.replica)
+        with closing(sqlite3.connect(note.replica)) as raw:
+            raw.execute("PRAGMA journal_mode = WAL")  # a backup has no files beside it; in use, readers go on in writes
     state = RecordFile(settings).path
     held = _held(note, settings.replica)
     write_durably(held / "incoming" / state.name, _record_after(folder, manifest).model_dump_json(indent=2))

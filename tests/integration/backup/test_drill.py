@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,8 @@ def test_everything_lost_comes_back_to_the_row(lake: Lake, settings: Settings) -
     assert before["primary"] == before["replica"] == before["gold"]
     assert all(check_integrity(settings, side).whole for side in SIDES)
     assert compare_sides(settings).whole
+    with closing(sqlite3.connect(replica_link(settings))) as raw:
+        assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     third = publish(settings, lake.drop(3, lines_of(20, start=70)))
     assert third is not None
     assert (third.warehouse, third.warnings) == ("primary", [])
