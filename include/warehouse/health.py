@@ -144,20 +144,25 @@ def statistics(engine: Engine, settings: Settings) -> WarehouseStatistics:
         WarehouseUnavailable: If the server cannot be reached.
     """
     with transaction(engine) as connection:
-        found = connection.execute(text(_TABLES), {"schema": settings.warehouse_schema}).mappings().all()
-        database = connection.execute(text(_DATABASE)).mappings().one()
-        states = connection.execute(text(_CONNECTIONS)).all()
-        blocks = database["hits"] + database["reads"]
-        return WarehouseStatistics(
-            schema_name=settings.warehouse_schema,
-            revision=current_revision(connection, settings),
-            tables=[_table(connection, settings, dict(row)) for row in found],
-            bytes_database=database["bytes"],
-            newest_batch=_newest_batch(connection, settings),
-            cache_hit_ratio=round(database["hits"] / blocks, 4) if blocks else None,
-            connections={row.state: row.connections for row in states},
-            connections_allowed=database["connections_allowed"],
-        )
+        return statistics_of(connection, settings)
+
+
+def statistics_of(connection: Connection, settings: Settings) -> WarehouseStatistics:
+    """Return what the warehouse holds and how its server copes, as a connection to it finds."""
+    found = connection.execute(text(_TABLES), {"schema": settings.warehouse_schema}).mappings().all()
+    database = connection.execute(text(_DATABASE)).mappings().one()
+    states = connection.execute(text(_CONNECTIONS)).all()
+    blocks = database["hits"] + database["reads"]
+    return WarehouseStatistics(
+        schema_name=settings.warehouse_schema,
+        revision=current_revision(connection, settings),
+        tables=[_table(connection, settings, dict(row)) for row in found],
+        bytes_database=database["bytes"],
+        newest_batch=newest_batch_of(connection, settings),
+        cache_hit_ratio=round(database["hits"] / blocks, 4) if blocks else None,
+        connections={row.state: row.connections for row in states},
+        connections_allowed=database["connections_allowed"],
+    )
 
 
 def connection_health(engine: Engine, settings: Settings) -> ConnectionHealth:
@@ -214,8 +219,11 @@ def _table(connection: Connection, settings: Settings, row: dict[str, Any]) -> T
     )
 
 
-def _newest_batch(connection: Connection, settings: Settings) -> NewestBatch | None:
-    if not inspect(connection).has_table("etl_batch", schema=settings.warehouse_schema):
+def newest_batch_of(connection: Connection, settings: Settings) -> NewestBatch | None:
+    """Return the batch that was published last, none if nothing was, or there are no tables."""
+    if connection.dialect.name == "postgresql" and not inspect(connection).has_table(
+        "etl_batch", schema=settings.warehouse_schema
+    ):
         return None
     batch = star_table("etl_batch")
     newest = connection.execute(select(batch).order_by(batch.c.published_at.desc()).limit(1)).mappings().first()

@@ -42,6 +42,20 @@ def upgrade(settings: Settings, revision: str = "head") -> str | None:
     return _migrate(settings, lambda config: command.upgrade(config, revision))
 
 
+def create_schemas(settings: Settings) -> list[str]:
+    """Make the schemas of the warehouse and its staging tables, without tables; does nothing if they are there.
+
+    Returns:
+        The schemas that were made.
+
+    Raises:
+        WarehouseMisconfigured: If the settings cannot work.
+        WarehouseUnavailable: If the server cannot be reached.
+    """
+    with _alone(settings) as connection:
+        return [schema for schema in _schemas(settings) if _make_schema(connection, schema)]
+
+
 def downgrade(settings: Settings, revision: str) -> str | None:
     """Take the warehouse back to `revision`; `base` drops every table of the warehouse, with its data.
 
@@ -94,7 +108,7 @@ def _migrate(settings: Settings, run: Callable[[Config], None]) -> str | None:
 
 
 def _migrate_on(connection: Connection, settings: Settings, run: Callable[[Config], None]) -> str | None:
-    for schema in (settings.warehouse_schema, settings.staging_schema):
+    for schema in _schemas(settings):
         _make_schema(connection, schema)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -142,8 +156,14 @@ def _alone(settings: Settings) -> Iterator[Connection]:
         yield connection
 
 
-def _make_schema(connection: Connection, schema: str) -> None:
+def _schemas(settings: Settings) -> tuple[str, str]:
+    return settings.warehouse_schema, settings.staging_schema
+
+
+def _make_schema(connection: Connection, schema: str) -> bool:
     # Alembic keeps its version table in the warehouse schema, so it has to be there before the first revision. Asking
     # first serves roles that may not create schemas, in a database where somebody else has.
-    if not inspect(connection).has_schema(schema):
-        connection.execute(CreateSchema(schema))
+    if inspect(connection).has_schema(schema):
+        return False
+    connection.execute(CreateSchema(schema))
+    return True

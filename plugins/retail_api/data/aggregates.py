@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, case, func, select
 
 from include.warehouse.tables import FACT, star_table
 from retail_api.data.census import CensusTaker
@@ -17,7 +17,7 @@ from retail_api.domain.aggregates import AggregateQuery, CountryAggregateQuery
 fact = star_table(FACT)
 calendar, country, product = (star_table(f"dim_{name}") for name in ("date", "country", "product"))
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[RowMapping]
 
 _SUMS = (
     func.count().label("lines"),

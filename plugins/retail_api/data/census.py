@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import date
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Date, func, literal_column, select, type_coerce
+from sqlalchemy import Connection, Date, RowMapping, func, literal_column, select, type_coerce
 
 from include.warehouse.tables import FACT, star_table
 from retail_api.data.version import DataVersion, data_version
@@ -149,7 +149,7 @@ class CensusTaker:
         self._censuses: Kept[Census] = Kept(2)
         self._days: Kept[list[DayCount]] = Kept()
         self.counts: Kept[int] = Kept()
-        self.sums: Kept[Sequence[Mapping[str, Any]]] = Kept(64)
+        self.sums: Kept[Sequence[RowMapping]] = Kept(64)
 
     def census(self, connection: Connection, version: DataVersion) -> Census:
         """Return the census of the state that a connection reads."""

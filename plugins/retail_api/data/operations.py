@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from include.warehouse.tables import star_table
 from retail_api.domain.operations import QualityQuery, ReceiptQuery, ReceiptSummary
@@ -13,7 +13,7 @@ from retail_api.domain.paging import Paging
 
 batch, receipt, quality = (star_table(f"etl_{name}") for name in ("batch", "receipt", "quality"))
 
-Found = tuple[Sequence[Mapping[str, Any]], int]
+Found = tuple[Sequence[RowMapping], int]
 """Rows of a page, and how many there are on all pages."""
 
 
@@ -27,7 +27,7 @@ class OperationsRepository:
         """Return batches, the newest first."""
         return self._page(select(batch).order_by(batch.c.published_at.desc(), batch.c.batch_id.desc()), paging)
 
-    def batch(self, batch_id: str) -> Mapping[str, Any] | None:
+    def batch(self, batch_id: str) -> RowMapping | None:
         """Return a batch, None if there is none of this id."""
         return self._connection.execute(select(batch).where(batch.c.batch_id == batch_id)).mappings().first()
 

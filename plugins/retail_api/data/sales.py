@@ -6,13 +6,26 @@ the time of their lines (`docs/warehouse.md`).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Label, Select, and_, case, func, literal, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Label,
+    RowMapping,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    select,
+    tuple_,
+)
 
 from include.domain.money import CURRENCIES
 from include.warehouse.tables import FACT, star_table
@@ -114,7 +127,7 @@ class SalesRepository:
         days = self._days(criteria, version, census, country_key)
         return Selection(conditions, days, sum(lines for _, lines in days))
 
-    def page(self, selection: Selection, order: Sort, offset: int, size: int) -> list[Mapping[str, Any]]:
+    def page(self, selection: Selection, order: Sort, offset: int, size: int) -> list[RowMapping]:
         """Return `size` lines after the first `offset` of a selection."""
         if offset >= selection.total:
             return []
@@ -128,11 +141,11 @@ class SalesRepository:
             offset = found.skip
         return self._rows(page_query(conditions, order, offset, size))
 
-    def after(self, selection: Selection, cursor: SaleCursor, size: int) -> list[Mapping[str, Any]]:
+    def after(self, selection: Selection, cursor: SaleCursor, size: int) -> list[RowMapping]:
         """Return the `size` lines of a selection that follow a line in time."""
         return self._rows(cursor_query(selection.conditions, cursor, size))
 
-    def one(self, sale_id: UUID) -> Mapping[str, Any] | None:
+    def one(self, sale_id: UUID) -> RowMapping | None:
         """Return a line with all that is known of it, None if there is none of this id."""
         query = _joined(select(*COLUMNS, *DETAILS), DIMENSIONS).where(fact.c.sale_id == sale_id)
         return self._connection.execute(query).mappings().first()
@@ -145,7 +158,7 @@ class SalesRepository:
         with streaming.execute(stream_query(selection.conditions)) as result:
             yield from result.partitions(STREAMED_ROWS)
 
-    def _rows(self, query: Select[Any]) -> list[Mapping[str, Any]]:
+    def _rows(self, query: Select[Any]) -> list[RowMapping]:
         return list(self._connection.execute(query).mappings())
 
     def _invoice_span(self, criteria: SalesFilter) -> tuple[datetime, datetime] | None:
@@ -168,7 +181,7 @@ class SalesRepository:
 
     def _counted(self, criteria: SalesFilter, version: DataVersion, conditions: Sequence[ColumnElement[bool]]) -> int:
         def count() -> int:
-            return self._connection.execute(count_query(conditions)).scalar_one()
+            return int(self._connection.execute(count_query(conditions)).scalar_one())
 
         wanted = SalesFilter.model_validate(criteria.model_dump(include=set(SalesFilter.model_fields)))
         return self._taker.counts.get((version.dialect, wanted), version, count)
@@ -239,7 +252,7 @@ def _conditions(
         yield and_(fact.c.invoice_key == surrogate_key(criteria.invoice), fact.c.sold_at.between(*span))
     if criteria.kind is not None:
         yield fact.c.kind == criteria.kind.value
-        if criteria.kind is not Kind.sale:
+        if criteria.kind is not Kind.SALE:
             yield NOT_A_SALE
     if criteria.date_from is not None:
         yield fact.c.sold_at >= midnight(criteria.date_from)

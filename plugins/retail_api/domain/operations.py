@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from include.runs import RUN_ID
 from retail_api.domain.paging import Entity, Paging
 
 BATCH_PATTERN = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
+
+
+Counts = Annotated[dict[str, int], AfterValidator(lambda counts: dict(sorted(counts.items())))]
+"""Numbers by name, in order: the two sides of the warehouse keep them in different orders."""
 
 
 class Batch(Entity):
@@ -22,8 +26,8 @@ class Batch(Entity):
     kind: Literal["drop", "rebuild"]
     published_at: datetime
     rebuilt_days: list[date]
-    rows_staged: dict[str, int] = Field(description="Rows staged by table.")
-    rows_written: dict[str, int] = Field(description="Rows inserted or changed by table.")
+    rows_staged: Counts = Field(description="Rows staged by table.")
+    rows_written: Counts = Field(description="Rows inserted or changed by table.")
     facts_deleted: int = Field(description="Facts a rebuild found gone.")
     amount: Decimal = Field(description="GBP, sum over the staged facts.")
     facts_loaded: int = Field(description="Staged facts that are live as this batch's.")

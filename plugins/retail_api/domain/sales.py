@@ -15,7 +15,6 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from include.domain.classify import KINDS
 from retail_api.domain.paging import Day, Entity, Page, Paging, Parameters, decode_cursor
 
 UNKNOWN_CUSTOMER = "(unknown)"
@@ -25,8 +24,18 @@ DEFAULT_SORT = "invoice_date:desc"
 MAX_SORT_FIELDS = 4
 MAX_TEXT = 60
 
-Kind = StrEnum("Kind", {name: name for name in KINDS})
-"""Kinds of transaction."""
+
+class Kind(StrEnum):
+    """Kinds of transaction; those of `include.domain.classify.KINDS`."""
+
+    SALE = "sale"
+    FREE_OF_CHARGE = "free_of_charge"
+    RETURN = "return"
+    CANCELLATION = "cancellation"
+    ADJUSTMENT = "adjustment"
+    FEE = "fee"
+    STOCK_MOVEMENT = "stock_movement"
+
 
 SORT_FIELDS = (
     "invoice_date",

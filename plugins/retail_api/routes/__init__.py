@@ -7,14 +7,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from retail_api.routes import aggregates, files, health, operations, sales, search
+from retail_api.routes import aggregates, files, health, operations, runs, sales, search, warehouse
 
 ROUTERS: list[APIRouter] = [
-    health.router,
-    sales.router,
-    aggregates.router,
-    operations.router,
-    files.router,
-    search.router,
+    module.router for module in (health, sales, aggregates, operations, files, runs, warehouse, search)
 ]
 """What the app mounts, in this order."""

@@ -46,6 +46,7 @@ def _has(header: str, tag: str) -> bool:
 
 
 _WHY = {
+    400: "Airflow cannot do that",
     404: "There is no such thing",
     409: "It is in the way of what is there",
     413: "Too large",

@@ -145,7 +145,9 @@ class FilesService:
         landed: list[LandedFile] = []
         for file, content in checked:
             try:
-                replaced = folder.replace(file) if replace else folder.add(file) or False
+                replaced = replace and folder.replace(file)
+                if not replace:
+                    folder.add(file)
             except FileExistsError:
                 for done in landed:
                     folder.delete(done.name)

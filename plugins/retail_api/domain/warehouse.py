@@ -1,0 +1,94 @@
+"""The warehouse itself: its server, its tables, whether they are whole."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from include.warehouse.failover import Side
+from include.warehouse.health import NewestBatch
+from retail_api.domain.paging import Day, Entity, Parameters
+
+
+class TableSize(Entity):
+    """A table."""
+
+    name: str
+    rows: int
+    counted: bool = Field(description="Whether the rows were counted; otherwise the planner's estimate is told.")
+    bytes_total: int | None = Field(description="With its indices; null for the replica.")
+    bytes_indices: int | None
+
+
+class Statistics(Entity):
+    """What the side that answers holds."""
+
+    side: Side
+    schema_name: str | None = Field(description="Schema of the warehouse; null for the replica.")
+    revision: str | None = Field(description="Version of the tables.")
+    tables: list[TableSize]
+    bytes_database: int
+    newest_batch: NewestBatch | None
+    cache_hit_ratio: float | None = Field(description="Share of reads that the server's cache answered.")
+    connections: dict[str, int] | None = Field(description="Connections to the server by state.")
+    connections_allowed: int | None
+
+
+class Configuration(Entity):
+    """The settings of the warehouse's server."""
+
+    settings: dict[str, str] = Field(description="By variable; secrets are `***`.")
+    problems: list[str] = Field(description="What cannot work, each with its remedy.")
+
+
+class SchemasCreated(Entity):
+    """What making the schemas has done."""
+
+    schemas: list[str] = Field(description="Schemas that are there now.")
+    created: list[str] = Field(description="Those that were made by this request.")
+
+
+class TablesCreated(Entity):
+    """What making the tables has done."""
+
+    revision: str | None = Field(description="Version of the tables now.")
+    revision_before: str | None
+    changed: bool
+
+
+class ValidateRequest(Parameters):
+    """What to check."""
+
+    side: Side | None = Field(None, description="By default the side that serves.", examples=["primary"])
+    date_from: Day | None = Field(None, description="First invoice day; all if left out.", examples=["2010-12-01"])
+    date_to: Day | None = Field(None, description="Last invoice day, itself included.", examples=["2010-12-02"])
+
+    @model_validator(mode="after")
+    def _days_in_order(self) -> Self:
+        if self.date_from and self.date_to and self.date_from > self.date_to:
+            raise ValueError("date_from is after date_to: exchange them")
+        return self
+
+
+class Difference(Entity):
+    """Something that is otherwise than it should be."""
+
+    check: str
+    subject: str
+    expected: str
+    found: str
+    examples: list[str]
+    remedy: str
+
+
+class Validation(Entity):
+    """What a check has found."""
+
+    whole: bool = Field(description="Whether nothing is otherwise than it should be.")
+    side: Side
+    days: int = Field(description="Invoice days that were compared with Gold.")
+    rows: int
+    amount: str = Field(description="GBP of these lines, a decimal string.", examples=["16921455.5340"])
+    unpublished: list[str] = Field(description="Batch and day of facts in Gold that were never published.")
+    differences: list[Difference]

@@ -1,0 +1,152 @@
+"""The warehouse's server, its tables, and whether they are whole."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, func, select
+
+from include.settings import Settings
+from include.warehouse import replica
+from include.warehouse.configuration import masked, problems
+from include.warehouse.engine import WarehouseMisconfigured, open_engine, transaction
+from include.warehouse.failover import Answer, Warehouse
+from include.warehouse.gold import GoldUnreadable
+from include.warehouse.health import ConnectionHealth, connection_health, newest_batch_of, statistics_of
+from include.warehouse.integrity import check_integrity
+from include.warehouse.migrations import create_schemas, current_revision, upgrade
+from include.warehouse.portable import SQLITE
+from include.warehouse.replica import REPLICA_TABLES
+from include.warehouse.tables import star_table
+from retail_api.domain.warehouse import (
+    Configuration,
+    Difference,
+    SchemasCreated,
+    Statistics,
+    TablesCreated,
+    TableSize,
+    ValidateRequest,
+    Validation,
+)
+from retail_api.problems import Problem, unavailable
+
+
+class WarehouseService:
+    """Tells of the warehouse, and makes and checks its tables."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def statistics(self, warehouse: Warehouse) -> Answer[Statistics]:
+        """Return what the side that serves holds.
+
+        Raises:
+            WarehouseUnavailable: If neither side answers.
+        """
+        return warehouse.read(self._statistics)
+
+    def configuration(self) -> Configuration:
+        """Return the settings of the server, secrets masked, and what of them cannot work."""
+        return Configuration(settings=masked(self._settings), problems=problems(self._settings))
+
+    def connection(self) -> ConnectionHealth:
+        """Return how this process would be connected to the server now; it may be down, or there may be none."""
+        try:
+            with open_engine(self._settings, pool_size=1) as engine:
+                return connection_health(engine, self._settings)
+        except WarehouseMisconfigured as error:
+            return ConnectionHealth(
+                status="down",
+                error=str(error),
+                server="",
+                sslmode="",
+                transaction_pooler=False,
+                settings=masked(self._settings),
+            )
+
+    def create_schemas(self) -> SchemasCreated:
+        """Make the schemas if they are not there.
+
+        Raises:
+            Problem: 409 if there is no PostgreSQL, or its settings cannot work.
+            WarehouseUnavailable: If the server cannot be reached.
+        """
+        try:
+            created = create_schemas(self._settings)
+        except WarehouseMisconfigured as error:
+            raise _not_to_be_made(error) from error
+        return SchemasCreated(schemas=[self._settings.warehouse_schema, self._settings.staging_schema], created=created)
+
+    def create_tables(self) -> TablesCreated:
+        """Bring the tables to the newest revision if they are not there.
+
+        Raises:
+            Problem: 409 if there is no PostgreSQL, or its settings cannot work.
+            WarehouseUnavailable: If the server cannot be reached.
+        """
+        try:
+            with open_engine(self._settings, pool_size=1) as engine, transaction(engine) as connection:
+                before = current_revision(connection, self._settings)
+            now = upgrade(self._settings)
+        except WarehouseMisconfigured as error:
+            raise _not_to_be_made(error) from error
+        return TablesCreated(revision=now, revision_before=before, changed=now != before)
+
+    def validate(self, request: ValidateRequest, warehouse: Warehouse) -> Answer[Validation]:
+        """Check one side; changes nothing.
+
+        Raises:
+            Problem: 409 if the side is one that there is not, 503 if Gold cannot be read.
+            WarehouseUnavailable: If the side does not answer.
+        """
+        side = request.side or warehouse.serves()
+        try:
+            report = check_integrity(self._settings, side, request.date_from, request.date_to)
+        except WarehouseMisconfigured as error:
+            raise _not_to_be_made(error) from error
+        except GoldUnreadable as error:
+            raise unavailable(f"Gold cannot be read, so nothing can be held against it: {error}") from error
+        found = Validation(
+            whole=report.whole,
+            side=report.side,
+            days=report.days,
+            rows=report.rows,
+            amount=str(report.amount),
+            unpublished=report.unpublished,
+            differences=[Difference.model_validate(entry.model_dump()) for entry in report.differences],
+        )
+        return Answer(found, side)
+
+    def _statistics(self, connection: Connection) -> Statistics:
+        if connection.dialect.name == SQLITE:
+            return self._of_replica(connection)
+        found = statistics_of(connection, self._settings)
+        return Statistics.model_validate(
+            found.model_dump(exclude={"tables"})
+            | {"side": "primary", "tables": [table.model_dump() for table in found.tables]}
+        )
+
+    def _of_replica(self, connection: Connection) -> Statistics:
+        tables = [
+            TableSize(
+                name=name,
+                rows=connection.execute(select(func.count()).select_from(star_table(name))).scalar_one(),
+                counted=True,
+                bytes_total=None,
+                bytes_indices=None,
+            )
+            for name in sorted(REPLICA_TABLES)
+        ]
+        return Statistics(
+            side="replica",
+            schema_name=None,
+            revision=replica.schema_version(),
+            tables=tables,
+            bytes_database=replica.replica_link(self._settings).stat().st_size,
+            newest_batch=newest_batch_of(connection, self._settings),
+            cache_hit_ratio=None,
+            connections=None,
+            connections_allowed=None,
+        )
+
+
+def _not_to_be_made(error: WarehouseMisconfigured) -> Problem:
+    return Problem(409, str(error))
