@@ -32,7 +32,7 @@ from include.warehouse.tables import FACT, star_table
 from retail_api.data.census import NOT_A_SALE, Census, CensusTaker, DayCount, stretch
 from retail_api.data.ordering import by_code_point, directed
 from retail_api.data.version import DataVersion
-from retail_api.domain.sales import Kind, SaleCursor, SalesFilter, Sort, SortField, surrogate_key
+from retail_api.domain.sales import Kind, SaleCursor, SalesFilter, Sort, SortField
 
 STREAMED_ROWS = 8_192
 """Lines that a stream has in memory at a time."""
@@ -105,6 +105,9 @@ class Selection:
     total: int
 
 
+NOTHING = Selection((), [], 0)
+
+
 class SalesRepository:
     """Reads invoice lines on one connection, to either side."""
 
@@ -117,15 +120,18 @@ class SalesRepository:
         version = self._taker.version(self._connection)
         census = self._taker.census(self._connection, version)
         country_key = census.country_key(criteria.country) if criteria.country is not None else None
-        span = self._invoice_span(criteria)
-        if (criteria.country is not None and country_key is None) or (criteria.invoice is not None and span is None):
-            return Selection((), [], 0)
-        conditions = tuple(_conditions(criteria, country_key, span))
+        if criteria.country is not None and country_key is None:
+            return NOTHING
+        conditions = list(_conditions(criteria, country_key))
+        for found in self._members(criteria):
+            if found is None:
+                return NOTHING
+            conditions.append(found)
         if criteria.product or criteria.customer or criteria.invoice:
             total = self._counted(criteria, version, conditions)
-            return Selection(conditions, None, total)
+            return Selection(tuple(conditions), None, total)
         days = self._days(criteria, version, census, country_key)
-        return Selection(conditions, days, sum(lines for _, lines in days))
+        return Selection(tuple(conditions), days, sum(lines for _, lines in days))
 
     def page(self, selection: Selection, order: Sort, offset: int, size: int) -> list[RowMapping]:
         """Return `size` lines after the first `offset` of a selection."""
@@ -161,14 +167,28 @@ class SalesRepository:
     def _rows(self, query: Select[Any]) -> list[RowMapping]:
         return list(self._connection.execute(query).mappings())
 
-    def _invoice_span(self, criteria: SalesFilter) -> tuple[datetime, datetime] | None:
-        if criteria.invoice is None:
-            return None
-        query = select(invoice.c.first_line_at, invoice.c.last_line_at).where(
-            invoice.c.invoice_key == surrogate_key(criteria.invoice), invoice.c.first_line_at.is_not(None)
-        )
-        found = self._connection.execute(query).first()
-        return (found[0], found[1]) if found else None
+    def _members(self, criteria: SalesFilter) -> Iterator[ColumnElement[bool] | None]:
+        """Yield what holds of the lines of the members asked for, None for one that is not there."""
+        if criteria.product is not None:
+            key = self._connection.execute(
+                select(product.c.product_key).where(product.c.stock_code == criteria.product)
+            ).scalar()
+            yield None if key is None else fact.c.product_key == key
+        if criteria.customer is not None:
+            key = self._connection.execute(
+                select(customer.c.customer_key).where(customer.c.customer_id == criteria.customer)
+            ).scalar()
+            yield None if key is None else fact.c.customer_key == key
+        if criteria.invoice is not None:
+            found = self._connection.execute(select(invoice).where(invoice.c.invoice_no == criteria.invoice)).first()
+            yield (
+                None
+                if found is None
+                else and_(
+                    fact.c.invoice_key == found.invoice_key,
+                    fact.c.sold_at.between(found.first_line_at, found.last_line_at),
+                )
+            )
 
     def _days(
         self, criteria: SalesFilter, version: DataVersion, census: Census, country_key: int | None
@@ -239,17 +259,9 @@ def _plainly(name: str, descending: bool) -> ColumnElement[Any]:
     return column.desc() if descending else column.asc()
 
 
-def _conditions(
-    criteria: SalesFilter, country_key: int | None, span: tuple[datetime, datetime] | None
-) -> Iterator[ColumnElement[bool]]:
+def _conditions(criteria: SalesFilter, country_key: int | None) -> Iterator[ColumnElement[bool]]:
     if country_key is not None:
         yield fact.c.country_key == country_key
-    if criteria.product is not None:
-        yield fact.c.product_key == surrogate_key(criteria.product)
-    if criteria.customer is not None:
-        yield fact.c.customer_key == surrogate_key(criteria.customer)
-    if criteria.invoice is not None and span is not None:
-        yield and_(fact.c.invoice_key == surrogate_key(criteria.invoice), fact.c.sold_at.between(*span))
     if criteria.kind is not None:
         yield fact.c.kind == criteria.kind.value
         if criteria.kind is not Kind.SALE:

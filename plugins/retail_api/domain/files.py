@@ -63,7 +63,11 @@ RunId = Annotated[
 class FilesQuery(Paging):
     """Which files."""
 
-    area: Area = Field("landing", description="Landing folder, or what was kept out.", examples=["landing"])
+    area: Area | None = Field(
+        None,
+        description="Landing folder, or what was kept out; the latter if a run is named, else the former.",
+        examples=["landing"],
+    )
     run_id: RunId | None = Field(None, description="Run that kept the files out.")
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from datetime import date
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 DEFAULT_SIZE = 20
 MAX_SIZE = 500
@@ -86,5 +85,5 @@ def decode_cursor(text: str, kind: type[CursorT]) -> CursorT:
     try:
         content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         return kind.model_validate_json(content)
-    except (binascii.Error, ValidationError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ValueError("it is not one that this API gave: take next_cursor of an answer as it is") from error

@@ -5,7 +5,6 @@ Money is `Decimal` throughout; JSON has it as strings of decimal digits, which s
 
 from __future__ import annotations
 
-import hashlib
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -230,10 +229,3 @@ class SalesPage(Page[Sale]):
     next_cursor: str | None = Field(
         description="Give it as `cursor` for the lines that follow; null at the end and for other sorts than by time."
     )
-
-
-def surrogate_key(natural: str) -> int:
-    """Return the key by which the warehouse knows a natural key: the first 60 bits of its SHA-256; 0 if unknown."""
-    if natural == UNKNOWN_CUSTOMER:
-        return 0
-    return int(hashlib.sha256(natural.encode()).hexdigest()[:15], 16)

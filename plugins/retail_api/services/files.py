@@ -42,7 +42,8 @@ class FilesService:
         """
         if query.area == "landing" and query.run_id is not None:
             raise Problem(422, "run_id goes with area=quarantine.", slug="invalid-request")
-        found = list(self._files.landed() if query.area == "landing" else self._files.quarantined(query.run_id))
+        kept_out = query.area == "quarantine" or query.run_id is not None
+        found = list(self._files.quarantined(query.run_id) if kept_out else self._files.landed())
         return Page(
             items=found[query.offset : query.offset + query.size],
             total=len(found),

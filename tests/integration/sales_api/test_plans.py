@@ -1,0 +1,152 @@
+"""Each read of the API finds its lines by an index, by the planner's own choice, on both sides of the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Connection, Engine, event, text
+
+from include.settings import Settings
+from include.warehouse import replica
+from include.warehouse.engine import open_engine, transaction
+from include.warehouse.migrations import upgrade
+from retail_api.data.aggregates import AggregatesRepository
+from retail_api.data.census import CensusTaker
+from retail_api.data.sales import SalesRepository
+from retail_api.domain.aggregates import CountryAggregateQuery
+from retail_api.domain.sales import SalesQuery
+from tests.integration.sales_api.conftest import Side
+from tests.integration.warehouse.test_indices import LINES, MADE
+
+READS: dict[str, tuple[dict[str, Any], str]] = {
+    "newest": ({}, "sold_at"),
+    "deep": ({"page": 4000}, "sold_at"),
+    "deep from the other end": ({"page": 4000, "sort": "invoice_date:asc"}, "sold_at"),
+    "deep with more fields": ({"page": 2500, "sort": "invoice_date:asc,total:desc"}, "sold_at"),
+    "day": ({"date_from": "2010-12-09", "date_to": "2010-12-09"}, "sold_at"),
+    "country": ({"country": "Country 17"}, "country_key_sold_at"),
+    "country and days": ({"country": "country 17", "date_from": "2010-12-05", "date_to": "2010-12-09"}, "sold_at"),
+    "product": ({"product": "P5"}, "product_key_sold_at"),
+    "product, sorted": ({"product": "P5", "sort": "total:desc"}, "product_key_sold_at"),
+    "customer": ({"customer": "C600", "page": 2}, "customer_key_sold_at"),
+    "kind": ({"kind": "cancellation", "page": 20}, "sold_at"),
+    "invoice": ({"invoice": "I77"}, "sold_at"),
+}
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_url: str) -> Iterator[Engine]:
+    settings = Settings(
+        _env_file=None,
+        database_url=SecretStr(postgres_url),
+        warehouse_schema="indexed",
+        staging_schema="indexed_staging",
+    )
+    upgrade(settings)
+    with open_engine(settings) as engine:
+        with transaction(engine) as connection:
+            connection.execute(text("SET LOCAL search_path = indexed"))
+            for statement in MADE:
+                connection.execute(text(statement), {"lines": LINES} if ":lines" in statement else {})
+            connection.execute(
+                text("ANALYZE fact_sales, dim_product, dim_country, dim_customer, dim_invoice, dim_date")
+            )
+        yield engine
+
+
+def plans(connection: Connection, work: Any, explain: str) -> list[str]:
+    """Return the plan of each statement on the facts that `work` executes."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        if "fact_sales" in statement:
+            asked.append((statement, parameters))
+
+    event.listen(connection, "before_cursor_execute", note)
+    work()
+    event.remove(connection, "before_cursor_execute", note)
+    assert asked
+    return [
+        "\n".join(str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {statement}", parameters))
+        for statement, parameters in asked
+    ]
+
+
+def pages(connection: Connection, taker: CensusTaker, wanted: dict[str, Any]) -> Any:
+    query = SalesQuery.model_validate(wanted)
+
+    def read() -> None:
+        sales = SalesRepository(connection, taker)
+        selection = sales.select(query)
+        sales.page(selection, query.order, query.offset, query.size)
+        if query.by_time_alone and selection.total > query.size:
+            [*_, last] = sales.page(selection, query.order, 0, query.size)
+            sales.after(selection, _cursor(query, last), query.size)
+
+    return read
+
+
+def _cursor(query: SalesQuery, last: Any) -> Any:
+    from retail_api.domain.sales import SaleCursor
+
+    return SaleCursor(before=query.order[0].descending, sold_at=last["invoice_date"], id=last["id"])
+
+
+@pytest.mark.parametrize("read", READS)
+def test_the_server_reads_a_page_by_an_index(filled: Engine, read: str) -> None:
+    wanted, index = READS[read]
+    taker = CensusTaker()
+    with transaction(filled) as connection:
+        version = taker.version(connection)
+        taker.census(connection, version)
+        for plan in plans(connection, pages(connection, taker, wanted), "EXPLAIN"):
+            assert "Seq Scan on fact_sales" not in plan, plan
+            assert f"{index}" in plan, plan
+
+
+def test_the_server_takes_the_census_from_indices_alone(filled: Engine) -> None:
+    taker = CensusTaker()
+    with transaction(filled) as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        version = taker.version(connection)
+        every, others = sorted(
+            plans(connection, lambda: taker.census(connection, version), "EXPLAIN"), key=lambda plan: "kind" in plan
+        )
+        assert "ix_fact_sales_country_key_sold_at" in every, every
+        assert "ix_fact_sales_kind_sold_at" in others, others
+
+
+def test_the_server_sums_some_days_by_an_index(filled: Engine) -> None:
+    query = CountryAggregateQuery(date_from="2010-12-09", date_to="2010-12-09")  # type: ignore[arg-type]
+    with transaction(filled) as connection:
+        sums = AggregatesRepository(connection, CensusTaker())
+        for work in (sums.daily, sums.countries, sums.products):
+            [plan] = plans(connection, lambda work=work: work(query), "EXPLAIN")  # type: ignore[misc]
+            assert "Seq Scan on fact_sales" not in plan, plan
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"page": 12},
+        {"date_from": "2010-12-09", "date_to": "2010-12-09"},
+        {"country": "France", "date_from": "2010-12-05"},
+        {"product": "P5"},
+        {"customer": "17851"},
+        {"kind": "return"},
+        {"invoice": "536010"},
+    ],
+    ids=str,
+)
+def test_the_replica_reads_a_page_by_an_index(primary: Side, wanted: dict[str, Any]) -> None:
+    taker = CensusTaker()
+    with replica.reading(primary.settings) as connection:
+        taker.census(connection, taker.version(connection))
+        for plan in plans(connection, pages(connection, taker, wanted), "EXPLAIN QUERY PLAN"):
+            scanned = [line for line in plan.splitlines() if line.startswith("SCAN fact_sales") and "USING" not in line]
+            assert not scanned, plan
+            assert "USING INDEX ix_fact_sales" in plan or "USING COVERING INDEX ix_fact_sales" in plan, plan
