@@ -16,7 +16,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-import duckdb
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Engine, QueuePool, func, inspect, select
 from sqlalchemy.exc import DBAPIError
@@ -70,7 +69,7 @@ LARGE_SHARE = 0.5
 """A batch of at least so many facts, and of more than this share of the replica's, is not worked into the replica: a
 row costs 45 microseconds there and 13 in a new one (`docs/failover.md`)."""
 
-REPLICA_ERRORS = (ReplicaUnusable, GoldUnreadable, PublishError, OSError, sqlite3.Error, duckdb.Error)
+REPLICA_ERRORS = (ReplicaUnusable, GoldUnreadable, PublishError, OSError, sqlite3.Error)
 """What may go wrong with the replica while the primary is well; the run goes on with a warning."""
 
 

@@ -13,7 +13,6 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Literal
 
-import duckdb
 import pyarrow.csv
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
@@ -122,8 +121,11 @@ class GoldStar:
         Raises:
             GoldUnreadable: If a table is missing or cannot be opened.
         """
+        import duckdb  # takes half a second, which steps that read no Gold need not wait for
+
         self.versions: dict[str, int] = {}
         self.connection = duckdb.connect()
+        self._errors = duckdb.Error
         self.connection.execute("SET TimeZone = 'UTC'")
         self._members: dict[str, list[list[str]]] = {}
         for name in STAR:
@@ -146,8 +148,14 @@ class GoldStar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close DuckDB."""
+        """Close DuckDB.
+
+        Raises:
+            GoldUnreadable: If the block ended because the tables could not be read after all.
+        """
         self.connection.close()
+        if isinstance(error, self._errors):
+            raise GoldUnreadable(f"Gold cannot be read: {error}") from error
 
     def pick_batch(self, batch: GoldBatch) -> list[date]:
         """Pick the facts a batch brought, as Gold has them now; return their invoice days in order."""

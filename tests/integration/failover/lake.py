@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, Num
 from include.domain.money import CURRENCIES
 from include.domain.star import DIMENSION_RULES, Dimension, Greatest, Least, Newer
 from include.quality.record import QualityRecord
-from include.records import BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
+from include.records import BronzeRecord, EnrichRecord, GoldRecord, IndexRecord, SilverRecord, StagedFile
 from include.runs import ClaimedFile, Manifest, RunFolder
 from include.settings import Settings
 from include.sources.model import FileDecisions, SourceReading
@@ -215,6 +215,7 @@ class Lake:
         )
         run.save_stage("enrich", EnrichRecord())
         run.save_stage("audit", _audited(run_id, number, kind, len(lines)))
+        run.save_stage("index", IndexRecord(status="off"))
         counts = {table: len(rows[table]) for table in STAR}
         run.save_stage("gold", GoldRecord(token=f"gold {number}", staged=stage, staged_rows=counts))
         if stage:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -241,7 +242,7 @@ def test_killed_at_random_moments_both_sides_end_as_if_nothing_had_happened(
         # Before a statement or in the middle of it, up to the commit and what follows it.
         moment = chance.randrange(len(statements) - 2)
         try:
-            with at_statement(moment, lambda _, killer=killer: killer.start()):
+            with at_statement(moment, partial(_start, killer)):
                 found = publish(settings, run_id)
         finally:
             killer.join()
@@ -252,6 +253,10 @@ def test_killed_at_random_moments_both_sides_end_as_if_nothing_had_happened(
     assert sides["replica"] > 2
     catch_up(settings)
     both_sides_equal(settings, undisturbed.settings)
+
+
+def _start(killer: threading.Timer, _: Any) -> None:
+    killer.start()
 
 
 def test_a_server_that_is_stopped_in_the_middle_of_a_publish_costs_bounded_time(

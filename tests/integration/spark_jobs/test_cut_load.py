@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
 from deploy.embedded.postgres import PostgresServer
-from include.pipeline import claim, publish, receipt
+from include.pipeline import claim, index, publish, receipt
 from include.records import GoldRecord
 from include.runs import RunFolder, landing
 from include.sample import SampleStyle, generate_lines, write_sample
@@ -95,6 +95,7 @@ def test_killed_at_random_moments_of_a_load(
 ) -> None:
     undisturbed = to_gold(spark, settings, tmp_path, 0)
     publish(settings, "run_0")
+    index(settings, "run_0")
     receipt(settings, "run_0")
     assert undisturbed.staged
     moments = random.Random(20101201)
@@ -113,6 +114,7 @@ def test_killed_at_random_moments_of_a_load(
             killer.join()
             victim.start()
         assert published is not None
+        index(settings, f"run_{number}")
         receipt(settings, f"run_{number}")
         outcomes[record.staged, published.warehouse] += 1
         settle(settings)
@@ -137,5 +139,6 @@ def test_stopped_in_the_middle_of_a_load(
         victim.signal(signal.SIGCONT)
     assert published is not None
     assert (staged, published.warehouse) == (False, "replica")
+    index(settings, f"run_{number}")
     receipt(settings, f"run_{number}")
     settle(settings)
