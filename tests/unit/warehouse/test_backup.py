@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -11,8 +12,8 @@ from include.warehouse.backup import programs
 from include.warehouse.backup.manifest import BackupFailed
 
 
-def settings(tmp_path: Path, **changes: object) -> Settings:
-    return Settings(_env_file=None, **{"data_dir": tmp_path / "data", **changes})
+def settings(tmp_path: Path, **changes: Any) -> Settings:
+    return Settings(_env_file=None, data_dir=tmp_path / "data", **changes)
 
 
 @pytest.mark.parametrize(
