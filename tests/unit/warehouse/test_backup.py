@@ -13,7 +13,7 @@ from include.warehouse.backup.manifest import BackupFailed
 
 
 def settings(tmp_path: Path, **changes: Any) -> Settings:
-    return Settings(**{"_env_file": None, "data_dir": tmp_path / "data", **changes})
+    return Settings(_env_file=None, data_dir=tmp_path / "data", **changes)
 
 
 @pytest.mark.parametrize(
