@@ -120,11 +120,11 @@ def test_the_server_takes_the_census_from_indices_alone(filled: Engine) -> None:
 
 
 def test_the_server_sums_some_days_by_an_index(filled: Engine) -> None:
-    query = CountryAggregateQuery(date_from="2010-12-09", date_to="2010-12-09")  # type: ignore[arg-type]
+    query = CountryAggregateQuery(date_from="2010-12-09", date_to="2010-12-09")
     with transaction(filled) as connection:
         sums = AggregatesRepository(connection, CensusTaker())
         for work in (sums.daily, sums.countries, sums.products):
-            [plan] = plans(connection, lambda work=work: work(query), "EXPLAIN")  # type: ignore[misc]
+            [plan] = plans(connection, lambda work=work: work(query), "EXPLAIN")
             assert "Seq Scan on fact_sales" not in plan, plan
 
 

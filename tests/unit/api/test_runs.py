@@ -19,7 +19,7 @@ from retail_api.routes.runs import airflow_api
 from retail_api.security import Reader
 from retail_api.services.runs import DAG_ID
 
-RUN = {
+RUN: dict[str, Any] = {
     "dag_run_id": "manual__2026-11-24T08:00:00+00:00",
     "state": "queued",
     "run_type": "manual",
