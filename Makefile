@@ -76,6 +76,12 @@ clean: installed ## stop every service and delete data/ (asks; CONFIRM=yes does 
 reset-password: installed ## give the Airflow admin a new password
 	@$(BIN)/python -m deploy.embedded reset-password
 
+.PHONY: search
+override DO := $(value DO)
+export DO
+search: installed ## show the product search; DO=catch-up or DO=rebuild brings it up to date
+	@$(BIN)/python -m deploy.embedded search -- "$${DO:-status}"
+
 .PHONY: compose-env
 compose-env: python .venv/installed ## generate the secrets docker-compose.yaml needs
 	@$(BIN)/python -m deploy.compose_env

@@ -118,6 +118,15 @@ def publish() -> None:
     make_live(SETTINGS, get_current_context()["dag_run"].run_id)
 
 
+@task(max_active_tis_per_dag=1)
+def index() -> dict[str, Any]:
+    """Bring the product search up to what is published; one that is down is reported, never a failure."""
+    from include.pipeline import index as bring_up
+
+    record = bring_up(SETTINGS, get_current_context()["dag_run"].run_id)
+    return record.model_dump(mode="json", include={"status", "upserted", "removed", "reason"})
+
+
 @task(trigger_rule="none_failed")
 def receipt() -> dict[str, Any]:
     """Account for every row and penny of the run."""
@@ -160,4 +169,4 @@ with DAG(
     bronze = spark_stage("bronze", claimed)
     silver = spark_stage("silver", claimed)
     gold = spark_stage("gold", claimed)
-    wait_for_files >> claimed >> bronze >> silver >> enrich() >> audit() >> gold >> publish() >> receipt()
+    wait_for_files >> claimed >> bronze >> silver >> enrich() >> audit() >> gold >> publish() >> index() >> receipt()

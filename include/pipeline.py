@@ -1,6 +1,6 @@
-"""The Python steps of a run: claim, enrich, audit, publish, receipt. Each can be run without Airflow.
+"""The Python steps of a run: claim, enrich, audit, publish, index, receipt. Each can be run without Airflow.
 
-`python -m include.pipeline claim|enrich|audit|publish|receipt RUN_ID` does what the DAG's task of that name does.
+`python -m include.pipeline claim|enrich|audit|publish|index|receipt RUN_ID` does what the DAG's task of that name does.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from include.quality.gate import STAGE, check
 from include.quality.reconciliation import reconcile
 from include.quality.record import QualityRecord, score_rows
 from include.quality.sender_report import rejection_report
-from include.receipts import FileEntry, QualityEntry, Receipt
-from include.records import UNREADABLE, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
+from include.receipts import FileEntry, IndexEntry, QualityEntry, Receipt
+from include.records import UNREADABLE, BronzeRecord, EnrichRecord, GoldRecord, IndexRecord, SilverRecord, StagedFile
 from include.runs import (
     ClaimedFile,
     Manifest,
@@ -114,6 +114,20 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
     return publication
 
 
+def index(settings: Settings, run_id: str) -> IndexRecord:
+    """Bring the product search up to what is published; if its service is down, leave that to the next run.
+
+    Raises:
+        deltalake.exceptions.DeltaError: If Gold or Silver cannot be read.
+    """
+    from include.search.index import bring_up_to_date  # as in `audit`
+
+    run = RunFolder(settings, run_id)
+    record = bring_up_to_date(settings, run_id)
+    run.save_stage("index", record)
+    return record
+
+
 def _holds_lines(settings: Settings, batch_id: str) -> bool:
     lines = DeltaTable(settings.table("silver", "invoice_lines")).to_pyarrow_dataset()
     return bool(lines.head(1, columns=["batch_id"], filter=pc.field("batch_id") == batch_id).num_rows)
@@ -154,6 +168,7 @@ def build_receipt(run: RunFolder, quality: QualityRecord | None) -> Receipt:
     gold = run.stage("gold", GoldRecord) if manifest.has_work else None
     published = run.stage("publish", Publication) if gold and gold.token else None
     loaded_rows, loaded_amount = _loaded(manifest, silver, published) if silver else (0, Decimal(0))
+    indexed = run.stage("index", IndexRecord) if manifest.has_work else None
     staged = {file.sha256: file for file in bronze.files} if bronze else {}
     reports = {file.sha256: file.report for file in quality.files} if quality else {}
     files = [_file_entry(run, file, staged.get(file.sha256), reports) for file in manifest.files]
@@ -180,9 +195,20 @@ def build_receipt(run: RunFolder, quality: QualityRecord | None) -> Receipt:
     warnings += quality.drift.warnings() if quality else []
     if published is not None:
         warnings += published.warnings
+    if indexed and indexed.status == "pending":
+        warnings.append(
+            f"The product search is not up to date: {indexed.reason} The next run catches up, or "
+            "`python -m include.search catch-up`."
+        )
     finished_at = datetime.now(UTC)
-    stages = {"bronze": bronze, "silver": silver, "enrich": enriched, "audit": quality, "gold": gold}
+    stages = {"bronze": bronze, "silver": silver, "enrich": enriched, "audit": quality, "gold": gold, "index": indexed}
     seconds = {name: round(record.seconds, 1) for name, record in stages.items() if record is not None}
+    if gold is not None and published is not None:
+        seconds |= {
+            "load": round(gold.load_seconds, 1),
+            "publish": round(published.primary_seconds, 1),
+            "replica": round(published.replica_seconds, 1),
+        }
     if any(file.status == "loaded" for file in files) or manifest.source_batches:
         status = "loaded"
     else:
@@ -219,6 +245,7 @@ def build_receipt(run: RunFolder, quality: QualityRecord | None) -> Receipt:
             "enrichment": enriched.model_dump(include={"looked_up", "missing", "services"}) if enriched else None,
             "warnings": warnings,
             "quality": _quality_entry(quality) if quality else None,
+            "index": IndexEntry.model_validate(indexed.model_dump(exclude={"seconds"})) if indexed else None,
         }
     )
 
@@ -302,7 +329,7 @@ def _rows_of_first_load(settings: Settings, file: ClaimedFile) -> tuple[int, Dec
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m include.pipeline", description=__doc__)
-    parser.add_argument("step", choices=["claim", "enrich", "audit", "publish", "receipt"])
+    parser.add_argument("step", choices=["claim", "enrich", "audit", "publish", "index", "receipt"])
     parser.add_argument("run_id", help="Airflow run id")
     parser.add_argument("--day", type=date.fromisoformat, help="claim: invoice day to rebuild instead of files")
     arguments = parser.parse_args()
@@ -318,6 +345,8 @@ def main() -> None:
     elif arguments.step == "publish":
         publication = publish(settings, arguments.run_id)
         print(publication.model_dump_json(indent=2) if publication else "nothing to publish")
+    elif arguments.step == "index":
+        print(index(settings, arguments.run_id).model_dump_json(indent=2))
     else:
         print(receipt(settings, arguments.run_id).model_dump_json(indent=2))
 

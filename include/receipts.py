@@ -88,6 +88,34 @@ class QualityEntry(BaseModel):
     drift_alerts: int
 
 
+class IndexEntry(BaseModel):
+    """What became of the product search.
+
+    Attributes:
+        status: `indexed`; `pending` if its service was down or refused documents; `off` if none is configured.
+        collection: The collection that is searched.
+        rebuilt: Whether the whole index was made anew.
+        documents: Products as sold in a country that it holds.
+        upserted: Documents this run wrote.
+        removed: Documents that no longer exist.
+        embedded: Vectors that had to be computed.
+        reason: Why it is pending or off.
+        problems: The first documents that were refused, and why.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["indexed", "pending", "off"]
+    collection: str | None = None
+    rebuilt: bool = False
+    documents: int = 0
+    upserted: int = 0
+    removed: int = 0
+    embedded: int = 0
+    reason: str | None = None
+    problems: list[str] = Field(default_factory=list)
+
+
 class Receipt(BaseModel):
     """Account of one run.
 
@@ -104,6 +132,7 @@ class Receipt(BaseModel):
         quality: Outcome of the quality audit; none for a run that had nothing to audit.
         warehouse: Side of the warehouse that took the batch: `primary`, or `replica` while the primary was away; none
             if nothing was published.
+        index: What became of the product search; none for a run that had nothing to publish.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -134,6 +163,7 @@ class Receipt(BaseModel):
     enrichment: Enrichment | None = None
     warnings: list[str] = Field(default_factory=list)
     quality: QualityEntry | None = None
+    index: IndexEntry | None = None
 
     def check(self) -> None:
         """Raise unless rows and money balance.

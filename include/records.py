@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -107,12 +108,44 @@ class GoldRecord(BaseModel):
 
     Attributes:
         staged: Whether the rows are in the warehouse's staging tables too. If not, publishing takes them from Gold.
+        load_seconds: How long it took to load them there by JDBC.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     token: str = ""
     staged: bool = True
+    load_seconds: float = 0.0
     staged_rows: dict[str, int] = Field(default_factory=dict)
     table_versions: dict[str, int] = Field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class IndexRecord(BaseModel):
+    """What became of the search index.
+
+    Attributes:
+        status: `indexed`; `pending` if it could not be brought up to date, which the next run does; `off` if no search
+            service is configured.
+        collection: The collection that is searched.
+        rebuilt: Whether it was made anew.
+        documents: Products as sold in a country that it holds.
+        upserted: Documents that were written.
+        removed: Documents that no longer exist.
+        embedded: Vectors that had to be computed; the others were known.
+        reason: Why the index is pending or off.
+        problems: The first documents that the service refused, and why.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["indexed", "pending", "off"]
+    collection: str | None = None
+    rebuilt: bool = False
+    documents: int = 0
+    upserted: int = 0
+    removed: int = 0
+    embedded: int = 0
+    reason: str | None = None
+    problems: list[str] = Field(default_factory=list)
     seconds: float = 0.0

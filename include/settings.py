@@ -21,10 +21,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
+BACKED_UP_FOLDERS = ("runs", "receipts", "quarantine", "quality", "gold", "archive")
+"""Folders of the data folder that backups hold, besides lake and replica."""
+
 _URL_PATTERN = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 _URL_REMEDY = "give the address without a query, such as https://{}, or leave the variable out"
 _SCHEMA_PATTERN = r"^[a-z_][a-z0-9_]{0,62}$"
 _SCHEMA_REMEDY = "to a name of lower-case letters, digits and _ that begins with no digit, at most 63 long"
+_NODE_PATTERN = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?(?::[0-9]{1,5})?"
 _REMEDIES = {
     "enable_external_enrichment": "set ENABLE_EXTERNAL_ENRICHMENT to true or false",
     "enrichment_batch_size": "set ENRICHMENT_BATCH_SIZE to a whole number from 1 to 1000 (100 unless set)",
@@ -48,12 +52,23 @@ _REMEDIES = {
     "supabase_url": "set SUPABASE_URL to the address of the project, such as https://abcdefghijklmnopqrst.supabase.co",
     "enable_supabase_rls": "set ENABLE_SUPABASE_RLS to true or false",
     "supabase_anon_access": "set SUPABASE_ANON_ACCESS to none or read",
+    "backup_keep": "set RETAIL_BACKUP_KEEP to a whole number of backups from 1 to 1000 (7 unless set)",
+    "backup_keep_days": "set RETAIL_BACKUP_KEEP_DAYS to a whole number of days from 0 to 3660 (0 unless set)",
+    "backup_schedule": "set RETAIL_BACKUP_SCHEDULE to five fields of cron, such as '30 2 * * *'",
     "api_auth_seconds": "set RETAIL_API_AUTH_SECONDS to a number of seconds from 0 to 600",
     "api_auth_grace_seconds": "set RETAIL_API_AUTH_GRACE_SECONDS to a number of seconds from 0 to 86400",
     "api_login_failures": "set RETAIL_API_LOGIN_FAILURES to a whole number from 1 to 1000",
     "api_login_window_seconds": "set RETAIL_API_LOGIN_WINDOW_SECONDS to a number of seconds from 1 to 86400",
     "api_body_bytes": "set RETAIL_API_BODY_BYTES to a whole number of bytes, 1024 or more",
     "api_upload_bytes": "set RETAIL_API_UPLOAD_BYTES to a whole number of bytes, 1024 or more",
+    "typesense_nodes": "set TYPESENSE_NODES to hosts with their ports, such as search-1:8108,search-2:8108",
+    "typesense_protocol": "set TYPESENSE_PROTOCOL to http or https",
+    "typesense_connect_timeout_seconds": "set TYPESENSE_CONNECT_TIMEOUT to a number of seconds above 0, at most 10",
+    "typesense_timeout_seconds": "set TYPESENSE_TIMEOUT to a number of seconds above 0, at most 30",
+    "typesense_index_timeout_seconds": "set TYPESENSE_INDEX_TIMEOUT to a number of seconds from 1 to 3600",
+    "search_alias": "set RETAIL_SEARCH_ALIAS to a name of lower-case letters, digits and _, at most 40 long",
+    "search_model": "set RETAIL_SEARCH_MODEL to wordllama/256, wordllama/128, wordllama/64, or ts/ and a model of the "
+    "Typesense server (26 or later), such as ts/all-MiniLM-L12-v2",
 }
 """Setting -> what to do about a value that cannot be used."""
 
@@ -86,6 +101,10 @@ class Settings(BaseSettings):
         warehouse_schema: Schema of the star in the warehouse, in `SUPABASE_SCHEMA` or else `RETAIL_WAREHOUSE_SCHEMA`.
         staging_schema: Schema the Gold job loads into before publishing.
         replica_dir: Where the SQLite replica of the warehouse and the record of who serves are kept.
+        backup_dir: Where backups are kept, best on another disk; a folder of the data folder if not given.
+        backup_keep: How many of the newest whole backups are kept, whatever their age.
+        backup_keep_days: Older backups are kept too while they are younger than this; 0 for none.
+        backup_schedule: When the DAG `retail_backup` makes one, in cron's notation and UTC.
         primary_patience_seconds: How long an unresponsive warehouse is waited for before the replica takes over.
         date_order: How `03/04/2010` is read where a whole file gives no evidence; `auto` is the documented convention.
         poll_seconds: How often the landing folder is scanned.
@@ -115,6 +134,17 @@ class Settings(BaseSettings):
         api_login_window_seconds: Length of that window.
         api_body_bytes: Largest body of a request to the API, other than an upload.
         api_upload_bytes: Largest upload to the API.
+        typesense_nodes: Nodes of the search cluster, `host:port` separated by commas; without any there is no search
+            (`TYPESENSE_NODES`).
+        typesense_protocol: How they are spoken to; beyond this machine and its containers that should be https
+            (`TYPESENSE_PROTOCOL`).
+        typesense_api_key: Key that may search and index (`TYPESENSE_API_KEY`).
+        typesense_connect_timeout_seconds: How long a search may wait for a connection (`TYPESENSE_CONNECT_TIMEOUT`).
+        typesense_timeout_seconds: How long a search may wait for its answer; of several nodes each gets its share
+            (`TYPESENSE_TIMEOUT`).
+        typesense_index_timeout_seconds: How long one call of the indexing may take (`TYPESENSE_INDEX_TIMEOUT`).
+        search_alias: Name under which the products are searched; the collections behind it begin with it.
+        search_model: What makes the vectors: `wordllama/<dimensions>` here and offline, or `ts/<model>` in the server.
     """
 
     model_config = SettingsConfigDict(
@@ -147,6 +177,10 @@ class Settings(BaseSettings):
     )
     staging_schema: str = Field(default="retail_staging", pattern=_SCHEMA_PATTERN)
     replica_dir: Path | None = None
+    backup_dir: Path | None = None
+    backup_keep: int = Field(default=7, ge=1, le=1000)
+    backup_keep_days: int = Field(default=0, ge=0, le=3660)
+    backup_schedule: str = Field(default="30 2 * * *", pattern=r"^[0-9*,/A-Za-z-]+( [0-9*,/A-Za-z-]+){4}$")
     primary_patience_seconds: float = Field(default=10.0, gt=0)
     date_order: Literal["auto", "day_first", "month_first"] = "auto"
     poll_seconds: float = Field(default=2.0, gt=0)
@@ -172,11 +206,23 @@ class Settings(BaseSettings):
     api_login_window_seconds: float = Field(default=300.0, ge=1, le=86_400)
     api_body_bytes: int = Field(default=1_048_576, ge=1024)
     api_upload_bytes: int = Field(default=1_073_741_824, ge=1024)
+    typesense_nodes: str = Field(
+        default="", pattern=rf"^({_NODE_PATTERN}( *, *{_NODE_PATTERN})*)?$", alias="TYPESENSE_NODES"
+    )
+    typesense_protocol: Literal["http", "https"] = Field(default="http", alias="TYPESENSE_PROTOCOL")
+    typesense_api_key: SecretStr = Field(default=SecretStr(""), alias="TYPESENSE_API_KEY")
+    typesense_connect_timeout_seconds: float = Field(default=0.5, gt=0, le=10, alias="TYPESENSE_CONNECT_TIMEOUT")
+    typesense_timeout_seconds: float = Field(default=1.2, gt=0, le=30, alias="TYPESENSE_TIMEOUT")
+    typesense_index_timeout_seconds: float = Field(default=120.0, ge=1, le=3600, alias="TYPESENSE_INDEX_TIMEOUT")
+    search_alias: str = Field(default="products", pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    search_model: str = Field(
+        default="wordllama/256", pattern=r"^(wordllama/(64|128|256)|ts/[A-Za-z0-9][A-Za-z0-9._-]{0,99})$"
+    )
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "backup_dir")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().absolute()
 
     @field_validator(*_REMEDIES, mode="wrap")
     @classmethod
@@ -187,7 +233,9 @@ class Settings(BaseSettings):
             problem = error.errors(include_input=False)[0]["msg"]
         raise ValueError(f"{problem}: {_REMEDIES[str(info.field_name)]}")
 
-    @field_validator("currency_api_key", "database_url", "supabase_anon_key", "supabase_service_key")
+    @field_validator(
+        "currency_api_key", "database_url", "supabase_anon_key", "supabase_service_key", "typesense_api_key"
+    )
     @classmethod
     def _trimmed(cls, value: SecretStr) -> SecretStr:
         return SecretStr(value.get_secret_value().strip())
@@ -202,6 +250,31 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _backups_lie_apart(self) -> Self:
+        covered = [self.replica, *[self.data_dir / name for name in BACKED_UP_FOLDERS]]
+        covered += [self.local_lake] if self.local_lake else []
+        for folder in covered:
+            if self.backups.is_relative_to(folder):
+                raise ValueError(
+                    f"RETAIL_BACKUP_DIR lies in {folder}, which backups are made of and a restore replaces: "
+                    "set it to a folder elsewhere, best on another disk"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _search_has_a_key(self) -> Self:
+        if self.typesense_nodes and not self.typesense_api_key.get_secret_value():
+            raise ValueError("TYPESENSE_NODES is set without a key: set TYPESENSE_API_KEY too, or leave both out")
+        return self
+
+    @property
+    def search_nodes(self) -> list[tuple[str, int]]:
+        """Host and port of each node of the search cluster; the port is the protocol's unless given."""
+        usual = 443 if self.typesense_protocol == "https" else 8108
+        parts = [node.strip().partition(":") for node in self.typesense_nodes.split(",") if node.strip()]
+        return [(host, int(port or usual)) for host, _, port in parts]
+
     @property
     def row_level_security(self) -> bool:
         """Whether the warehouse's tables are to be under row-level security."""
@@ -211,6 +284,11 @@ class Settings(BaseSettings):
     def lake(self) -> str:
         """Root URI of the Delta tables, without a trailing slash."""
         return (self.lake_uri or str(self.data_dir / "lake")).rstrip("/")
+
+    @property
+    def local_lake(self) -> Path | None:
+        """Folder of the Delta tables, None if they are in an object store."""
+        return None if "://" in self.lake.removeprefix("file://") else Path(self.lake.removeprefix("file://"))
 
     @property
     def jars(self) -> Path:
@@ -226,6 +304,11 @@ class Settings(BaseSettings):
     def replica(self) -> Path:
         """Folder of the replica."""
         return self.replica_dir or self.data_dir / "services" / "replica"
+
+    @property
+    def backups(self) -> Path:
+        """Folder of the backups."""
+        return self.backup_dir or self.data_dir / "backups"
 
     def table(self, layer: Literal["bronze", "silver", "reference", "gold", "quality"], name: str) -> str:
         """URI of the Delta table `name` in `layer`."""

@@ -441,10 +441,13 @@ def build(
         star = star_of(spark, settings, manifest, silver, enriched)
         staged = prepared.result()
     run_together(lake_writes(spark, settings, manifest, silver, enriched, star))
+    loading = time.monotonic()
     staged = staged and fill_staging(settings, star, manifest.batch_id)
+    load_seconds = time.monotonic() - loading
     return GoldRecord(
         token=uuid.uuid4().hex,
         staged=staged,
+        load_seconds=load_seconds if staged else 0.0,
         staged_rows=row_counts(star),
         table_versions={name: table_version(settings.table("gold", name)) for name in star},
         seconds=time.monotonic() - started,

@@ -1,4 +1,4 @@
-"""Real engines for every test: one PostgreSQL a session, a fresh database a test module."""
+"""Real engines for every test: one PostgreSQL and one Typesense a session, a fresh database a test module."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "False")
 import pytest
 
 from deploy.embedded.postgres import PostgresServer
+from deploy.embedded.search import TypesenseServer
 from tests.ports import free_port
+
+TYPESENSE_KEY = secrets.token_urlsafe(16)
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +35,13 @@ def postgres_url(postgres_server: PostgresServer) -> str:
     name = f"warehouse_{uuid.uuid4().hex[:12]}"
     postgres_server.create_database(name)
     return postgres_server.url(name)
+
+
+@pytest.fixture(scope="session")
+def typesense_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TypesenseServer]:
+    """Return a running embedded Typesense."""
+    folder = tmp_path_factory.mktemp("typesense")
+    server = TypesenseServer(folder / "search", free_port(), free_port(), TYPESENSE_KEY)
+    server.start()
+    yield server
+    server.stop()

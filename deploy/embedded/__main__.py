@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from deploy.embedded.addresses import (
 )
 from deploy.embedded.follow import NotFollowed, drop, find_run, follow, landing_name, never_claimed, print_receipt
 from deploy.embedded.postgres import PostgresUnavailable
+from deploy.embedded.search import SearchServerUnavailable
 from deploy.embedded.state import ADMIN, CLI_USER, Instance
 from include.receipts import Receipt
 from include.runs import landing, waiting_files
@@ -51,8 +53,10 @@ ACTIONS = {
     "lock-jars": "write deploy/spark-jars.lock anew",
     "load": "load files and print their receipts",
     "warehouse": "run `python -m include.warehouse` on the embedded warehouse",
+    "search": "show, catch up or rebuild the product search",
 }
-TALKS_TO_THE_INSTANCE = {"run", "up", "status", "reset-password", "load", "warehouse"}
+DEMONSTRATED_QUESTION = "candle holder"
+TALKS_TO_THE_INSTANCE = {"run", "up", "status", "reset-password", "load", "warehouse", "search"}
 
 
 class Stopped(Exception):
@@ -69,6 +73,7 @@ EXPECTED = (
     PortTaken,
     PortsDiffer,
     PostgresUnavailable,
+    SearchServerUnavailable,
     SettingsUnusable,
     Stopped,
     WarehouseUnavailable,
@@ -108,9 +113,11 @@ def up(instance: Instance) -> None:
         with _working("Recording Spark's classes once, so that every later stage starts faster (a minute or two) ..."):
             prepare(instance.settings)
     landing(instance.settings)
-    postgres = instance.postgres()
+    postgres, search = instance.postgres(), instance.search()
     if not running:
         postgres.initialise()
+        if search:
+            search.initialise()
         save_ports(instance.services, instance.ports)
         supervisor.start(instance)
     postgres.wait()
@@ -134,6 +141,12 @@ def up(instance: Instance) -> None:
         # The warehouse may be another one than at the last start, or older than the code.
         with _working("Migrating the warehouse ..."):
             _run([sys.executable, "-m", "include.warehouse", "migrate"], environment)
+    if search:
+        try:
+            search.wait()
+        except SearchServerUnavailable as error:
+            # Everything else works without it, and the index is caught up when it is back.
+            console.print(f"{error} See {instance.logs}/typesense.log.", style="yellow", markup=False, soft_wrap=True)
     with _working("Starting Airflow ..."):
         supervisor.control(instance, "start", *supervisor.COMPONENTS)
     _wait_api(instance)
@@ -215,14 +228,37 @@ def demonstrate(instance: Instance) -> int:
     for row in rows:
         line = ", ".join(f"{name} {value}" for name, value in row.items())
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    _show_search(instance)
     print_places(instance)
     return code
+
+
+def _show_search(instance: Instance) -> None:
+    """Ask the API for products, as any client would, and print them."""
+    question = {"q": DEMONSTRATED_QUESTION, "country": "United Kingdom", "size": "3"}
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.get(
+            f"{instance.base_url()}/retail/api/v1/search/typesense",
+            params=question,
+            auth=(CLI_USER, instance.secrets().cli_password),
+            timeout=30,
+        )
+    answer.raise_for_status()
+    found = answer.json()
+    console.print(f"Products for {question['q']!r} in {question['country']} ({found['found']} found):", highlight=False)
+    for hit in found["hits"]:
+        product = hit["product"]
+        line = ", ".join(f"{name} {product[name]}" for name in ("stock_code", "description", "price_median", "units"))
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_places(instance: Instance) -> None:
     """Print where to look and where to drop files."""
     for label, place in (
         ("Airflow", f"{instance.base_url()}  (user {ADMIN})"),
+        ("API", f"{instance.base_url()}/retail/docs"),
+        ("Sign-in", f"curl --netrc-file {shlex.quote(str(instance.netrc()))} {instance.base_url()}/retail/health"),
         ("Landing", landing(instance.settings)),
         ("Receipts", instance.settings.data_dir / "receipts"),
     ):
@@ -237,6 +273,9 @@ def status(instance: Instance) -> int:
     console.print(supervisor.control(instance, "status"), markup=False, highlight=False)
     healthy = _healthy(instance)
     console.print(f"Airflow {instance.base_url()}: {'healthy' if healthy else 'not healthy'}", highlight=False)
+    search = instance.search()
+    if search:
+        console.print(f"Search {search.node}: {'healthy' if search.healthy() else 'not healthy'}", highlight=False)
     waiting = len(list(waiting_files(instance.settings)))
     console.print(f"Waiting in {landing(instance.settings)}: {waiting}", highlight=False, markup=False, soft_wrap=True)
     stuck = never_claimed(instance.settings)
@@ -318,6 +357,17 @@ def reset_password(instance: Instance) -> int:
     return 0
 
 
+def search(instance: Instance, words: list[str]) -> int:
+    """Let `python -m include.search` do what `words` say, with the instance's ports and key; return its exit code.
+
+    Raises:
+        Stopped: If nothing runs.
+    """
+    _require_running(instance, "there is no search")
+    command = [sys.executable, "-m", "include.search", *(words or ["status"])]
+    return subprocess.run(command, env=instance.environment(), check=False, cwd=PROJECT_ROOT).returncode
+
+
 def _instance(action: str) -> Instance:
     try:
         instance = Instance()
@@ -354,6 +404,8 @@ def _act(action: str, words: list[str]) -> int:
             return load(instance, words)
         case "warehouse":
             return warehouse_command(instance, words)
+        case "search":
+            return search(instance, words)
     return 0
 
 
@@ -374,6 +426,8 @@ def main(words: Sequence[str] | None = None) -> int:
             action.add_argument("words", nargs="+", metavar="FILE")
         elif name == "warehouse":
             action.add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENT")
+        elif name == "search":
+            action.add_argument("words", nargs="*", metavar="status|catch-up|rebuild")
     arguments = parser.parse_args(words)
     try:
         return _act(arguments.action, getattr(arguments, "words", []))

@@ -31,6 +31,8 @@ class Ports(BaseSettings):
 
     api_port: int = Field(default=8080, ge=1, le=65535)
     postgres_port: int = Field(default=54329, ge=1, le=65535)
+    search_port: int = Field(default=8108, ge=1, le=65535)
+    search_peering_port: int = Field(default=8107, ge=1, le=65535)
 
 
 class PortTaken(Exception):

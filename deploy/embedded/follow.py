@@ -17,7 +17,7 @@ from include.runs import UNFINISHED_SUFFIXES, Manifest, RunFolder, landing, sha2
 from include.settings import Settings
 
 DAG_ID = "retail_medallion"
-TASKS = ("wait_for_files", "claim_files", "bronze", "silver", "enrich", "audit", "gold", "publish", "receipt")
+TASKS = ("wait_for_files", "claim_files", "bronze", "silver", "enrich", "audit", "gold", "publish", "index", "receipt")
 NOTICE_SECONDS = 120.0
 FINISHED = {"success", "failed"}
 API_PATIENCE_SECONDS = 90.0

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from deploy.embedded.addresses import chosen_ports, services_folder
 from deploy.embedded.postgres import PostgresServer
+from deploy.embedded.search import TypesenseServer
 from include.settings import PROJECT_ROOT, Settings, get_settings
 
 ADMIN = "admin"
@@ -27,6 +28,7 @@ class Secrets(BaseModel):
     jwt_secret: str = Field(default_factory=lambda: secrets.token_urlsafe(48))
     postgres_password: str = Field(default_factory=lambda: secrets.token_urlsafe(24))
     cli_password: str = Field(default_factory=lambda: secrets.token_urlsafe(24))
+    typesense_api_key: str = Field(default_factory=lambda: secrets.token_urlsafe(32))
 
 
 class Instance:
@@ -44,20 +46,46 @@ class Instance:
         self.logs = self.services / "logs"
 
     def secrets(self) -> Secrets:
-        """Return the instance's secrets, generated at the first call and readable by the owner only."""
+        """Return the instance's secrets, generated at the first call and readable by the owner only.
+
+        Those that an instance of an earlier version lacks are added.
+        """
         path = self.services / "secrets" / "secrets.json"
-        if not path.exists():
+        kept = json.loads(path.read_bytes()) if path.exists() else {}
+        if not kept.keys() >= Secrets.model_fields.keys():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.parent.chmod(0o700)
             partial = path.with_suffix(".partial")
             partial.touch(0o600)
-            partial.write_text(Secrets().model_dump_json())
+            partial.write_text(Secrets.model_validate(kept).model_dump_json())
             partial.rename(path)
         return Secrets.model_validate_json(path.read_bytes())
+
+    def netrc(self) -> Path:
+        """Return the file with the service user's sign-in for `curl --netrc-file`; the owner alone may read it."""
+        path = self.services / "secrets" / "netrc"
+        text = f"machine 127.0.0.1 login {CLI_USER} password {self.secrets().cli_password}\n"
+        if not path.exists() or path.read_text() != text:
+            partial = path.with_suffix(".partial")
+            partial.touch(0o600)
+            partial.write_text(text)
+            partial.rename(path)
+        return path
 
     def postgres(self) -> PostgresServer:
         """Return the embedded PostgreSQL (running or not)."""
         return PostgresServer(self.services / "postgres", self.ports.postgres_port, self.secrets().postgres_password)
+
+    def search(self) -> TypesenseServer | None:
+        """Return the embedded Typesense (running or not); None if the settings name another one."""
+        if self.settings.typesense_nodes:
+            return None
+        return TypesenseServer(
+            self.services / "typesense",
+            self.ports.search_port,
+            self.ports.search_peering_port,
+            self.secrets().typesense_api_key,
+        )
 
     def base_url(self) -> str:
         """Return the address of Airflow's API server and web interface."""
@@ -71,7 +99,7 @@ class Instance:
     def environment(self) -> dict[str, str]:
         """Return the environment of every Airflow component, secrets included."""
         known = self.secrets()
-        postgres = self.postgres()
+        postgres, search = self.postgres(), self.search()
         bin_dir = Path(sys.executable).parent
         spark_local = self.services / "spark-local"
         spark_local.mkdir(parents=True, exist_ok=True)
@@ -96,4 +124,13 @@ class Instance:
                 "AIRFLOW_CONN_SPARK_DEFAULT", json.dumps({"conn_type": "spark", "host": "local[*]"})
             ),
             "AIRFLOW_CONN_FS_DEFAULT": json.dumps({"conn_type": "fs", "extra": {"path": "/"}}),
+            **(
+                {
+                    "TYPESENSE_NODES": search.node,
+                    "TYPESENSE_PROTOCOL": "http",
+                    "TYPESENSE_API_KEY": known.typesense_api_key,
+                }
+                if search
+                else {}
+            ),
         }

@@ -22,6 +22,9 @@ COMPONENTS = {
 }
 """Component -> its arguments to `airflow`."""
 
+STARTED_FIRST = ("postgres", "typesense")
+"""Programs that start with the supervisor; the others are told to when these are ready."""
+
 STOP_SECONDS = 25
 
 
@@ -40,6 +43,9 @@ def render(instance: Instance) -> str:
         f"[supervisorctl]\nserverurl=unix://{control}",
         _program(instance, "postgres", instance.postgres().command(), priority=1, signal="INT", directory="/"),
     ]
+    search = instance.search()
+    if search:
+        sections.append(_program(instance, "typesense", search.command(), priority=2, directory="/"))
     airflow = str(Path(sys.executable).parent / "airflow")
     sections += [_program(instance, name, [airflow, *words], priority=10) for name, words in COMPONENTS.items()]
     return "\n\n".join(sections) + "\n"
@@ -58,7 +64,7 @@ def _program(
     group = "true" if signal == "TERM" else "false"
     return (
         f"[program:{name}]\ncommand={quoted}\ndirectory={directory}\npriority={priority}\n"
-        f"autostart={'true' if name == 'postgres' else 'false'}\nautorestart=true\nstartsecs=2\n"
+        f"autostart={'true' if name in STARTED_FIRST else 'false'}\nautorestart=true\nstartsecs=2\n"
         f"stopsignal={signal}\nstopwaitsecs={STOP_SECONDS}\nstopasgroup={group}\nkillasgroup=true\n"
         f"redirect_stderr=true\nstdout_logfile={instance.logs}/{name}.log\n"
         "stdout_logfile_maxbytes=10MB\nstdout_logfile_backups=3"
@@ -75,7 +81,7 @@ def running(instance: Instance) -> bool:
 
 
 def start(instance: Instance) -> None:
-    """Start the supervisor and PostgreSQL under it.
+    """Start the supervisor, PostgreSQL and the search server under it.
 
     Raises:
         SupervisorFailed: If it does not start; the message holds what it said.
@@ -105,7 +111,7 @@ def control(instance: Instance, *words: str) -> str:
 
 
 def stop(instance: Instance) -> None:
-    """Stop Airflow first, then PostgreSQL and the supervisor; return when all are gone."""
+    """Stop Airflow first, then PostgreSQL, the search server and the supervisor; return when all are gone."""
     if not running(instance):
         return
     pid = int((instance.services / "supervisord.pid").read_text())

@@ -15,6 +15,9 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection, Engine
 
 from include.settings import Settings, get_settings
+from include.warehouse.backup.making import BackedUp, back_up
+from include.warehouse.backup.manifest import BackupFailed, Backups, list_backups
+from include.warehouse.backup.restoring import Restored, Resumed, restore, resume
 from include.warehouse.configuration import masked, problems
 from include.warehouse.dictionary import data_dictionary
 from include.warehouse.engine import WarehouseMisconfigured, WarehouseUnavailable, open_engine, transaction
@@ -59,12 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr
             )
         return 1
-    except (WarehouseUnavailable, PublishError, ReplicaUnusable, GoldUnreadable, CommandError, ValueError) as error:
+    except (
+        BackupFailed,
+        WarehouseUnavailable,
+        PublishError,
+        ReplicaUnusable,
+        GoldUnreadable,
+        CommandError,
+        ValueError,
+    ) as error:
         print(error, file=sys.stderr)
         return 1
     document = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
     print(document if isinstance(document, str) else json.dumps(document, indent=2, default=str))
-    return 1 if isinstance(result, Comparison | IntegrityReport) and not result.whole else 0
+    return 1 if isinstance(result, Comparison | IntegrityReport | Backups | Restored) and not result.whole else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,6 +147,23 @@ def _parser() -> argparse.ArgumentParser:
     repairing.add_argument("--side", choices=["primary", "replica"], help="default: both")
     _add_range(repairing)
     repairing.set_defaults(action=_repair)
+
+    backing_up = actions.add_parser("backup", help="back up both sides, the lake and the records of the runs")
+    backing_up.add_argument("--without-primary", action="store_true", help="leave PostgreSQL out, as when it is away")
+    backing_up.set_defaults(action=_backup)
+
+    listing = actions.add_parser("backups", help="list the backups, and which are damaged; 1 if one is")
+    listing.add_argument("--quick", action="store_true", help="compare the sizes of files only, not their content")
+    listing.set_defaults(action=_backups)
+
+    restoring = actions.add_parser("restore", help="make everything what a backup has, and compare it to the row")
+    restoring.add_argument("backup", nargs="?", help="its name (default: the newest whole one)")
+    restoring.add_argument("--replace", action="store_true", help="replace data that is there, for good")
+    restoring.add_argument(
+        "--only-primary", action="store_true", help="restore PostgreSQL alone, then bring it what Gold has beyond that"
+    )
+    restoring.add_argument("--resume", action="store_true", help="settle a restore that was cut off, do nothing else")
+    restoring.set_defaults(action=_restore)
 
     show = actions.add_parser("totals", help="rows and GBP in the fact table, by kind")
     show.add_argument("--latest", type=int, default=0, metavar="N", help="show the newest N sales too")
@@ -239,6 +267,20 @@ def _repair(options: argparse.Namespace, settings: Settings) -> Repaired:
     if options.first or options.last or not days:
         days = days + days_with_facts(settings, options.first, options.last)
     return repair(settings, days, options.side)
+
+
+def _backup(options: argparse.Namespace, settings: Settings) -> BackedUp:
+    return back_up(settings, without_primary=options.without_primary)
+
+
+def _backups(options: argparse.Namespace, settings: Settings) -> Backups:
+    return list_backups(settings, hashed=not options.quick)
+
+
+def _restore(options: argparse.Namespace, settings: Settings) -> Restored | Resumed:
+    if options.resume:
+        return resume(settings)
+    return restore(settings, options.backup, replace=options.replace, only_primary=options.only_primary)
 
 
 def _totals(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:

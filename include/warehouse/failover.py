@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import duckdb
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, Engine, QueuePool, inspect
+from sqlalchemy import Connection, Engine, QueuePool, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from include.quality.gate import STAGE as QUALITY_STAGE
@@ -41,6 +42,7 @@ from include.warehouse.replica import (
     recorded_batches,
     recorded_batches_of,
 )
+from include.warehouse.tables import FACT, star_table
 from include.warehouse.watch import (
     Pulse,
     answers,
@@ -63,6 +65,11 @@ HEADER = "X-Warehouse"
 PUBLISH_LIMIT_SECONDS = STATEMENT_TIMEOUT_SECONDS + 60
 READ_PROBE_SECONDS = 2
 
+LARGE_BATCH = 50_000
+LARGE_SHARE = 0.5
+"""A batch of at least so many facts, and of more than this share of the replica's, is not worked into the replica: a
+row costs 45 microseconds there and 13 in a new one (`docs/failover.md`)."""
+
 REPLICA_ERRORS = (ReplicaUnusable, GoldUnreadable, PublishError, OSError, sqlite3.Error, duckdb.Error)
 """What may go wrong with the replica while the primary is well; the run goes on with a warning."""
 
@@ -72,15 +79,19 @@ class Publication(PublishReport):
 
     Attributes:
         warehouse: The side that has the batch and serves it.
+        primary_seconds: How long the primary took.
+        replica_seconds: How long the replica took.
         warnings: Sentences worth reading.
     """
 
     warehouse: Side = "primary"
+    primary_seconds: float = 0.0
+    replica_seconds: float = 0.0
     warnings: list[str] = Field(default_factory=list)
 
     def report(self) -> PublishReport:
         """Return the report alone."""
-        return PublishReport.model_validate(self.model_dump(exclude={"warehouse", "warnings"}))
+        return PublishReport.model_validate(self.model_dump(include=set(PublishReport.model_fields)))
 
 
 class CaughtUp(BaseModel):
@@ -125,21 +136,31 @@ def publish(settings: Settings, batch: GoldBatch) -> Publication:
             warnings += _caught_up_or_why_not(settings, record)
         state = record.read()
         if state.state == "primary":
+            started = time.monotonic()
             try:
                 report = _to_primary(settings, record, batch)
             except WarehouseUnavailable as error:
                 reason = str(error)
             else:
+                published = time.monotonic()
                 warnings += _to_both(settings, record, batch, report)
-                return Publication(**report.model_dump(), warehouse="primary", warnings=warnings)
+                return Publication(
+                    **report.model_dump(),
+                    warehouse="primary",
+                    primary_seconds=published - started,
+                    replica_seconds=time.monotonic() - published,
+                    warnings=warnings,
+                )
         else:
             reason = state.reason
+        started = time.monotonic()
         report = _to_replica(settings, record, batch, reason)
+        seconds = time.monotonic() - started
     warnings.append(
         f"The primary could not take batch {batch.batch_id}, so it is in the replica, which serves until the primary "
         f"has it too: {reason}"
     )
-    return Publication(**report.model_dump(), warehouse="replica", warnings=warnings)
+    return Publication(**report.model_dump(), warehouse="replica", replica_seconds=seconds, warnings=warnings)
 
 
 def _to_file_alone(settings: Settings, record: RecordFile, batch: GoldBatch) -> Publication:
@@ -149,13 +170,14 @@ def _to_file_alone(settings: Settings, record: RecordFile, batch: GoldBatch) -> 
         PublishError: If the batch is refused.
         WarehouseUnavailable: If the file cannot take it.
     """
+    started = time.monotonic()
     try:
         report = _bring(settings, record, batch, None)
     except PublishError:
         raise
     except REPLICA_ERRORS as error:
         raise WarehouseUnavailable(f"The warehouse cannot take batch {batch.batch_id}: {error}") from error
-    return Publication(**report.model_dump(), warehouse="replica")
+    return Publication(**report.model_dump(), warehouse="replica", replica_seconds=time.monotonic() - started)
 
 
 def _caught_up_or_why_not(settings: Settings, record: RecordFile) -> list[str]:
@@ -265,14 +287,29 @@ def _to_replica(settings: Settings, record: RecordFile, batch: GoldBatch, reason
 
 
 def _bring(settings: Settings, record: RecordFile, batch: GoldBatch, report: PublishReport | None) -> PublishReport:
-    """Bring the replica a batch; make it anew if it is missing, damaged or of an older version."""
+    """Bring the replica a batch; make it anew if it is missing, damaged or of an older version, or that is faster."""
     try:
-        return replica.apply_batch(settings, batch, report)
+        if not _outweighs(settings, batch):
+            return replica.apply_batch(settings, batch, report)
+        log.info("Batch %s is large beside what the replica has. It is made anew.", batch.batch_id)
     except ReplicaUnusable as error:
-        log.warning("%s It is made anew.", error)
-    _refresh(settings, record, {batch.batch_id: report} if report else {})
+        if replica.replica_link(settings).exists():
+            log.warning("%s It is made anew.", error)
+        else:
+            log.info("There is no replica yet. It is made from Gold.")
+    _refresh(settings, record, {batch.batch_id: report or _report_of(settings, batch)})
     with replica.reading(settings) as connection:
         return recorded_batches_of(connection, [batch.batch_id])[batch.batch_id]
+
+
+def _outweighs(settings: Settings, batch: GoldBatch) -> bool:
+    """Return whether the batch is so large that making the replica anew is faster than changing it."""
+    facts = batch.staged_rows.get(FACT, 0)
+    if facts < LARGE_BATCH:
+        return False
+    with replica.reading(settings) as connection:
+        there: int = connection.execute(select(func.count()).select_from(star_table(FACT))).scalar_one()
+    return facts > there * LARGE_SHARE
 
 
 def _settle(settings: Settings, record: RecordFile) -> list[str]:

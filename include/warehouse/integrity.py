@@ -135,10 +135,17 @@ def check_integrity(
     report = IntegrityReport(side=side, checked_at=datetime.now(UTC), first_day=first, last_day=last)
     if side == "replica":
         report.differences = _file(settings)
-        if report.differences:
-            return report
-    with open_side(settings, side) as connection, GoldStar(settings) as gold:
-        reports = known_batches(settings, connection if side == "primary" else None)
+    try:
+        _check(settings, report, first, last)
+    except ReplicaUnusable:
+        if not report.differences:
+            raise
+    return report
+
+
+def _check(settings: Settings, report: IntegrityReport, first: date | None, last: date | None) -> None:
+    with open_side(settings, report.side) as connection, GoldStar(settings) as gold:
+        reports = known_batches(settings, connection if report.side == "primary" else None)
         scope = Scope(first, last, without=gold.unpublished(reports))
         report.unpublished = sorted(scope.without)
         figures = side_figures(connection, settings, scope, hashed=False)
@@ -156,7 +163,6 @@ def check_integrity(
             *day_differences(connection, gold, settings, scope),
             *member_differences(connection, gold, settings, scope),
         ]
-    return report
 
 
 def compare_sides(settings: Settings, days: list[date] | None = None) -> Comparison:

@@ -113,11 +113,16 @@ class Record(BaseModel):
 
 
 class RecordFile:
-    """The record on disk."""
+    """The record on disk.
+
+    Attributes:
+        restore: Where a restore notes that it has begun to put its parts in place.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.folder = settings.replica
         self.path = self.folder / "state.json"
+        self.restore = self.folder / "restore.json"
 
     def read(self) -> Record:
         """Return the record; of a warehouse that never had one, that of a primary that serves.
@@ -144,22 +149,29 @@ class RecordFile:
         Raises:
             WarehouseUnavailable: If the file is damaged.
         """
-        with _locked(self.folder / "state.lock", 60.0):
+        with locked(self.folder / "state.lock", 60.0):
             record = self.read()
             before = record.model_copy(deep=True)
             yield record
             if record != before:
                 record.version += 1
-                _write(self.path, record.model_dump_json(indent=2))
+                write_durably(self.path, record.model_dump_json(indent=2))
 
     @contextmanager
-    def publishing(self) -> Iterator[None]:
-        """Hold the lock of publishes, catch-ups and refreshes on this host.
+    def publishing(self, *, restoring: bool = False) -> Iterator[None]:
+        """Hold the lock of publishes, catch-ups, refreshes, backups and restores on this host.
+
+        Args:
+            restoring: Whether the caller settles a restore that was cut off.
 
         Raises:
-            WarehouseUnavailable: If others hold it too long.
+            WarehouseUnavailable: If others hold it too long, or a restore was cut off and nobody has settled it.
         """
-        with _locked(self.folder / "publish.lock", PUBLISH_LOCK_SECONDS):
+        with locked(self.folder / "publish.lock", PUBLISH_LOCK_SECONDS):
+            if self.restore.exists() and not restoring:
+                raise WarehouseUnavailable(
+                    "A restore was cut off between its parts. Run `python -m include.warehouse restore --resume`."
+                )
             yield
 
     def failed(self, reason: str) -> None:
@@ -188,7 +200,16 @@ class RecordFile:
 
 
 @contextmanager
-def _locked(path: Path, seconds: float) -> Iterator[None]:
+def locked(path: Path, seconds: float) -> Iterator[None]:
+    """Hold a lock of the operating system, one at a time on the host.
+
+    Args:
+        path: File that stands for the lock; made if absent.
+        seconds: How long to wait for who holds it.
+
+    Raises:
+        WarehouseUnavailable: If it is held too long.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + seconds
     with path.open("a") as stream:
@@ -205,7 +226,8 @@ def _locked(path: Path, seconds: float) -> Iterator[None]:
         yield
 
 
-def _write(path: Path, text: str) -> None:
+def write_durably(path: Path, text: str) -> None:
+    """Replace the content of a file whole, so that it survives a power cut."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8") as stream:
         stream.write(text)

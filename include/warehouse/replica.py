@@ -248,20 +248,15 @@ def replica_state(connection: Connection) -> ReplicaState:
     return ReplicaState.model_validate({row.name: row.value for row in rows})
 
 
-def damage(settings: Settings, *, references: bool = True) -> list[str]:
+def damage(settings: Settings) -> list[str]:
     """Return what a check of the whole file finds wrong; reads all of it.
-
-    Args:
-        settings: Where the replica is.
-        references: Check that every row refers to rows that are there, too.
 
     Raises:
         ReplicaUnusable: If it cannot be read at all.
     """
     with reading(settings) as connection:
         found = [str(row[0]) for row in connection.execute(text("PRAGMA quick_check"))]
-        orphans = connection.execute(text("PRAGMA foreign_key_check")).fetchmany(20) if references else []
-    return [line for line in found if line != "ok"] + [f"{row[0]} refers to no row of {row[2]}" for row in orphans]
+    return [line for line in found if line != "ok"]
 
 
 def refresh(settings: Settings, reports: Mapping[str, PublishReport], without: Iterable[str]) -> Refreshed:
@@ -278,7 +273,7 @@ def refresh(settings: Settings, reports: Mapping[str, PublishReport], without: I
     """
     started = datetime.now(UTC)
     settings.replica.mkdir(parents=True, exist_ok=True)
-    path = settings.replica / f"warehouse-{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.sqlite"
+    path = fresh_path(settings, started)
     metadata = replica_metadata()
     left_out = sorted(without)
     try:
@@ -299,7 +294,7 @@ def refresh(settings: Settings, reports: Mapping[str, PublishReport], without: I
             excluded = _rows_left_out(gold, left_out)
             versions = gold.versions
         _sync(path)
-        _swap(settings, path)
+        put_in_place(settings, path)
     except BaseException:
         for leftover in settings.replica.glob(f"{path.name}*"):
             leftover.unlink()
@@ -312,6 +307,11 @@ def refresh(settings: Settings, reports: Mapping[str, PublishReport], without: I
         gold_versions=versions,
         seconds=(datetime.now(UTC) - started).total_seconds(),
     )
+
+
+def fresh_path(settings: Settings, moment: datetime) -> Path:
+    """Return the path of a replica that is about to be made."""
+    return settings.replica / f"warehouse-{moment:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.sqlite"
 
 
 def _fill(
@@ -390,7 +390,7 @@ def _sync(path: Path) -> None:
             os.close(descriptor)
 
 
-def _swap(settings: Settings, path: Path) -> None:
+def put_in_place(settings: Settings, path: Path) -> None:
     """Move the link to `path` and delete the files it named before; readers that have one open keep it."""
     link = replica_link(settings)
     fresh = link.with_name(f".{path.name}.link")

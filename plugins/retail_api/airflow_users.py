@@ -26,9 +26,9 @@ from airflow.models.revoked_token import RevokedToken
 from airflow.providers.fab.auth_manager.models import User
 from airflow.utils.session import create_session
 from anyio import CapacityLimiter, to_thread
-from jwt import InvalidTokenError
+from jwt import PyJWTError
 from sqlalchemy import case, func, or_, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.requests import HTTPConnection
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -59,8 +59,11 @@ RETRY_SECONDS = 5.0
 """How long it is left alone after it did not answer."""
 
 _THREADS = 4
-_WAITING = 64
+_WAITING = 256
 """So many questions to Airflow's database may be under way; more are refused, as it has fallen silent."""
+
+_MOST_HASHING = 64
+"""So many passwords may wait for their turn to be looked at."""
 
 _MOST_BYTES = 1024
 """A longer user name or password is nobody's."""
@@ -77,7 +80,7 @@ class Metadata:
     """
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="retail-metadata")
+        self._executor = self._threads()
         self._under_way = 0
         self._retry_at = 0.0
 
@@ -94,10 +97,18 @@ class Metadata:
         future.add_done_callback(self._done)
         try:
             return await asyncio.wait_for(asyncio.shield(future), seconds)
-        except (TimeoutError, DBAPIError, PoolExhausted) as error:
+        except (TimeoutError, OperationalError, InterfaceError, PoolExhausted) as error:
             self._retry_at = time.monotonic() + RETRY_SECONDS
+            if not future.done():
+                # Its thread may wait for hours on a connection whose other end is gone.
+                self._executor.shutdown(wait=False)
+                self._executor = self._threads()
             log.warning("Airflow's database does not answer: %s", type(error).__name__)
             raise MetadataUnavailable from error
+
+    @staticmethod
+    def _threads() -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(_THREADS, thread_name_prefix="retail-metadata")
 
     def _done(self, future: asyncio.Future[Any]) -> None:
         self._under_way -= 1
@@ -133,8 +144,8 @@ class AirflowUsers:
             settings.api / "logins.sqlite", settings.api_login_failures, settings.api_login_window_seconds
         )
         self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
-        # Hashing takes 70 ms of a core by design; it must not take the threads that answer requests.
-        self._hashing = CapacityLimiter(max(1, os.cpu_count() or 1))
+        # Hashing takes 70 ms of a core by design; that is not to slow down those who are signed in.
+        self._hashing = CapacityLimiter(max(1, (os.cpu_count() or 1) // 2))
         self._nobodys_hash = generate_password_hash(secrets.token_hex())
 
     async def __call__(self, connection: HTTPConnection) -> Caller:
@@ -171,48 +182,50 @@ class AirflowUsers:
     async def _verify(
         self, name: bytes, proof: Proof | None, username: str, password: str, connection: HTTPConnection
     ) -> Proof:
+        if proof is not None:
+            try:
+                found = await self.metadata.ask(lambda: _find(username))
+                if found is not None and found[1] == proof.account.password_hash:
+                    return self._proofs.put(name, await self._account(*found))
+            except MetadataUnavailable:
+                return self._earlier(proof)
+            self._proofs.drop(name)
+        if self._hashing.statistics().tasks_waiting >= _MOST_HASHING:
+            raise unavailable("Too many sign in at once.")
+        try:
+            return await self._sign_in(name, username, password, address_of(connection))
+        except sqlite3.Error as error:
+            log.exception("Failed sign-ins cannot be counted, so nobody new is let in")
+            raise unavailable("Sign-ins cannot be checked at the moment.") from error
+
+    async def _sign_in(self, name: bytes, username: str, password: str, address: str) -> Proof:
+        attempt = await to_thread.run_sync(self._throttle.attempt, username, address)
+        if attempt.wait_seconds:
+            raise Refused(
+                "throttled",
+                f"Too many sign-ins have failed. Try again in {attempt.wait_seconds} seconds.",
+                username=username,
+                retry_seconds=attempt.wait_seconds,
+            )
         try:
             found = await self.metadata.ask(lambda: _find(username))
-            if proof is not None and found is not None and found[1] == proof.account.password_hash:
-                return self._proofs.put(name, await self._account(found[0], found[1]))
-        except MetadataUnavailable:
-            return self._earlier(proof)
-        self._proofs.drop(name)
-        return await self._sign_in(name, found, username, password, address_of(connection))
-
-    async def _sign_in(
-        self, name: bytes, found: tuple[int, str] | None, username: str, password: str, address: str
-    ) -> Proof:
-        try:
-            attempt = await to_thread.run_sync(self._throttle.attempt, username, address)
-            if attempt.wait_seconds:
-                raise Refused(
-                    "throttled",
-                    f"Too many sign-ins have failed. Try again in {attempt.wait_seconds} seconds.",
-                    username=username,
-                    retry_seconds=attempt.wait_seconds,
-                )
             # A user who is not there takes as long as one who is.
             expected = (found and found[1]) or self._nobodys_hash
             right = await to_thread.run_sync(check_password_hash, expected, password, limiter=self._hashing)
             if found is None or not found[1] or not right:
                 raise Refused("wrong", "User or password is wrong.", username=username)
-            try:
-                account = await self._account(*found)
-            except MetadataUnavailable:
-                await to_thread.run_sync(self._throttle.withdraw, attempt)
-                raise _no_metadata() from None
-            await to_thread.run_sync(self._throttle.succeeded, attempt)
-        except sqlite3.Error as error:
-            log.exception("Failed sign-ins cannot be counted, so nobody new is let in")
-            raise unavailable("Sign-ins cannot be checked at the moment.") from error
+            account = await self._account(*found)
+        except MetadataUnavailable:
+            await to_thread.run_sync(self._throttle.withdraw, attempt)
+            raise _no_metadata() from None
+        await to_thread.run_sync(self._throttle.succeeded, attempt)
         return self._proofs.put(name, account)
 
     async def _token(self, token: str, method: Method, connection: HTTPConnection) -> Caller:
         try:
             claims = await get_auth_manager()._get_token_validator().avalidated_claims(token)
             number = int(claims["sub"])
-        except (InvalidTokenError, KeyError, ValueError):
+        except (PyJWTError, KeyError, TypeError, ValueError):
             raise Refused("wrong", "The token is not valid, or no longer: get a new one.") from None
         name = self._proofs.name("token", token)
         try:

@@ -134,7 +134,7 @@ class AuditTrail:
     def _batch(self) -> dict[str, AuditEntry]:
         """Return the next entries to bring; one that cannot be read is set aside."""
         query = "SELECT id, document FROM entry WHERE state = ? OR (state = ? AND at < ?) ORDER BY at LIMIT ?"
-        found = {}
+        found: dict[str, AuditEntry] = {}
         if not self._path.exists():
             return found
         with self._connection() as connection:

@@ -124,16 +124,13 @@ def health(state: State, metadata: SideHealth | None) -> Health:
         state: What to look at.
         metadata: How Airflow's database is doing.
     """
-    asked = {
-        "primary": _checks.submit(_primary, state),
-        "replica": _checks.submit(_replica, state),
-        "data": _checks.submit(_data, state),
-    }
+    primary_asked, replica_asked = _checks.submit(_primary, state), _checks.submit(_replica, state)
+    data_asked = _checks.submit(_data, state)
     end = time.monotonic() + CHECK_SECONDS + 0.2
-    primary = _side(asked["primary"].result, end)
-    copy = _side(asked["replica"].result, end)
+    primary = _side(primary_asked.result, end)
+    copy = _side(replica_asked.result, end)
     try:
-        data, serves, trouble = asked["data"].result(max(0.0, end - time.monotonic()))
+        data, serves, trouble = data_asked.result(max(0.0, end - time.monotonic()))
     except NotInTime:
         data, serves, trouble = DataHealth(), None, "Reads are not answered in time."
     if serves == "replica" and primary.answers:

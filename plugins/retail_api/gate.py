@@ -40,8 +40,8 @@ UPLOADS = "/api/v1/files"
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
-THROTTLED_EVERY_SECONDS = 60.0
-"""A caller who goes on although too many sign-ins have failed is audited so often at most, by each worker."""
+REPEATED_SECONDS = 60.0
+"""Refusals that cost a caller nothing are audited once in so long by each worker; the next entry counts the others."""
 
 
 class Gate:
@@ -51,7 +51,8 @@ class Gate:
         self.app = app
         self.authenticate = authenticate
         self.state = state
-        self._throttled: dict[tuple[str, str], float] = {}
+        self._repeated: dict[tuple[str, str, str], tuple[float, int]] = {}
+        self._forgotten_at = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; connections of another kind are refused."""
@@ -67,15 +68,18 @@ class Gate:
             finally:
                 correlation_id.reset(token)
 
-    def audits(self, refused: Refused, address: str) -> bool:
-        """Return whether a refusal goes into the audit trail: a name or a change was given, and not just before."""
-        if refused.reason == "missing":
-            return False
-        if refused.reason != "throttled":
-            return True
-        now = time.monotonic()
-        self._throttled = {key: at for key, at in self._throttled.items() if now - at < THROTTLED_EVERY_SECONDS}
-        return self._throttled.setdefault((refused.username, address), now) == now
+    def unaudited(self, refused: Refused, address: str) -> int | None:
+        """Return how many such refusals went unaudited lately; None if this one does, too."""
+        now, key = time.monotonic(), (refused.reason, refused.username, address)
+        if now - self._forgotten_at > 10 * REPEATED_SECONDS:
+            recent = {known: seen for known, seen in self._repeated.items() if now - seen[0] < 10 * REPEATED_SECONDS}
+            self._repeated, self._forgotten_at = recent, now
+        since, count = self._repeated.get(key, (-REPEATED_SECONDS, 0))
+        if now - since < REPEATED_SECONDS:
+            self._repeated[key] = since, count + 1
+            return None
+        self._repeated[key] = now, 0
+        return count
 
 
 class _Passage:
@@ -149,11 +153,17 @@ class _Passage:
     def _refuse(self, refused: Refused, begun: AuditEntry | None) -> AuditEntry | None:
         """Return the audit entry of a caller who is not let in, if there is to be one."""
         self.gate.state.metrics.refused(refused.reason)
-        if begun is None and not self.gate.audits(refused, address_of(self.connection)):
-            return None
         entry = begun or self._entry(refused.username, "")
         entry.reason = refused.reason
-        return entry
+        changes = self.scope["method"] not in SAFE_METHODS
+        if begun or (refused.reason == "wrong" and refused.username) or (refused.reason == "forbidden" and changes):
+            return entry
+        if refused.reason == "missing":
+            return None  # nothing was claimed
+        unaudited = self.gate.unaudited(refused, address_of(self.connection))
+        if unaudited:
+            entry.details = {"unaudited_before": unaudited}
+        return None if unaudited is None else entry
 
     async def _finish(self, entry: AuditEntry) -> None:
         entry.status, entry.outcome = self.status, _outcome(self.status)

@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from include.search.entities import ProductUnknown, SearchRefused, SearchUnavailable
 from include.warehouse.engine import WarehouseUnavailable
 
 log = logging.getLogger(__name__)
@@ -158,6 +159,20 @@ def install(app: FastAPI) -> None:
         log.warning("The warehouse does not answer, correlation id %s: %s", correlation_id.get(), error)
         detail = f"The warehouse does not answer. Try again in {RETRY_SECONDS} seconds; /retail/health says more."
         return unavailable(detail).response(request.url.path)
+
+    @app.exception_handler(SearchRefused)
+    async def refused(request: Request, error: SearchRefused) -> JSONResponse:
+        return Problem(422, str(error), slug="invalid-request").response(request.url.path)
+
+    @app.exception_handler(ProductUnknown)
+    async def unknown(request: Request, error: ProductUnknown) -> JSONResponse:
+        return Problem(404, str(error)).response(request.url.path)
+
+    @app.exception_handler(SearchUnavailable)
+    async def search(request: Request, error: SearchUnavailable) -> JSONResponse:
+        log.warning("The search does not answer, correlation id %s: %s", correlation_id.get(), error)
+        detail = f"The product search does not answer. Try again in {error.retry_after_seconds} seconds."
+        return unavailable(detail, error.retry_after_seconds).response(request.url.path)
 
 
 def _named(entry: Mapping[str, Any]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -15,6 +15,9 @@ from retail_api import metrics
 from retail_api.audit import AuditTrail
 from retail_api.data.census import CensusTaker
 from retail_api.metrics import Metrics
+
+if TYPE_CHECKING:
+    from include.search.service import SearchService
 
 MAX_EXPORTS = 2
 """Exports at a time; each holds a connection and much of a core."""
@@ -31,12 +34,15 @@ class State:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        settings.api.mkdir(parents=True, exist_ok=True)
+        settings.api.chmod(0o700)  # names and addresses of people
         self.census = CensusTaker()
         self.exports = threading.BoundedSemaphore(MAX_EXPORTS)
         self.audit = AuditTrail(settings)
         self.metrics = Metrics(settings)
         self.metadata_ping: Callable[[], Awaitable[bool]] | None = None
         self._warehouse: Warehouse | None = None
+        self._search: SearchService | None = None
         self._lock = threading.Lock()
 
     @property
@@ -50,6 +56,20 @@ class State:
             if self._warehouse is None:
                 self._warehouse = Warehouse(self.settings, pulse=True)
             return self._warehouse
+
+    @property
+    def search(self) -> SearchService:
+        """The product search.
+
+        Raises:
+            SearchMisconfigured: If no search service is set.
+        """
+        from include.search.service import SearchService  # and with it the model, which others need not load
+
+        with self._lock:
+            if self._search is None:
+                self._search = SearchService(self.settings)
+            return self._search
 
     def connections(self) -> tuple[int, int]:
         """Return how many connections to the primary are in use and how many lie ready."""
@@ -67,6 +87,9 @@ class State:
             if self._warehouse is not None:
                 self._warehouse.close()
                 self._warehouse = None
+            if self._search is not None:
+                self._search.close()
+                self._search = None
 
 
 def state_of(request: HTTPConnection) -> State:

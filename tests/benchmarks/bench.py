@@ -33,7 +33,7 @@ LARGE_ROWS = 1_067_371
 POLL_SECONDS = 0.2
 TABLE_WIDTH = 130
 
-STAGES = ("bronze", "silver", "enrich", "audit", "gold")
+STAGES = ("bronze", "silver", "enrich", "audit", "gold", "load", "publish", "replica")
 ADDED = ("enrich", "audit")
 """Stages whose share of a load is told: what enrichment and quality checks add to it."""
 

@@ -36,7 +36,7 @@ DAY = date(2011, 12, 8)
 
 def small_batch(settings: Settings, number: int) -> GoldBatch:
     """Bring Gold a batch of the lines of one day again, under other identities."""
-    batch_id = f"20261124T0{8 + number}0000-0a1b2c3d"
+    batch_id = f"20261124T{8 + number:02}0000-0a1b2c3d"
     uri = settings.table("gold", "fact_sales")
     chosen = [
         ("invoice_month", "=", f"{DAY:%Y-%m}"),
@@ -45,7 +45,7 @@ def small_batch(settings: Settings, number: int) -> GoldBatch:
     ]
     day = DeltaTable(uri).to_pyarrow_table(filters=chosen)
     columns = {name: day[name] for name in day.column_names}
-    columns["sale_id"] = [f"{number}{str(value)[1:]}" for value in day["sale_id"].to_pylist()]
+    columns["sale_id"] = [f"{value}"[number:] + f"{value}"[:number] for value in day["sale_id"].to_pylist()]
     columns["batch_id"] = [batch_id] * day.num_rows
     write_deltalake(uri, day.from_pydict(columns, schema=day.schema), mode="append")
     return GoldBatch(batch_id=batch_id, run_id=f"run_{number}", kind="drop", token="1", months=[f"{DAY:%Y-%m}"])

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from include.pipeline import audit, claim, enrich, publish, receipt
+from include.pipeline import audit, claim, enrich, index, publish, receipt
 from include.receipts import Receipt
 from include.runs import landing
 from include.settings import PROJECT_ROOT, Settings
@@ -43,4 +43,5 @@ def load(settings: Settings, run_id: str, *sources: Path) -> Receipt:
         audit(settings, run_id)
         submit(settings, "gold", run_id, manifest.input_bytes)
         publish(settings, run_id)
+        index(settings, run_id)
     return receipt(settings, run_id)

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal, cast
 import psutil
 import requests
 from rich.console import Console
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from deploy.embedded import supervisor
 from deploy.embedded.__main__ import up
@@ -35,7 +35,8 @@ from tests.ports import free_port
 def system(folder: Path) -> Iterator[Instance]:
     """Yield a fresh running embedded system below `folder`, with the project's jars and ports of its own."""
     os.environ["RETAIL_SPARK_JARS_DIR"] = str(get_settings().jars)
-    os.environ["RETAIL_API_PORT"], os.environ["RETAIL_POSTGRES_PORT"] = str(free_port()), str(free_port())
+    for name in ("API", "POSTGRES", "SEARCH", "SEARCH_PEERING"):
+        os.environ[f"RETAIL_{name}_PORT"] = str(free_port())
     instance = Instance(Settings(data_dir=folder))
     try:
         up(instance)
@@ -62,6 +63,36 @@ def forget_days(instance: Instance, days: list[date]) -> None:
     """Delete the facts of `days` from the warehouse."""
     with open_engine(warehouse_settings(instance)) as engine, transaction(engine) as connection:
         connection.execute(text("DELETE FROM retail_dwh.fact_sales WHERE sold_at::date = ANY(:days)"), {"days": days})
+
+
+@contextmanager
+def warehouse_away(instance: Instance) -> Iterator[None]:
+    """Let nobody into the warehouse's database during the block; Airflow's own stays."""
+    server = create_engine(instance.postgres().url("postgres"), isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text("ALTER DATABASE warehouse ALLOW_CONNECTIONS false"))
+        connection.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'warehouse'"))
+    try:
+        yield
+    finally:
+        with server.connect() as connection:
+            connection.execute(text("ALTER DATABASE warehouse ALLOW_CONNECTIONS true"))
+        server.dispose()
+
+
+def warehouse(instance: Instance, *words: str) -> dict[str, Any]:
+    """Return what a command of the warehouse prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "include.warehouse", *words],
+        env=instance.environment(),
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def put(instance: Instance, *sources: Path) -> list[tuple[str, str]]:

@@ -29,6 +29,8 @@ from tests.end_to_end.system import (
     receipts_of,
     system,
     totals_by_day,
+    warehouse,
+    warehouse_away,
 )
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1800)]
@@ -181,14 +183,34 @@ def test_a_cleared_run_changes_nothing(instance: Instance, receipts: dict[str, R
     original = receipts[run_id]
     selection = {"dag_run_id": run_id, "task_ids": ["silver"], "include_downstream": True, "only_failed": False}
     cleared = post(instance, "/clearTaskInstances", selection | {"dry_run": False, "reset_dag_runs": True})
-    later = {"silver", "enrich", "audit", "gold", "publish", "receipt"}
+    later = {"silver", "enrich", "audit", "gold", "publish", "index", "receipt"}
     assert {task["task_id"] for task in cleared["task_instances"]} == later
     again = follow(instance, run_id, Console(stderr=True))
     # Lines that the other half brought too may have changed owner since, and with them what this one is looked up for
     # and scored on.
-    volatile = {"finished_at", "seconds", "table_versions", "enrichment", "quality"}
+    volatile = {"finished_at", "seconds", "table_versions", "enrichment", "quality", "index"}
     assert again.model_dump(exclude=volatile) == original.model_dump(exclude=volatile)
     assert totals_by_day(instance) == before
+
+
+def test_a_warehouse_that_is_away_costs_no_run(
+    instance: Instance, receipts: dict[str, Receipt], tmp_path: Path
+) -> None:
+    before = totals_by_day(instance)
+    lines = list(generate_lines(60, 12, date(2011, 1, 20), 1, defects=False))
+    write_sample(lines, tmp_path / "meanwhile.csv", "csv", SampleStyle(defects=False))
+    with warehouse_away(instance):
+        (receipt,) = receipts_of(instance, put(instance, tmp_path / "meanwhile.csv")).values()
+        assert (receipt.status, receipt.warehouse) == ("loaded", "replica")
+        assert any("could not take batch" in warning for warning in receipt.warnings)
+        away = warehouse(instance, "totals")
+    assert away["warehouse"] == "replica"
+    assert away["rows"] == sum(rows for rows, _, _ in before.values()) + receipt.rows_loaded
+    assert totals_by_day(instance) == before
+    caught_up = warehouse(instance, "catch-up")
+    assert (caught_up["batches"], caught_up["serves"]) == ([receipt.batch_id], "primary")
+    assert warehouse(instance, "totals") == away | {"warehouse": "primary"}
+    assert warehouse(instance, "compare")["skipped"] == {}
 
 
 def test_the_quality_report_is_shown_to_those_who_may_read_runs(

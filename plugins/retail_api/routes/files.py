@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
+from retail_api.audit import note
 from retail_api.domain.files import (
     Deleted,
     FilesQuery,
@@ -72,7 +73,11 @@ async def upload(
     like any file that is dropped into the folder: by itself within seconds.
     """
     content_type = request.headers.get("Content-Type", "")
-    return await FilesService(settings).take_form(content_type, request.stream(), query.replace)
+    landed = await FilesService(settings).take_form(content_type, request.stream(), query.replace)
+    note(
+        request, files=[{"name": file.name, "sha256": file.sha256, "replaced": file.replaced} for file in landed.files]
+    )
+    return landed
 
 
 @router.delete("/landing", summary="Delete several waiting files")
@@ -109,6 +114,7 @@ async def replace_landed(
 ) -> LandedFile:
     """Take the body as a file of the landing folder, in place of one of this name: `curl -T jan.csv`."""
     landed = await FilesService(settings).take(name, request.stream())
+    note(request, sha256=landed.sha256, replaced=landed.replaced)
     if not landed.replaced:
         response.status_code = 201
     return landed

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Body, Depends, Query, Request
 
+from retail_api.audit import note
 from retail_api.data.airflow_api import AirflowApi
 from retail_api.domain.files import RunId
 from retail_api.domain.paging import Page, Paging
@@ -42,12 +43,16 @@ async def run(caller: Reader, airflow: Airflow, run_id: RunId) -> Run:
 
 
 @router.post("/runs", status_code=201, summary="Start a run", responses=problem_responses(400, 409))
-async def start_run(caller: Editor, airflow: Airflow, request: Annotated[RunRequest | None, Body()] = None) -> Run:
+async def start_run(
+    http: Request, caller: Editor, airflow: Airflow, request: Annotated[RunRequest | None, Body()] = None
+) -> Run:
     """Start a run that takes the waiting files, some of them, or rebuilds an invoice day.
 
     Asked of Airflow's own API as the caller, who needs Airflow's permission to trigger the DAG as well.
     """
-    return await RunsService(airflow).start(request or RunRequest())
+    started = await RunsService(airflow).start(request or RunRequest())
+    note(http, run_id=started.run_id, conf=started.conf)
+    return started
 
 
 @router.get("/backfills", summary="Backfills of the pipeline")
@@ -57,6 +62,8 @@ async def backfills(caller: Reader, airflow: Airflow, query: Annotated[Paging, Q
 
 
 @router.post("/backfills", status_code=201, summary="Start a backfill", responses=problem_responses(400, 404, 409))
-async def start_backfill(caller: Editor, airflow: Airflow, request: BackfillRequest) -> Backfill:
+async def start_backfill(http: Request, caller: Editor, airflow: Airflow, request: BackfillRequest) -> Backfill:
     """Rebuild a range of invoice days from Bronze, a run each; asked of Airflow's own API as the caller."""
-    return await RunsService(airflow).backfill(request)
+    started = await RunsService(airflow).backfill(request)
+    note(http, backfill=started.id, **request.model_dump(mode="json"))
+    return started

@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, Num
 
 from include.domain.money import CURRENCIES
 from include.domain.star import DIMENSION_RULES, Dimension, Greatest, Least, Newer
+from include.quality.record import QualityRecord
 from include.records import BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.runs import ClaimedFile, Manifest, RunFolder
 from include.settings import Settings
@@ -82,6 +83,23 @@ def merged(dimension: Dimension, rows: Iterable[dict[str, Any]]) -> list[dict[st
                 case _:
                     known[name] = max(values, default=None)
     return list(members.values())
+
+
+def _audited(run_id: str, number: int, kind: Any, rows: int) -> QualityRecord:
+    return QualityRecord(
+        run_id=run_id,
+        batch_id=batch(number),
+        kind=kind,
+        scored_at=datetime(2026, 11, 24, 12, tzinfo=UTC),
+        status="passed",
+        overall=0.99,
+        bar=0.85,
+        rows_in=rows,
+        rows_loaded=rows,
+        rows_duplicate=0,
+        rows_quarantined=0,
+        rows_already_seen=0,
+    )
 
 
 class Lake:
@@ -196,6 +214,7 @@ class Lake:
             ),
         )
         run.save_stage("enrich", EnrichRecord())
+        run.save_stage("audit", _audited(run_id, number, kind, len(lines)))
         counts = {table: len(rows[table]) for table in STAR}
         run.save_stage("gold", GoldRecord(token=f"gold {number}", staged=stage, staged_rows=counts))
         if stage:

@@ -18,6 +18,7 @@ class Victim:
 
     def __init__(self, server: PostgresServer) -> None:
         self.server = server
+        self._process: subprocess.Popen[bytes] | None = None
 
     def processes(self) -> list[int]:
         """Return the server's processes, the postmaster first."""
@@ -46,6 +47,8 @@ class Victim:
         os.kill(self.processes()[0], signal.SIGSTOP)
         processes = self.processes()
         self.signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(10)  # a postmaster that nobody has waited for counts as running
         end = time.monotonic() + 10
         while any(_alive(process) for process in processes):
             assert time.monotonic() < end
@@ -68,6 +71,7 @@ class Victim:
                 except PostgresUnavailable:
                     time.sleep(0.1)
                 else:
+                    self._process = process
                     return
         raise PostgresUnavailable("The server does not start.")
 

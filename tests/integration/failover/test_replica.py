@@ -12,8 +12,8 @@ from sqlalchemy import Column, Connection, MetaData, Numeric, Table, func, selec
 from include.domain.star import DIMENSION_RULES
 from include.pipeline import publish
 from include.settings import Settings
-from include.warehouse import replica
-from include.warehouse.integrity import open_side
+from include.warehouse import failover, replica
+from include.warehouse.integrity import compare_sides, open_side
 from include.warehouse.portable import ScaledDecimal, rounded_product
 from include.warehouse.tables import FACT, STAR, star_table
 from tests.integration.failover.lake import Lake
@@ -146,3 +146,13 @@ def test_the_cost_of_a_batch_follows_the_batch(lake: Lake, settings: Settings) -
         [report] = replica.recorded_batches_of(connection, [found.batch_id]).values()
     assert report.rows_staged[FACT] == 10
     assert report.rows_staged["dim_product"] <= 7
+
+
+def test_a_large_batch_makes_the_replica_anew(lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failover, "LARGE_BATCH", 20)
+    files = []
+    for number, lines in ((1, lines_of(10)), (2, lines_of(30, start=10)), (3, lines_of(12, start=40))):
+        publish(settings, lake.drop(number, lines))
+        files.append(replica.replica_link(settings).resolve().name)
+    assert files[0] != files[1] == files[2]
+    assert compare_sides(settings).whole

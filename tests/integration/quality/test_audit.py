@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from deltalake import DeltaTable
+from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from include.pipeline import audit, publish, receipt
+from include.pipeline import audit, index, publish, receipt
 from include.quality.audit import assess
 from include.quality.gate import STAGE, QualityBelowBar, held_batches, release
 from include.quality.history import last_verdicts
@@ -27,6 +28,7 @@ from include.warehouse.engine import open_engine, transaction
 from include.warehouse.migrations import upgrade
 from include.warehouse.tables import star_table
 from tests.integration.quality.stages import CLAIMED_AT, load, rebuild, row, rows
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -50,6 +52,7 @@ def finish(settings: Settings, run: RunFolder) -> Receipt:
     run.save_stage("enrich", EnrichRecord())
     run.save_stage("gold", GoldRecord())
     publish(settings, run.run_id)
+    index(settings, run.run_id)
     return receipt(settings, run.run_id)
 
 
@@ -372,3 +375,17 @@ def test_money_is_compared_to_the_penny(settings: Settings) -> None:
     run.save_stage("silver", silver.model_copy(update=changes))
     with pytest.raises(QualityBelowBar, match="money_recounted"):
         audit(settings, "penny")
+
+
+def test_a_search_that_is_down_is_a_warning_in_the_receipt(with_warehouse: Settings) -> None:
+    down = with_warehouse.model_copy(
+        update={"typesense_nodes": f"127.0.0.1:{free_port()}", "typesense_api_key": SecretStr("key")}
+    )
+    upgrade(down)
+    run = load(down, "first", {"a.csv": rows(3)})
+    audit(down, run.run_id)
+    account = finish(down, run)
+    assert account.status == "loaded"
+    assert account.index is not None
+    assert account.index.status == "pending"
+    assert [text for text in account.warnings if "search is not up to date" in text and "catch-up" in text]

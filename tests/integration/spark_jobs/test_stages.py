@@ -19,7 +19,7 @@ from sqlalchemy import text
 from deploy.embedded.postgres import PostgresServer
 from include.enrichment import fx
 from include.enrichment.reference import FX_RATES
-from include.pipeline import audit, claim, enrich, publish, receipt
+from include.pipeline import audit, claim, enrich, index, publish, receipt
 from include.receipts import Receipt
 from include.records import SilverRecord, StagedFile
 from include.runs import RunFolder, landing
@@ -89,6 +89,7 @@ def run_until(
             return None
         for _ in range(times):
             publish(settings, run_id)
+        index(settings, run_id)
     return receipt(settings, run_id)
 
 
@@ -212,6 +213,7 @@ def test_lines_of_a_run_that_failed_are_loaded_by_the_next_that_brings_them(
     assert documents(fresh) == [("2011-03-01", 2), ("2011-03-02", 1)]
     if reached == "gold":
         publish(fresh, "failed")
+        index(fresh, "failed")
         late = receipt(fresh, "failed")
     else:
         late = run(spark, fresh, "failed")

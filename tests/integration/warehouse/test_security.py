@@ -16,6 +16,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from include.settings import Settings, get_settings
 from include.warehouse.__main__ import main
+from include.warehouse.audit import AuditEntry, save_entries
 from include.warehouse.engine import WarehouseMisconfigured, make_engine, open_engine, transaction
 from include.warehouse.marts import MARTS
 from include.warehouse.migrations import downgrade, secure, upgrade
@@ -23,13 +24,14 @@ from include.warehouse.publish import publish
 from include.warehouse.quality import save_scores
 from include.warehouse.receipts import save_receipt
 from include.warehouse.security import ROLES, unsecured
-from include.warehouse.tables import WarehouseTable
+from include.warehouse.tables import PRIVATE_TABLES, WarehouseTable
 from tests.integration.warehouse.batches import batch, lines_of, stage
 from tests.integration.warehouse.test_migrations import REVISIONS
 from tests.integration.warehouse.test_quality import score
 from tests.integration.warehouse.test_reads_and_receipts import receipt
 
 TABLES = sorted(table.name for table in WarehouseTable.metadata.sorted_tables)
+PUBLIC_TABLES = [name for name in TABLES if name not in PRIVATE_TABLES]
 VIEWS = sorted(mart.name for mart in MARTS)
 DENIED = "permission denied"
 
@@ -80,6 +82,8 @@ def loaded(engine: Engine, supabase: Settings) -> Settings:
         publish(own, supabase, batch(1), "run", "drop", "t")
         save_receipt(own, receipt())
         save_scores(own, [score()])
+        with transaction(own) as connection:
+            save_entries(connection, [AuditEntry(username="ann", address="10.0.0.1", action="POST /", target="/")])
     return supabase
 
 
@@ -147,14 +151,16 @@ def test_anon_sees_no_row_even_where_somebody_granted_access(door: Door, loaded:
 
 def test_anon_reads_if_the_setting_says_so_and_stops_when_it_no_longer_does(door: Door, loaded: Settings) -> None:
     secure(loaded.model_copy(update={"supabase_anon_access": "read"}))
-    assert all(door.rows("anon", relation) > 0 for relation in (*TABLES, *VIEWS))
+    assert all(door.rows("anon", relation) > 0 for relation in (*PUBLIC_TABLES, *VIEWS))
+    assert all(door.refuses("anon", f"SELECT * FROM {{}}.{relation}") for relation in PRIVATE_TABLES)
     assert all(door.refuses("anon", statement) for statement in WRITES)
     secure(loaded)
     assert all(door.refuses("anon", f"SELECT * FROM {{}}.{relation}") for relation in (*TABLES, *VIEWS))
 
 
 def test_authenticated_reads_and_cannot_write(door: Door) -> None:
-    assert all(door.rows("authenticated", relation) > 0 for relation in (*TABLES, *VIEWS))
+    assert all(door.rows("authenticated", relation) > 0 for relation in (*PUBLIC_TABLES, *VIEWS))
+    assert all(door.refuses("authenticated", f"SELECT * FROM {{}}.{relation}") for relation in PRIVATE_TABLES)
     assert door.rows("authenticated", "fact_sales") == 30
     assert all(door.refuses("authenticated", statement) for statement in WRITES)
 

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -266,7 +267,7 @@ def test_a_change_whose_process_dies_stays_known(extended: FastAPI, settings: Se
             "scheme": "http",
             "http_version": "1.1",
         }
-        task = asyncio.ensure_future(extended(scope, receive, send))  # type: ignore[arg-type]
+        task = asyncio.ensure_future(extended(scope, receive, send))
         await sent.wait()
         assert [entry["state"] for entry in kept(settings)] == ["open"]
         task.cancel()
@@ -275,3 +276,29 @@ def test_a_change_whose_process_dies_stays_known(extended: FastAPI, settings: Se
     asyncio.run(scenario())
     (entry,) = kept(settings)
     assert (entry["outcome"], entry["target"]) == ("unknown", "/t/change/ab")
+
+
+def test_refusals_that_cost_nothing_fill_no_disk(client: Client, settings: Settings) -> None:
+    for _ in range(5):
+        client(None).get("/health")
+    assert not (settings.api / "audit.sqlite").exists()
+    nobody = client("nobody")
+    for _ in range(5):
+        nobody.get("/health")
+        nobody.post("/health")
+    assert [entry["target"] for entry in kept(settings)] == ["/health"] * 6
+    assert {(entry["username"], entry["reason"], entry["status"]) for entry in kept(settings)} == {
+        ("nobody", "forbidden", 403)
+    }
+
+
+def test_the_entry_after_a_pause_counts_the_others(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = client("nobody")
+    for _ in range(4):
+        nobody.get("/health")
+    monkeypatch.setattr("retail_api.gate.REPEATED_SECONDS", 0.2)
+    time.sleep(0.2)
+    nobody.get("/health")
+    assert [entry["details"] for entry in kept(settings)] == [{}, {"unaudited_before": 3}]

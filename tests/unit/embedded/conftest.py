@@ -24,7 +24,13 @@ class Pretending(Protocol):
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Instance]:
     """Return an instance that the command line finds too; no port of the developer's own is set."""
-    for name in ("RETAIL_API_PORT", "RETAIL_POSTGRES_PORT"):
+    for name in (
+        "RETAIL_API_PORT",
+        "RETAIL_POSTGRES_PORT",
+        "RETAIL_SEARCH_PORT",
+        "RETAIL_SEARCH_PEERING_PORT",
+        "TYPESENSE_NODES",
+    ):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "data folder"
     monkeypatch.setenv("RETAIL_DATA_DIR", str(folder))

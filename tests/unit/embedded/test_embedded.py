@@ -38,7 +38,7 @@ def test_the_supervisor_is_configured_without_secrets(instance: Instance) -> Non
     parsed = configparser.RawConfigParser()
     parsed.read_string(text)
     programs = {name.removeprefix("program:") for name in parsed.sections() if name.startswith("program:")}
-    assert programs == {"postgres", *supervisor.COMPONENTS}
+    assert programs == {"postgres", "typesense", *supervisor.COMPONENTS}
     assert parsed["unix_http_server"]["chmod"] == "0600"
     assert shlex.split(parsed["program:scheduler"]["command"])[1:] == ["scheduler", "--skip-serve-logs"]
     assert str(instance.services / "postgres") in shlex.split(parsed["program:postgres"]["command"])
@@ -50,3 +50,23 @@ def test_a_jar_that_differs_from_the_lock_is_refused(tmp_path: Path) -> None:
     problems = jars.verify(tmp_path)
     assert f"{names[0]} differs from its checksum" in problems
     assert f"{names[1]} is missing" in problems
+
+
+def test_secrets_that_an_earlier_version_lacked_are_added_once(instance: Instance) -> None:
+    first = instance.secrets()
+    path = instance.services / "secrets" / "secrets.json"
+    path.write_text(first.model_dump_json(exclude={"typesense_api_key"}))
+    second = instance.secrets()
+    assert second.model_copy(update={"typesense_api_key": first.typesense_api_key}) == first
+    assert instance.secrets() == second
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_key_of_the_search_is_in_a_file_of_the_owner_alone(instance: Instance) -> None:
+    search = instance.search()
+    assert search is not None
+    search.initialise()
+    path = instance.services / "typesense" / "server.ini"
+    assert instance.secrets().typesense_api_key in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert instance.environment()["TYPESENSE_NODES"] == search.node

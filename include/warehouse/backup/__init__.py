@@ -1,0 +1,1 @@
+"""Backups of warehouse, replica, lake and the records of the runs, of one moment; see `docs/backup.md`."""

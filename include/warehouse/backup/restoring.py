@@ -1,0 +1,451 @@
+"""Restoring a backup: checked first, made ready beside what is in use, put in place at the end.
+
+The primary is loaded in a transaction. Before it is committed, a note beside the record (`restore.json`) says what has
+to be moved once it is. A restore that dies before the commit leaves the old state; one that dies after it is finished
+by `resume`, which asks the primary what became of the transaction. Until then nobody publishes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import Connection
+
+from include.settings import BACKED_UP_FOLDERS, Settings
+from include.warehouse import replica
+from include.warehouse.backup import lake, primary
+from include.warehouse.backup.contents import contents_of, differences
+from include.warehouse.backup.making import ARCHIVE
+from include.warehouse.backup.manifest import (
+    DATA,
+    LAKE,
+    PRIMARY,
+    REPLICA,
+    BackupFailed,
+    Contents,
+    Manifest,
+    backups_locked,
+    damage,
+    flush,
+    folders,
+    read_manifest,
+    require_whole,
+)
+from include.warehouse.engine import WarehouseUnavailable
+from include.warehouse.failover import REPLICA_ERRORS, CaughtUp, catch_up, refresh_replica
+from include.warehouse.gold import GoldStar
+from include.warehouse.integrity import open_side
+from include.warehouse.record import Breaker, Record, RecordFile, write_durably
+from include.warehouse.replica import ReplicaUnusable, replica_link
+
+log = logging.getLogger(__name__)
+
+_HOLDING = ".restore"
+"""Folder beside what is replaced: `incoming` takes its place, `replaced` is deleted."""
+
+
+class Part(BaseModel):
+    """What became of a part.
+
+    Attributes:
+        rows: Facts in it now.
+        amount: GBP of these facts.
+        days: Invoice days whose rows were compared with the manifest.
+        differences: What is otherwise than the manifest says; none if all row hashes are the same.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    rows: int
+    amount: Decimal
+    days: int
+    differences: list[str] = Field(default_factory=list)
+
+
+class Restored(BaseModel):
+    """What a restore did.
+
+    Attributes:
+        backup: Its name.
+        made_at: The moment everything is of.
+        parts: Primary, replica and Gold.
+        caught_up: What the primary was brought afterwards from Gold.
+        in_flight: Batches of runs that were at work, held or failed at that moment: clear or run them again.
+        drop_again: Folders of the archive whose runs are later than the backup: drop their files again.
+        seconds: All of it.
+        replaced_seconds: How long it took to put the parts in place, from the commit of the primary on.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    backup: str
+    made_at: datetime
+    parts: dict[str, Part] = Field(default_factory=dict)
+    caught_up: CaughtUp | None = None
+    in_flight: list[str] = Field(default_factory=list)
+    drop_again: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
+    seconds: float = 0.0
+    replaced_seconds: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything is what the backup has, or Gold."""
+        return not any(part.differences for part in self.parts.values()) and not (
+            self.caught_up and self.caught_up.differences
+        )
+
+
+class Resumed(BaseModel):
+    """What became of a restore that was cut off.
+
+    Attributes:
+        backup: What was being restored; None if nothing had been.
+        outcome: `restored`, or `left`: the old state stays.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    backup: str | None = None
+    outcome: str
+
+
+class _Move(BaseModel):
+    """A file or folder that takes the place of another, which is kept aside until the end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    incoming: Path
+    target: Path
+    replaced: Path
+
+
+class _Note(BaseModel):
+    """What a restore has made ready.
+
+    Attributes:
+        transaction: Of the primary; None if there is no primary.
+        moves: In order.
+        holdings: Folders to delete at the end.
+        replica: File that becomes the replica; None to have none.
+        versions: Versions to take Delta tables in an object store back to.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    backup: str
+    transaction: str | None = None
+    moves: list[_Move] = Field(default_factory=list)
+    holdings: list[Path] = Field(default_factory=list)
+    replica: Path | None = None
+    versions: dict[str, int] = Field(default_factory=dict)
+
+
+def restore(
+    settings: Settings, name: str | None = None, *, replace: bool = False, only_primary: bool = False
+) -> Restored:
+    """Make warehouse, replica, lake and records what a backup has.
+
+    Args:
+        settings: Where everything is.
+        name: The backup; the newest whole one if not given.
+        replace: Replace what has data.
+        only_primary: Restore PostgreSQL alone, then bring it what Gold has beyond the backup.
+
+    Raises:
+        BackupFailed: If the backup is damaged or does not fit, or there is data and `replace` is not given; the old
+            state stays.
+        WarehouseUnavailable: If the primary does not answer; the old state stays unless the message says otherwise.
+    """
+    started = time.monotonic()
+    with backups_locked(settings):
+        folder, manifest = _chosen(settings, name)
+        done = Restored(backup=manifest.name, made_at=manifest.made_at, in_flight=manifest.in_flight)
+        try:
+            with RecordFile(settings).publishing():
+                if not replace:
+                    _require_empty(settings, only_primary)
+                if only_primary:
+                    _restore_primary(settings, folder, manifest)
+                else:
+                    done.replaced_seconds = _restore_all(settings, folder, manifest)
+        except OSError as error:
+            raise BackupFailed(f"Backup {manifest.name} was not restored: {error}.") from error
+        _complete(settings, manifest, done, only_primary)
+    done.seconds = round(time.monotonic() - started, 2)
+    return done
+
+
+def resume(settings: Settings) -> Resumed:
+    """Finish a restore that was cut off, or clear away what it left if the primary never took it.
+
+    Raises:
+        WarehouseUnavailable: If the primary does not answer, so that it cannot be told.
+    """
+    record = RecordFile(settings)
+    with backups_locked(settings), record.publishing(restoring=True):
+        if not record.restore.exists():
+            return Resumed(outcome="left")
+        try:
+            note = _Note.model_validate_json(record.restore.read_bytes())
+        except ValidationError as error:
+            raise BackupFailed(
+                f"{record.restore} is damaged. Delete it and restore a backup again with --replace."
+            ) from error
+        if note.transaction is not None and primary.fate(settings, note.transaction) == "aborted":
+            record.restore.unlink()
+            _clear(note)
+            return Resumed(backup=note.backup, outcome="left")
+        _put_in_place(settings, note)
+        return Resumed(backup=note.backup, outcome="restored")
+
+
+def _chosen(settings: Settings, name: str | None) -> tuple[Path, Manifest]:
+    if name is not None:
+        if Path(name).name != name or not (settings.backups / name).is_dir() or name.startswith("."):
+            known = ", ".join(folder.name for folder in folders(settings)) or "none"
+            raise BackupFailed(f"There is no backup {name!r} in {settings.backups}. There are: {known}.")
+        folder = settings.backups / name
+        return folder, require_whole(folder)
+    for folder in folders(settings):
+        try:
+            manifest = read_manifest(folder)
+        except BackupFailed as error:
+            log.warning("%s", error)
+            continue
+        wrong = damage(folder, manifest)
+        if not wrong:
+            return folder, manifest
+        log.warning("Backup %s is passed over: %s", folder.name, "; ".join(wrong[:3]))
+    raise BackupFailed(
+        f"There is no whole backup in {settings.backups}. Make one: `python -m include.warehouse backup`."
+    )
+
+
+def _require_empty(settings: Settings, only_primary: bool) -> None:
+    found = []
+    if settings.database_type != "sqlite" and primary.holds_data(settings):
+        found.append("the primary")
+    if not only_primary:
+        found += ["the replica"] if replica_link(settings).exists() else []
+        found += ["the lake"] if any(pinned.name.startswith("gold/") for pinned in lake.pin(settings)) else []
+        found += ["the records of the runs"] if any((settings.data_dir / "runs").glob("[!.]*/manifest.json")) else []
+    if found:
+        raise BackupFailed(
+            f"There is data in {', '.join(found)}, and a restore replaces it for good: say --replace to do so. "
+            "`python -m include.warehouse backup` keeps it first. Nothing was changed."
+        )
+
+
+def _restore_primary(settings: Settings, folder: Path, manifest: Manifest) -> None:
+    if settings.database_type == "sqlite" or manifest.primary is None:
+        raise BackupFailed(f"Backup {manifest.name} and these settings have no primary in common. Nothing was changed.")
+    record = RecordFile(settings)
+    # From the commit on whoever is ahead has to serve.
+    with primary.loading(settings, manifest, folder / PRIMARY), record.change() as noted:
+        noted.turn("failed_over", f"The primary was restored from backup {manifest.name} and may lack batches.")
+
+
+def _restore_all(settings: Settings, folder: Path, manifest: Manifest) -> float:
+    """Restore every part; return how long it took to put them in place, s."""
+    record = RecordFile(settings)
+    note = _Note(backup=manifest.name)
+    try:
+        _make_ready(settings, folder, manifest, note)
+        with _loaded(settings, folder, manifest, note):
+            write_durably(record.restore, note.model_dump_json(indent=2))
+            begun = time.monotonic()
+    except BaseException as error:
+        if not record.restore.exists():
+            _clear(note)
+            raise
+        if isinstance(error, Exception):
+            raise WarehouseUnavailable(
+                f"The primary did not say whether it took backup {manifest.name}: {error} Run "
+                "`python -m include.warehouse restore --resume` when it answers; nothing is published until then."
+            ) from error
+        raise
+    _put_in_place(settings, note)
+    return round(time.monotonic() - begun, 2)
+
+
+@contextmanager
+def _loaded(settings: Settings, folder: Path, manifest: Manifest, note: _Note) -> Iterator[None]:
+    if settings.database_type == "sqlite":
+        yield
+        return
+    source = folder / PRIMARY if manifest.primary else None
+    with primary.loading(settings, manifest, source) as note.transaction:
+        yield
+
+
+def _make_ready(settings: Settings, folder: Path, manifest: Manifest, note: _Note) -> None:
+    """Lay out beside what is in use what will take its place."""
+    data = settings.data_dir
+    _incoming(note, data, [name for name in BACKED_UP_FOLDERS if name != ARCHIVE], folder / DATA)
+    if manifest.lake == "files":
+        root = settings.local_lake
+        if root is None:
+            raise BackupFailed(
+                f"Backup {manifest.name} holds the files of a local lake, and RETAIL_LAKE_URI names an object store: "
+                "leave it out or name a folder. Nothing was changed."
+            )
+        there = {path.name for path in root.glob("[!.]*") if path.is_dir()} if root.is_dir() else set()
+        layers = sorted({name.partition("/")[0] for name in manifest.tables} | (there & {*lake.LAYERS}))
+        _incoming(note, root, layers, folder / LAKE)
+    else:
+        lake.require_versions(settings, manifest.tables)
+        note.versions = dict(manifest.tables)
+    settings.replica.mkdir(parents=True, exist_ok=True)
+    if manifest.replica:
+        note.replica = replica.fresh_path(settings, datetime.now(UTC))
+        _copied(folder / REPLICA / replica_link(settings).name, note.replica)
+    state = RecordFile(settings).path
+    held = _held(note, settings.replica)
+    write_durably(held / "incoming" / state.name, _record_after(folder, manifest).model_dump_json(indent=2))
+    note.moves.append(_move(held, settings.replica, state.name))
+    _fill_archive(folder / DATA / ARCHIVE, data / ARCHIVE)
+    os.sync()
+
+
+def _record_after(folder: Path, manifest: Manifest) -> Record:
+    record = Record.model_validate_json((folder / REPLICA / "state.json").read_bytes())
+    record.breaker = Breaker()
+    if manifest.primary is None:
+        record.turn("failed_over", f"Backup {manifest.name} was made without the primary, which is filled from Gold.")
+    return record
+
+
+def _held(note: _Note, root: Path) -> Path:
+    """Return the holding folder below `root`, emptied of what an earlier restore left."""
+    held = root / _HOLDING
+    if held not in note.holdings:
+        shutil.rmtree(held, ignore_errors=True)
+        note.holdings.append(held)
+        (held / "incoming").mkdir(parents=True)
+        (held / "replaced").mkdir()
+    return held
+
+
+def _move(held: Path, root: Path, name: str) -> _Move:
+    target = root / name
+    if target.exists() and target.stat().st_dev != held.stat().st_dev:
+        raise BackupFailed(
+            f"{target} is a file system of its own, so nothing can take its place at once. Nothing was changed."
+        )
+    return _Move(incoming=held / "incoming" / name, target=target, replaced=held / "replaced" / name)
+
+
+def _incoming(note: _Note, root: Path, names: list[str], source: Path) -> None:
+    held = _held(note, root)
+    for name in names:
+        (held / "incoming" / name).mkdir()
+        for path in sorted((source / name).rglob("*")):
+            if path.is_file():
+                _copied(path, held / "incoming" / name / path.relative_to(source / name))
+        note.moves.append(_move(held, root, name))
+
+
+def _copied(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, target)
+
+
+def _fill_archive(source: Path, target: Path) -> None:
+    """Bring back files of the archive that are gone; those that are there stay, later ones too."""
+    for path in sorted(source.rglob("*")):
+        place = target / path.relative_to(source)
+        if path.is_file() and not place.exists():
+            partial = place.with_name(".restored")
+            _copied(path, partial)
+            partial.replace(place)
+
+
+def _put_in_place(settings: Settings, note: _Note) -> None:
+    """Put in place what was made ready; may be killed anywhere and repeated."""
+    for move in note.moves:
+        if not move.incoming.exists():
+            continue
+        if move.target.exists():
+            move.target.rename(move.replaced)
+        move.incoming.rename(move.target)
+    for root in {move.target.parent for move in note.moves}:
+        flush(root)
+    if note.replica is not None:
+        replica.put_in_place(settings, note.replica)
+    else:
+        replica_link(settings).unlink(missing_ok=True)
+    lake.take_back(settings, note.versions)
+    RecordFile(settings).restore.unlink()
+    _clear(note, keep_replica=True)
+
+
+def _clear(note: _Note, *, keep_replica: bool = False) -> None:
+    for held in note.holdings:
+        shutil.rmtree(held, ignore_errors=True)
+    if note.replica is not None and not keep_replica:
+        note.replica.unlink(missing_ok=True)
+
+
+def _complete(settings: Settings, manifest: Manifest, done: Restored, only_primary: bool) -> None:
+    """Hold what is in place against the manifest, and bring the sides what they lack."""
+    has_primary = settings.database_type != "sqlite"
+    hashed = manifest.hash_version == replica.schema_version()
+    if not hashed:
+        done.warnings.append(
+            "The backup is of another version of the tables: rows, units and money were compared, not row hashes."
+        )
+    if has_primary and manifest.primary:
+        with open_side(settings, "primary") as connection:
+            done.parts["primary"] = _compared(settings, manifest.primary, connection, hashed)
+    if not only_primary:
+        if manifest.replica:
+            try:
+                with replica.reading(settings) as connection:
+                    done.parts["replica"] = _compared(settings, manifest.replica, connection, hashed)
+            except ReplicaUnusable as error:
+                log.warning("%s", error)
+        if manifest.gold:
+            with GoldStar(settings) as gold:
+                done.parts["gold"] = _compared(settings, manifest.gold, gold, hashed)
+        done.drop_again = _later_runs(settings)
+    if _lacks_replica(settings) and any(pinned.name == "gold/fact_sales" for pinned in lake.pin(settings)):
+        refresh_replica(settings)
+        done.warnings.append("The replica was made anew from Gold.")
+    if has_primary and (only_primary or not manifest.primary):
+        try:
+            done.caught_up = catch_up(settings)
+        except (BackupFailed, *REPLICA_ERRORS) as error:
+            done.warnings.append(f"The primary is not caught up: {error} See `python -m include.warehouse catch-up`.")
+
+
+def _compared(settings: Settings, expected: Contents, source: Connection | GoldStar, hashed: bool) -> Part:
+    found = contents_of(source, settings)
+    wrong = differences(expected, found, hashed=hashed)
+    return Part(rows=found.rows, amount=found.amount, days=len(found.days), differences=wrong)
+
+
+def _lacks_replica(settings: Settings) -> bool:
+    try:
+        with replica.reading(settings):
+            return False
+    except ReplicaUnusable:
+        return True
+
+
+def _later_runs(settings: Settings) -> list[str]:
+    archive = settings.data_dir / ARCHIVE
+    runs = settings.data_dir / "runs"
+    found = (path for path in archive.iterdir() if path.is_dir()) if archive.is_dir() else ()
+    return sorted(
+        path.name for path in found if not (runs / path.name / "manifest.json").exists() and any(path.iterdir())
+    )

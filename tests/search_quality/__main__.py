@@ -1,0 +1,117 @@
+"""Measure the search on the real catalogue against the judged queries.
+
+python -m tests.search_quality lake FILE        Gold and Silver of a clean CSV file, in RETAIL_DATA_DIR
+python -m include.search rebuild                the index, on the server that TYPESENSE_NODES names
+python -m tests.search_quality evaluate         nDCG@10, MRR and recall on the tuning half
+python -m tests.search_quality evaluate --held-out
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from include.search.catalogue import read_products
+from include.search.entities import Mode, SearchRequest
+from include.search.service import SearchService
+from include.settings import Settings, get_settings
+from tests.search_quality.lake import make_lake
+from tests.search_quality.load import latencies, summary
+from tests.search_quality.measures import RECALL_DEPTH, Query, load_queries, mean, ndcg, recall, reciprocal_rank
+
+COUNTRY = "United Kingdom"
+"""Where every query is asked: nearly the whole catalogue is sold there."""
+
+MODES: tuple[Mode, ...] = ("text", "vector", "hybrid")
+
+Ranker = Callable[[str], list[str]]
+
+_PHRASE = "SELECT stock_code FROM products WHERE description ILIKE $phrase ORDER BY revenue DESC LIMIT $depth"
+_WORDS = """
+    SELECT stock_code FROM products
+    WHERE len(list_filter($words, lambda word: description ILIKE '%' || word || '%')) > 0
+    ORDER BY len(list_filter($words, lambda word: description ILIKE '%' || word || '%')) DESC, revenue DESC
+    LIMIT $depth"""
+
+
+def sql_rankers(settings: Settings) -> dict[str, Ranker]:
+    """Return rankings by ILIKE: of the whole query, and of its words, most words first; then by revenue."""
+    products = [one for one in read_products(settings) if one.country == COUNTRY]
+    columns = ("stock_code", "description", "revenue")
+    table = pa.Table.from_pylist([one.model_dump(include={*columns}) for one in products])
+    connection = duckdb.connect()
+    connection.register("products", table)
+
+    def by_phrase(text: str) -> list[str]:
+        found = connection.execute(_PHRASE, {"phrase": f"%{text}%", "depth": RECALL_DEPTH}).fetchall()
+        return [code for (code,) in found]
+
+    def by_words(text: str) -> list[str]:
+        found = connection.execute(_WORDS, {"words": text.split(), "depth": RECALL_DEPTH}).fetchall()
+        return [code for (code,) in found]
+
+    return {"ILIKE, whole query": by_phrase, "ILIKE, words": by_words}
+
+
+def search_ranker(service: SearchService, mode: Mode) -> Ranker:
+    """Return the ranking of the search in a mode."""
+
+    def rank(text: str) -> list[str]:
+        answer = service.search(SearchRequest(q=text, country=COUNTRY, size=RECALL_DEPTH, mode=mode))
+        return [hit.product.stock_code for hit in answer.hits]
+
+    return rank
+
+
+def table(rankers: dict[str, Ranker], queries: Sequence[Query]) -> str:
+    """Return the measures of each ranking as a Markdown table."""
+    lines = [
+        f"| ranking | nDCG@10 | nDCG@10, grades 2 and 3 | MRR | recall@{RECALL_DEPTH} |",
+        "|---|---|---|---|---|",
+    ]
+    for name, rank in rankers.items():
+        found = {query.query_id: rank(query.text) for query in queries}
+        values = (
+            mean([ndcg(found[query.query_id], query.grades) for query in queries]),
+            mean([ndcg(found[query.query_id], query.grades, least=2) for query in queries]),
+            mean([reciprocal_rank(found[query.query_id], query.grades) for query in queries]),
+            mean([recall(found[query.query_id], query.grades) for query in queries]),
+        )
+        lines.append(f"| {name} | {' | '.join(f'{value:.3f}' for value in values)} |")
+    return "\n".join(lines)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.search_quality", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("lake").add_argument("file", type=Path)
+    actions.add_parser("evaluate").add_argument("--held-out", action="store_true")
+    load = actions.add_parser("load")
+    load.add_argument("--mode", choices=MODES, default="hybrid")
+    load.add_argument("--rate", type=int, default=50)
+    load.add_argument("--seconds", type=int, default=20)
+    arguments = parser.parse_args(words)
+    settings = get_settings()
+    if arguments.action == "lake":
+        make_lake(settings, arguments.file)
+        return 0
+    with SearchService(settings) as service:
+        if arguments.action == "load":
+            print(summary(latencies(service, arguments.mode, arguments.rate, arguments.seconds)))
+            return 0
+        queries = load_queries("held_out" if arguments.held_out else "tuning")
+        rankers = sql_rankers(settings) | {mode: search_ranker(service, mode) for mode in MODES}
+        print(table(rankers, queries))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
