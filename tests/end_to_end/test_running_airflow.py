@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import shlex
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -19,6 +20,7 @@ from deploy.embedded.state import CLI_USER, Instance
 from include.receipts import FileEntry, Receipt
 from include.runs import RunFolder, sha256_of
 from include.sample import SampleStyle, generate_lines, write_sample
+from include.settings import PROJECT_ROOT
 from tests.benchmarks import duckdb_pipeline
 from tests.end_to_end.system import (
     Killer,
@@ -231,3 +233,26 @@ def test_the_quality_report_is_shown_to_those_who_may_read_runs(
     views = Airflow(instance).get("/plugins")["plugins"]
     assert isinstance(views, list)
     assert any(view["href"].startswith("/retail/quality/") for plugin in views for view in plugin["external_views"])
+
+
+def test_the_requests_of_the_readme_are_answered(instance: Instance, receipts: dict[str, Receipt]) -> None:
+    shown = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
+    words = [shlex.split(line) for line in shown.splitlines() if line.startswith("curl --netrc-file ")]
+    assert len(words) == 5
+    assert instance.netrc().read_text().split()[3] == CLI_USER
+    answers = {}
+    for *_, file, address in words:
+        assert file == str(instance.netrc().relative_to(instance.settings.data_dir.parent))
+        address = address.replace("http://127.0.0.1:8080", instance.base_url())
+        # Without a header of its own, requests signs in by the file that NETRC names, as curl does.
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("NETRC", str(instance.netrc()))
+            answer = requests.get(address, timeout=30)
+        assert answer.status_code == requests.codes.ok, answer.text
+        answers[address.partition("?")[0].rpartition("/")[2]] = answer.json()
+    assert answers["health"]["status"] == "ok"
+    assert all(item["country"] == "France" for item in answers["sales"]["items"])
+    assert sum(item["lines"] for item in answers["countries"]["items"]) == sum(
+        rows for rows, _, _ in totals_by_day(instance).values()
+    )
+    assert answers["typesense"]["hits"]
