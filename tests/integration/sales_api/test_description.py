@@ -31,7 +31,7 @@ def test_every_read_answers_its_examples(side: Side) -> None:
     for path, operations in described(side).items():
         if "get" not in operations or any(place in path for place in PATHS_OF_FILES) or "/runs" in path + "s":
             continue
-        if path.endswith("backfills"):
+        if path.endswith("backfills") or "/search/" in path:  # another server's to answer
             continue
         parameters = [entry for entry in operations["get"].get("parameters", []) if entry["in"] == "query"]
         for entry in parameters:
