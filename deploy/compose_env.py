@@ -16,12 +16,14 @@ from include.settings import PROJECT_ROOT
 
 
 def write(path: Path) -> str:
-    """Write the file; return the generated password of the Airflow user `admin`.
+    """Write the file, or add the secrets that one of an earlier version lacks; those in it are in use and stay.
 
-    Raises:
-        FileExistsError: If it is there; the secrets in it are in use.
+    Returns:
+        The generated password of the Airflow user `admin`; empty if the file was there.
     """
     known, password = Secrets(), secrets.token_urlsafe(12)
+    there = path.read_text() if path.exists() else ""
+    kept = {line.partition("=")[0] for line in there.splitlines()}
     values = {
         "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
         "FERNET_KEY": known.fernet_key,
@@ -30,20 +32,21 @@ def write(path: Path) -> str:
         "TYPESENSE_API_KEY": known.typesense_api_key,
         "AIRFLOW_USERS": f"'{json.dumps({ADMIN: password, CLI_USER: known.cli_password})}'",
     }
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        stream.writelines(f"{name}={value}\n" for name, value in values.items())
-    return password
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as stream:
+        if there and not there.endswith("\n"):
+            stream.write("\n")
+        stream.writelines(f"{name}={value}\n" for name, value in values.items() if name not in kept)
+    return "" if there else password
 
 
 def main() -> int:
     """Run the command line."""
     path = PROJECT_ROOT / "deploy" / "compose.env"
-    try:
-        password = write(path)
-    except FileExistsError:
-        print(f"{path} is there already; its secrets are kept.")
-        return 1
-    print(f"Wrote {path}. Airflow user {ADMIN}, password {password}")
+    password = write(path)
+    if password:
+        print(f"Wrote {path}. Airflow user {ADMIN}, password {password}")
+    else:
+        print(f"{path} was there already; its secrets are kept, and those it lacked are added.")
     return 0
 
 

@@ -23,6 +23,7 @@ from include.runs import (
     ClaimedFile,
     Manifest,
     RunFolder,
+    RunRecordMissing,
     claim_drop,
     claim_rebuild,
     has_changed,
@@ -115,11 +116,7 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
 
 
 def index(settings: Settings, run_id: str) -> IndexRecord:
-    """Bring the product search up to what is published; if its service is down, leave that to the next run.
-
-    Raises:
-        deltalake.exceptions.DeltaError: If Gold or Silver cannot be read.
-    """
+    """Bring the product search up to what is published; if its service is down, leave that to the next run."""
     from include.search.index import bring_up_to_date  # as in `audit`
 
     run = RunFolder(settings, run_id)
@@ -168,7 +165,10 @@ def build_receipt(run: RunFolder, quality: QualityRecord | None) -> Receipt:
     gold = run.stage("gold", GoldRecord) if manifest.has_work else None
     published = run.stage("publish", Publication) if gold and gold.token else None
     loaded_rows, loaded_amount = _loaded(manifest, silver, published) if silver else (0, Decimal(0))
-    indexed = run.stage("index", IndexRecord) if manifest.has_work else None
+    try:
+        indexed = run.stage("index", IndexRecord) if manifest.has_work else None
+    except RunRecordMissing:
+        indexed = None  # a run from before there was a search
     staged = {file.sha256: file for file in bronze.files} if bronze else {}
     reports = {file.sha256: file.report for file in quality.files} if quality else {}
     files = [_file_entry(run, file, staged.get(file.sha256), reports) for file in manifest.files]

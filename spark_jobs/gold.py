@@ -35,7 +35,7 @@ from include.domain.star import (
     Newer,
 )
 from include.records import EnrichRecord, GoldRecord, SilverRecord
-from include.runs import Manifest, RunFolder
+from include.runs import Manifest, RunFolder, unpublished_batches
 from include.settings import Settings, get_settings
 from spark_jobs.session import (
     Table,
@@ -307,13 +307,29 @@ def run_together(work: Iterable[Callable[[], None]]) -> None:
 
 
 def lines_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver: SilverRecord) -> DataFrame:
-    """Return the Silver lines a run publishes: those of its batch, or those of the rebuilt days that may be live."""
+    """Return the Silver lines a run publishes: those of its batch, or those of the rebuilt days that may be live.
+
+    A line that a batch took over in Silver from another one, which was published after all, is that one's.
+    """
     lines = silver_table(settings).read(spark)
     of_months = lines.where(F.col("invoice_month").isin(silver.months))
+    facts = Table(settings.table("gold", "fact_sales"))
     if manifest.kind == "drop":
-        return of_months.where(F.col("batch_id") == manifest.batch_id)
+        ours = of_months.where(F.col("batch_id") == manifest.batch_id)
+        published = sorted({*silver.unpublished} - {*unpublished_batches(settings)})
+        if not published or not facts.exists(spark):
+            return ours
+        theirs = facts.read(spark).where(F.col("invoice_month").isin(silver.months) & F.col("batch_id").isin(published))
+        return ours.join(theirs.select("sale_id"), "sale_id", "left_anti")
     of_days = of_months.where(F.col("invoice_day").isin(manifest.days))
-    return of_days.where(~F.col("batch_id").isin(silver.unpublished))
+    not_live = F.col("batch_id").isin(silver.unpublished)
+    if not silver.unpublished or not facts.exists(spark):
+        return of_days.where(~not_live)
+    days = [int(f"{day:%Y%m%d}") for day in manifest.days]
+    live = facts.read(spark).where(F.col("date_key").isin(days) & ~not_live)
+    owners = live.select("sale_id", F.col("batch_id").alias("owner"))
+    taken = of_days.where(not_live).join(owners, "sale_id").withColumn("batch_id", F.col("owner"))
+    return of_days.where(~not_live).unionByName(taken.select(of_days.columns))
 
 
 def reference(spark: SparkSession, settings: Settings, name: str) -> DataFrame:
@@ -400,9 +416,10 @@ def write_fact(
     months = sorted({*silver.months, *[f"{day:%Y-%m}" for day in enriched.stale_days]})
     table = Table(settings.table("gold", "fact_sales"), ("invoice_month",), ("batch_id", "date_key"))
     table.replace(spark, fact, f"{in_list('invoice_month', months)} AND ({' OR '.join(ours)})")
-    if silver.unpublished and manifest.kind == "drop":
+    taken_from = sorted({*silver.unpublished} & {*unpublished_batches(settings)})
+    if taken_from and manifest.kind == "drop":
         condition = (
-            f"t.{in_list('invoice_month', silver.months)} AND t.{in_list('batch_id', silver.unpublished)} "
+            f"t.{in_list('invoice_month', silver.months)} AND t.{in_list('batch_id', taken_from)} "
             "AND t.invoice_month = s.invoice_month AND t.sale_id = s.sale_id"
         )
         taken = fact.select("invoice_month", "sale_id").alias("s")

@@ -39,6 +39,8 @@ from include.spark import ClassesNotRecorded, class_archive, prepare
 from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.failover import read
 from include.warehouse.queries import latest_sales
+from include.warehouse.replica import replica_link
+from include.warehouse.watch import answers
 
 API_SECONDS = 180.0
 ACTIONS = {
@@ -139,8 +141,7 @@ def up(instance: Instance) -> None:
             )
     if first or not running:
         # The warehouse may be another one than at the last start, or older than the code.
-        with _working("Migrating the warehouse ..."):
-            _run([sys.executable, "-m", "include.warehouse", "migrate"], environment)
+        _migrate_warehouse(instance, environment)
     if search:
         try:
             search.wait()
@@ -150,6 +151,22 @@ def up(instance: Instance) -> None:
     with _working("Starting Airflow ..."):
         supervisor.control(instance, "start", *supervisor.COMPONENTS)
     _wait_api(instance)
+
+
+def _migrate_warehouse(instance: Instance, environment: dict[str, str]) -> None:
+    """Bring the warehouse to the newest revision, unless it is another's that is away and the replica can stand in."""
+    settings = instance.settings
+    elsewhere = bool(settings.database_url.get_secret_value()) and settings.database_type != "sqlite"
+    if elsewhere and replica_link(settings).exists() and not answers(settings):
+        console.print(
+            "The warehouse does not answer. Starting all the same: the replica stands in for it. When it is back, "
+            "`make up` after `make stop`, or `python -m include.warehouse migrate`, brings it up to this version.",
+            style="yellow",
+            soft_wrap=True,
+        )
+        return
+    with _working("Migrating the warehouse ..."):
+        _run([sys.executable, "-m", "include.warehouse", "migrate"], environment)
 
 
 def _run(command: list[str], environment: dict[str, str], text: str | None = None) -> None:
@@ -244,6 +261,9 @@ def _show_search(instance: Instance) -> None:
             auth=(CLI_USER, instance.secrets().cli_password),
             timeout=30,
         )
+    if answer.status_code == requests.codes.service_unavailable:
+        console.print(f"{answer.json()['detail']} `make search` says more.", highlight=False, markup=False)
+        return
     answer.raise_for_status()
     found = answer.json()
     console.print(f"Products for {question['q']!r} in {question['country']} ({found['found']} found):", highlight=False)

@@ -92,7 +92,11 @@ def check_free(ports: Ports) -> None:
     Raises:
         PortTaken: Naming the port and the variable that changes it.
     """
+    used: dict[int, str] = {}
     for name, port in ports.model_dump().items():
+        if port in used:
+            raise PortTaken(f"RETAIL_{used[port].upper()} and RETAIL_{name.upper()} are both {port}: change one.")
+        used[port] = name
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 from include.runs import partial_of
 from include.settings import Settings
 
+log = logging.getLogger(__name__)
+
 Vectors = npt.NDArray[np.float32]
 
 LOCAL = "wordllama/"
@@ -88,7 +90,11 @@ class VectorCache:
     def _read(self, size: int) -> dict[bytes, Vectors]:
         if not self._path.exists():
             return {}
-        table = pq.read_table(self._path)
+        try:
+            table = pq.read_table(self._path)
+        except (pa.ArrowException, OSError) as error:
+            log.warning("The kept vectors in %s cannot be read, so all are computed anew: %s", self._path, error)
+            return {}
         matrix = np.frombuffer(b"".join(table["vector"].to_pylist()), dtype="<f4").reshape(-1, size)
         return dict(zip(table["text_sha256"].to_pylist(), matrix, strict=True))
 

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+import duckdb
+from deltalake.exceptions import DeltaError
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
@@ -110,7 +112,7 @@ def bring_up_to_date(settings: Settings, run_id: str, *, rebuild: bool = False) 
     """Bring the index up to what is published; if that cannot be done, record it as pending.
 
     Runs one after another: each takes what the others have published into account. Never fails because the service is
-    down.
+    down, or the lake cannot be read: what is published stays published, and the receipt says what is pending.
 
     Args:
         settings: Which service, and where the lake is.
@@ -126,7 +128,7 @@ def bring_up_to_date(settings: Settings, run_id: str, *, rebuild: bool = False) 
         try:
             with SearchServer(settings, indexing=True) as server:
                 record = _synchronise(settings, server, rebuild)
-        except (SearchUnavailable, ImportRefused) as error:
+        except (SearchUnavailable, ImportRefused, OSError, duckdb.Error, DeltaError) as error:
             problems = error.problems if isinstance(error, ImportRefused) else []
             record = IndexRecord(status="pending", reason=str(error), problems=problems)
             _remember(settings, run_id, str(error))
@@ -153,6 +155,8 @@ def _synchronise(settings: Settings, server: SearchServer, rebuild: bool) -> Ind
             "or use a server of version 26 or later."
         )
     current = server.current(settings.search_alias)
+    if current is not None and current not in server.collections():
+        current = None  # the alias outlived what it stands for
     documents = [document(product, model) for product in read_products(settings)]
     if current is None or rebuild or not _made_for(settings, current):
         return _rebuild(settings, server, documents)
@@ -215,8 +219,8 @@ def _change(settings: Settings, server: SearchServer, name: str, documents: Sequ
     }
     changed = [one for one in documents if held.get(one["id"]) != one[CONTENT_HASH]]
     gone = sorted(held.keys() - {one["id"] for one in documents})
-    embedded = _write(settings, server, name, changed)
     removed = sum(server.delete(name, ids) for ids in _portions(gone, DELETED_AT_ONCE))
+    embedded = _write(settings, server, name, changed)
     return IndexRecord(
         status="indexed",
         collection=name,

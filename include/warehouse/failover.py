@@ -16,14 +16,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection, Engine, QueuePool, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from include.quality.gate import STAGE as QUALITY_STAGE
 from include.quality.record import QualityRecord, ScoreRow, score_rows
-from include.receipts import Receipt
-from include.runs import RunFolder, RunRecordMissing
+from include.receipts import Receipt, ReceiptUnbalanced
+from include.runs import RunFolder, RunRecordMissing, mark_published
 from include.settings import Settings
 from include.warehouse import replica
 from include.warehouse.comparison import Difference, compare
@@ -224,7 +224,12 @@ def _try_primary(settings: Settings, record: RecordFile, batch: GoldBatch) -> Pu
         _require_history(settings, engine)
         _settle_tries(settings, record, engine, batch)
         report = publish_batch(engine, settings, batch)
-        _deliver_receipts(settings, record, engine)
+        with record.change() as noted:
+            noted.put(batch, "done")  # whatever becomes of what follows
+        try:
+            _deliver_receipts(settings, record, engine)
+        except (DBAPIError, WarehouseUnavailable, ReceiptUnbalanced) as error:
+            log.warning("Receipts wait for the next publish: %s", said(error))
     return report
 
 
@@ -393,10 +398,11 @@ def _bring_primary(settings: Settings, record: RecordFile, engine: Engine) -> Ca
             publish_batch(engine, settings, batch, gold)
         with record.change() as noted:
             noted.put(batch, "done")
+        mark_published(settings, batch.batch_id)
         done.batches.append(batch.batch_id)
     for warning in _settle(settings, record):
         log.warning("%s", warning)
-    done.receipts = _deliver_receipts(settings, record, engine)
+    done.receipts = _deliver_receipts(settings, record, engine, _receipts_not_on(settings, engine))
     done.compared_days = record.read().unverified_days
     with (
         GoldStar(settings) as gold,
@@ -470,7 +476,11 @@ def known_batches(settings: Settings, primary: Connection | None = None) -> dict
     """Return every batch that was published, by what the runs, the replica and the primary remember of it."""
     found: dict[str, PublishReport] = {}
     for path in (settings.data_dir / "runs").glob("*/stages/publish.json"):
-        report = Publication.model_validate_json(path.read_bytes()).report()
+        try:
+            report = Publication.model_validate_json(path.read_bytes()).report()
+        except ValidationError:
+            log.warning("%s was written by an earlier version, or is damaged; what the sides recorded has to do.", path)
+            continue
         found[report.batch_id] = report
     try:
         with replica.reading(settings) as connection:
@@ -544,11 +554,15 @@ def _receipts(settings: Settings, run_ids: Sequence[str] | None = None) -> Itera
     )
     for path in paths:
         if path.exists():
-            receipt = Receipt.model_validate_json(path.read_bytes())
+            try:
+                receipt = Receipt.model_validate_json(path.read_bytes())
+            except ValidationError:
+                log.warning("%s was written by an earlier version, or is damaged; it is passed over.", path)
+                continue
             try:
                 scores = score_rows(RunFolder(settings, receipt.run_id).stage(QUALITY_STAGE, QualityRecord))
-            except RunRecordMissing:
-                scores = []  # it had nothing to score, or its records were tidied away
+            except (RunRecordMissing, ValidationError):
+                scores = []  # it had nothing to score, or its records are of an earlier version or were tidied away
             yield receipt, scores
 
 
@@ -596,9 +610,16 @@ def record_receipt(settings: Settings, receipt: Receipt, scores: Sequence[ScoreR
     return side
 
 
-def _deliver_receipts(settings: Settings, record: RecordFile, engine: Engine) -> list[str]:
-    """Bring the primary the receipts it lacks; return their runs."""
-    waiting = record.read().receipts
+def _receipts_not_on(settings: Settings, engine: Engine) -> list[str]:
+    """Return the runs whose receipts are on this host and not in the primary."""
+    with transaction(engine) as connection:
+        there = set(connection.execute(select(star_table("etl_receipt").c.run_id)).scalars())
+    return sorted({path.stem for path in (settings.data_dir / "receipts").glob("*.json")} - there)
+
+
+def _deliver_receipts(settings: Settings, record: RecordFile, engine: Engine, more: Sequence[str] = ()) -> list[str]:
+    """Bring the primary the receipts it is known to lack, and `more`; return their runs."""
+    waiting = sorted({*record.read().receipts, *more})
     for receipt, scores in _receipts(settings, waiting):
         save_receipt(engine, receipt)
         save_scores(engine, scores)

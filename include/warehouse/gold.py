@@ -21,7 +21,7 @@ from sqlalchemy import Boolean, Column, Date, DateTime
 
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
 from include.records import EnrichRecord, GoldRecord, SilverRecord
-from include.runs import RunFolder
+from include.runs import RunFolder, unpublished_batches
 from include.settings import Settings
 from include.warehouse.portable import places
 from include.warehouse.publish import PublishReport
@@ -123,6 +123,7 @@ class GoldStar:
         """
         import duckdb  # takes half a second, which steps that read no Gold need not wait for
 
+        self._settings = settings
         self.versions: dict[str, int] = {}
         self.connection = duckdb.connect()
         self._errors = duckdb.Error
@@ -160,7 +161,9 @@ class GoldStar:
     def pick_batch(self, batch: GoldBatch) -> list[date]:
         """Pick the facts a batch brought, as Gold has them now; return their invoice days in order."""
         condition = "(list_contains(?::INTEGER[], date_key) AND NOT list_contains(?::VARCHAR[], batch_id)"
-        parameters: list[Any] = [_keys([*batch.days, *batch.stale_days]), batch.unpublished]
+        # Batches that have come to Gold since then, and are not live, have a publish of their own to come.
+        not_live = sorted({*batch.unpublished, *unpublished_batches(self._settings)} - {batch.batch_id})
+        parameters: list[Any] = [_keys([*batch.days, *batch.stale_days]), not_live]
         if batch.kind == "drop":
             condition += " OR batch_id = ?"
             parameters.append(batch.batch_id)
@@ -233,6 +236,14 @@ class GoldStar:
             for batch_id, key in self.groups()
             if batch_id not in reports and batch_id >= rebuilt.get(key, "")
         )
+
+    def held_ids(self, days: Sequence[date], groups: Iterable[str]) -> list[str]:
+        """Return the sale ids of facts of some days that are in `groups` (`batch_id:date_key`)."""
+        query = f"""SELECT sale_id FROM {FACT} WHERE list_contains(?, invoice_month)
+            AND list_contains(?::INTEGER[], date_key) AND list_contains(?::VARCHAR[], batch_id || ':' || date_key)"""
+        months = sorted({f"{day:%Y-%m}" for day in days})
+        found = self.connection.execute(query, [months, _keys(days), sorted(groups)]).fetchall()
+        return [row[0] for row in found]
 
     def orphans(self) -> dict[str, int]:
         """Return how many references to each dimension have no member: of the picked facts, and of its customers."""

@@ -427,7 +427,7 @@ def _repair_primary(settings: Settings, days: list[date]) -> dict[str, int]:
             left_out = gold.unpublished(known_batches(settings, connection))
         gold.pick_days(days, left_out)
         rows = stage_picked(engine, settings, batch_id, gold)
-        return replace_days(engine, settings, batch_id, days, rows, sorted(left_out))
+        return replace_days(engine, settings, batch_id, days, rows, sorted(left_out), gold.held_ids(days, left_out))
 
 
 def _repair_replica(settings: Settings, days: list[date]) -> dict[str, int]:

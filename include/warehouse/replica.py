@@ -496,7 +496,8 @@ def replace_days(settings: Settings, days: Sequence[date], without: Iterable[str
     Args:
         settings: Where Gold and the replica are.
         days: Invoice days.
-        without: Facts of Gold that were never published, as `batch_id:date_key`; those in the replica are kept.
+        without: Facts of Gold that were never published, as `batch_id:date_key`; those in the replica are kept,
+            whichever batch they are of there.
 
     Raises:
         GoldUnreadable: If Gold cannot be read.
@@ -508,7 +509,8 @@ def replace_days(settings: Settings, days: Sequence[date], without: Iterable[str
         gold.pick_days(days, left_out)
         written = {name: _upsert(connection, gold, name) for name in STAR if name != FACT}
         condition = "batch_id || ':' || date_key NOT IN (SELECT value FROM json_each(?))"
-        deleted = _delete_of_days(connection, gold, days, condition, [_json(left_out)])
+        kept = gold.held_ids(days, left_out)
+        deleted = _delete_of_days(connection, gold, days, condition, [_json(left_out)], kept)
         written[FACT] = _upsert(connection, gold, FACT) + deleted
         _stamp(connection)
     return written
@@ -541,15 +543,21 @@ def _delete_vanished(connection: Connection, gold: GoldStar, batch: GoldBatch) -
 
 
 def _delete_of_days(
-    connection: Connection, gold: GoldStar, days: Sequence[date], condition: str, parameters: list[str]
+    connection: Connection,
+    gold: GoldStar,
+    days: Sequence[date],
+    condition: str,
+    parameters: list[str],
+    kept_ids: Sequence[str] = (),
 ) -> int:
-    """Delete the facts of `days` that meet `condition` and are not picked; return how many."""
+    """Delete the facts of `days` that meet `condition`, are not picked and not in `kept_ids`; return how many."""
     raw: Any = connection.connection.driver_connection
     raw.execute("CREATE TEMP TABLE IF NOT EXISTS incoming (sale_id TEXT PRIMARY KEY)")
     raw.execute("DELETE FROM incoming")
     found = gold.connection.execute("SELECT sale_id FROM picked")
     while lot := found.fetchmany(50_000):
         raw.executemany("INSERT INTO incoming VALUES (?)", lot)
+    raw.executemany("INSERT OR IGNORE INTO incoming VALUES (?)", [(sale_id,) for sale_id in kept_ids])
     deleted = 0
     for day in sorted(set(days)):
         span = [f"{day} 00:00:00.000000", f"{day + timedelta(days=1)} 00:00:00.000000"]

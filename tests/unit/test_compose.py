@@ -55,8 +55,18 @@ def test_every_secret_is_required_and_generated(tmp_path: Path) -> None:
     assert required == set(generated)
     assert password in generated["AIRFLOW_USERS"]
     assert stat.S_IMODE(os.stat(tmp_path / "compose.env").st_mode) == 0o600
-    with pytest.raises(FileExistsError):
-        compose_env.write(tmp_path / "compose.env")
+    assert compose_env.write(tmp_path / "compose.env") == ""
+    assert (tmp_path / "compose.env").read_text() == content
+
+
+def test_a_secret_that_an_earlier_version_did_not_have_is_added(tmp_path: Path) -> None:
+    compose_env.write(tmp_path / "compose.env")
+    older = [line for line in (tmp_path / "compose.env").read_text().splitlines() if "TYPESENSE" not in line]
+    (tmp_path / "compose.env").write_text("\n".join(older))
+    assert compose_env.write(tmp_path / "compose.env") == ""
+    *kept, added = (tmp_path / "compose.env").read_text().splitlines()
+    assert kept == older
+    assert added.startswith("TYPESENSE_API_KEY=")
 
 
 def test_the_image_is_built_from_files_that_exist(services: dict[str, Any]) -> None:

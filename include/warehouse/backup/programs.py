@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -178,13 +179,19 @@ def _running(command: Sequence[str], environment: dict[str, str]) -> Iterator[IO
             )
         except OSError as error:
             raise BackupFailed(f"{name} does not run: {error}.") from error
+        # A server that falls silent would keep the program, and whoever reads from it, waiting for ever.
+        limit = threading.Timer(PROGRAM_SECONDS, process.kill)
+        limit.daemon = True
+        limit.start()
         with process:
             try:
                 yield cast("IO[bytes]", process.stdout)
-                code = process.wait(PROGRAM_SECONDS)
+                code = process.wait()
             except BaseException:
                 process.kill()
                 raise
+            finally:
+                limit.cancel()
         if code:
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip()

@@ -25,6 +25,7 @@ from include.records import SilverRecord, StagedFile
 from include.runs import RunFolder, landing
 from include.settings import Settings, get_settings
 from include.warehouse.engine import open_engine, transaction
+from include.warehouse.integrity import compare_sides
 from include.warehouse.migrations import upgrade
 from include.warehouse.queries import totals
 from spark_jobs import bronze, gold, silver
@@ -235,6 +236,30 @@ def test_a_rebuild_leaves_lines_that_are_not_published_to_their_own_run(spark: S
     assert documents(fresh) == [("2011-03-01", 1)]
     assert run(spark, fresh, "held").rows_loaded == 2
     assert documents(fresh) == [("2011-03-01", 2), ("2011-03-02", 1)]
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(1800)
+def test_a_batch_published_after_another_has_taken_its_lines_over_keeps_them(
+    spark: SparkSession, fresh: Settings
+) -> None:
+    dropped(fresh, "first", a=LINES)
+    run_until(spark, fresh, "first", until="gold")
+    dropped(fresh, "second", b=[*LINES, "730009,22087,BUNTING,1,2011-03-01 11:00:00,4.00,,France"])
+    run_until(spark, fresh, "second", until="silver")
+    publish(fresh, "first")
+    index(fresh, "first")
+    assert receipt(fresh, "first").rows_loaded == 2
+    live = fact_rows(fresh)
+    claim(fresh, "rebuild", day=date(2011, 3, 1))
+    run(spark, fresh, "rebuild")
+    assert fact_rows(fresh) == live
+    assert documents(fresh) == [("2011-03-01", 1), ("2011-03-02", 1)]
+    second = run(spark, fresh, "second", times=2)
+    assert (second.rows_loaded, second.rows_already_seen) == (1, 2)
+    assert documents(fresh) == [("2011-03-01", 2), ("2011-03-02", 1)]
+    assert len({row[0] for row in fact_rows(fresh)}) == len(fact_rows(fresh)) == 3
+    assert compare_sides(fresh).whole
 
 
 @pytest.mark.integration
