@@ -33,7 +33,7 @@ from tests.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
-CUTS = int(os.environ.get("RETAIL_LOAD_CUTS", "2"))
+CUTS = int(os.environ.get("RETAIL_LOAD_CUTS", "1"))
 """At how many moments the primary is killed."""
 
 ROWS = 2_000
