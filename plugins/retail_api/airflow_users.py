@@ -69,6 +69,10 @@ _MOST_BYTES = 1024
 """A longer user name or password is nobody's."""
 
 
+_BROWSERS_SAY = {"sec-fetch-site", "origin"}
+"""Headers that tell where a request comes from; every browser sends one with a change."""
+
+
 class MetadataUnavailable(Exception):
     """Airflow's database does not answer."""
 
@@ -153,6 +157,8 @@ class AirflowUsers:
         scheme, _, value = connection.headers.get("Authorization", "").partition(" ")
         match scheme.lower():
             case "basic":
+                if not connection.headers.keys().isdisjoint(_BROWSERS_SAY):
+                    _require_same_origin(connection)  # a browser sends a password that it knows by itself, too
                 return await self._basic(value.strip(), connection)
             case "bearer":
                 return await self._token(value.strip(), "jwt", connection)
@@ -321,7 +327,7 @@ def _require_same_origin(connection: HTTPConnection) -> None:
     if not same:
         raise Refused(
             "cross_site",
-            "Changes with the session of the web interface are taken from its own pages only. "
+            "Changes that a browser sends with its session or a password it knows are taken from Airflow's own pages only. "
             "Use curl -u USER, or a token.",
         )
 

@@ -133,6 +133,12 @@ def test_a_cursor_reads_the_whole_list_once(side: Side, direction: str, wanted: 
     assert page["page"] is None
 
 
+@pytest.mark.parametrize("path", ["/sales", "/aggregates/daily", "/aggregates/countries", "/aggregates/products"])
+def test_the_days_may_be_the_first_and_the_last_there_are(side: Side, path: str) -> None:
+    days = {"date_from": "0001-01-01", "date_to": "9999-12-31"}
+    assert side.get(path, **days) == side.get(path)
+
+
 def test_an_invoice_and_a_country_in_any_case(side: Side) -> None:
     of_invoice = [line for line in LINES if line.invoice == "536010"]
     assert sorted(ids(side.get("/sales", invoice="536010"))) == sorted(str(line.sale_id) for line in of_invoice)
