@@ -69,7 +69,7 @@ _MOST_BYTES = 1024
 """A longer user name or password is nobody's."""
 
 
-_BROWSERS_SAY = {"sec-fetch-site", "origin"}
+_BROWSERS_SAY = ("Sec-Fetch-Site", "Origin")
 """Headers that tell where a request comes from; every browser sends one with a change."""
 
 
@@ -157,7 +157,7 @@ class AirflowUsers:
         scheme, _, value = connection.headers.get("Authorization", "").partition(" ")
         match scheme.lower():
             case "basic":
-                if not connection.headers.keys().isdisjoint(_BROWSERS_SAY):
+                if any(name in connection.headers for name in _BROWSERS_SAY):
                     _require_same_origin(connection)  # a browser sends a password that it knows by itself, too
                 return await self._basic(value.strip(), connection)
             case "bearer":
@@ -327,7 +327,7 @@ def _require_same_origin(connection: HTTPConnection) -> None:
     if not same:
         raise Refused(
             "cross_site",
-            "Changes that a browser sends with its session or a password it knows are taken from Airflow's own pages only. "
+            "Changes by a browser, with its session or a password it knows, are taken from Airflow's own pages only. "
             "Use curl -u USER, or a token.",
         )
 

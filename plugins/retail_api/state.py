@@ -19,6 +19,9 @@ from retail_api.metrics import Metrics
 if TYPE_CHECKING:
     from include.search.service import SearchService
 
+MAX_SORTS = 2
+"""Heavy sorts at a time; the others are to have a core and connections left."""
+
 MAX_EXPORTS = 2
 """Exports at a time; each holds a connection and much of a core."""
 
@@ -29,6 +32,7 @@ class State:
     Attributes:
         census: Counts of invoice lines, kept as long as they hold.
         exports: Limits exports at a time.
+        sorts: Limits heavy sorts at a time.
         metadata_ping: Tells whether Airflow's database answers; None outside of Airflow.
     """
 
@@ -37,6 +41,7 @@ class State:
         settings.api.mkdir(parents=True, exist_ok=True)
         settings.api.chmod(0o700)  # names and addresses of people
         self.census = CensusTaker()
+        self.sorts = threading.BoundedSemaphore(MAX_SORTS)
         self.exports = threading.BoundedSemaphore(MAX_EXPORTS)
         self.audit = AuditTrail(settings)
         self.metrics = Metrics(settings)

@@ -18,14 +18,19 @@ from retail_api.state import SharedState
 router = APIRouter(prefix="/sales", tags=["sales"])
 
 
-@router.get("", response_model=SalesPage, summary="Invoice lines, filtered, sorted and paged")
+@router.get(
+    "",
+    response_model=SalesPage,
+    summary="Invoice lines, filtered, sorted and paged",
+    responses=problem_responses(429),
+)
 def list_sales(request: Request, caller: Reader, state: SharedState, query: Annotated[SalesQuery, Query()]) -> Response:
     """Return a page of invoice lines, the newest first unless sorted otherwise.
 
     Money is GBP unless the name of a field says another currency, as strings of decimal digits, so that no reader
     rounds it. `total` counts exactly. Far into a list, `cursor` is steadier than `page`: it neither skips nor repeats.
     """
-    return answered(request, SalesService(state.warehouse, state.census).page(query))
+    return answered(request, SalesService(state.warehouse, state.census, state.sorts).page(query))
 
 
 @router.get(
@@ -62,4 +67,4 @@ def export_sales(caller: Reader, state: SharedState, query: Annotated[ExportQuer
 )
 def get_sale(request: Request, caller: Reader, state: SharedState, sale_id: UUID) -> Response:
     """Return an invoice line with its rates, its product and the batch it came with."""
-    return answered(request, SalesService(state.warehouse, state.census).one(sale_id))
+    return answered(request, SalesService(state.warehouse, state.census, state.sorts).one(sale_id))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -12,7 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
+from include.warehouse.engine import WarehouseUnavailable
+from include.warehouse.failover import Warehouse
+from include.warehouse.record import Breaker, RecordFile
+from retail_api.data.sales import SalesRepository
 from retail_api.domain.paging import MAX_SIZE
 from retail_api.domain.sales import SORT_FIELDS
 from tests.integration.failover.lake import RATES
@@ -31,6 +37,9 @@ FIELDS: dict[str, Callable[[Line], Any]] = {
     "country": lambda line: line.country,
     "kind": lambda line: line.kind,
 }
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT max(i) FROM n"
 
 
 def in_order(lines: list[Line], sort: list[tuple[str, bool]]) -> list[str]:
@@ -235,6 +244,44 @@ def test_a_parquet_export_keeps_types_and_filters(side: Side) -> None:
     assert sum(table["total"].to_pylist()) == sum(line.amount for line in lines)
     empty = side.client.get("/api/v1/sales/export", params={"format": "parquet", "country": "Nowhere"})
     assert pq.read_table(io.BytesIO(empty.content)).num_rows == 0
+
+
+def test_heavy_sorts_at_a_time_are_limited_and_others_go_on(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retail_api.services.sales.SORTED_LINES", len(LINES) - 1)
+    sorts = side.app.state.retail.sorts
+    for _ in range(3):
+        assert side.client.get("/api/v1/sales?sort=total:desc").status_code == 200
+    while sorts.acquire(blocking=False):
+        pass
+    try:
+        answer = side.client.get("/api/v1/sales?sort=total:desc")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "2")
+        for light in ("", "?sort=invoice_date:asc,total:desc", "?sort=total:desc&country=France"):
+            assert side.client.get(f"/api/v1/sales{light}").status_code == 200
+    finally:
+        sorts.release(2)
+
+
+def test_a_sort_that_takes_too_long_is_no_failure_of_the_primary(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(repository: SalesRepository, *_: Any) -> None:
+        repository._connection.execute(text(ENDLESS))
+
+    read = Warehouse.read
+    monkeypatch.setattr(Warehouse, "read", lambda warehouse, work: read(warehouse, work, timeout_seconds=0.3))
+    monkeypatch.setattr(SalesRepository, "page", slow)
+    monkeypatch.setattr("retail_api.services.sales.SORTED_LINES", 10)
+    started = time.monotonic()
+    answer = side.client.get("/api/v1/sales?sort=total:desc")
+    assert time.monotonic() - started < 3
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "Narrow the filters" in answer.json()["detail"]
+    assert RecordFile(side.settings).read().breaker == Breaker()
+
+
+def test_the_replica_is_not_waited_for_without_end(sides: dict[str, Side], monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse: Warehouse = sides["replica"].app.state.retail.warehouse
+    with pytest.raises(WarehouseUnavailable, match=r"within 0\.2 seconds"):
+        warehouse.read(lambda connection: connection.execute(text(ENDLESS)).all(), timeout_seconds=0.2)
 
 
 def test_exports_at_a_time_are_limited_and_give_back_their_place(primary: Side) -> None:
