@@ -52,8 +52,8 @@ log = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
-LOOKUP_SECONDS = 1.0
-"""How long Airflow's database may take to tell of a user."""
+LOOKUP_SECONDS = 0.7
+"""How long Airflow's database may take to tell of a user; with health's checks it has to be within two seconds."""
 
 RETRY_SECONDS = 5.0
 """How long it is left alone after it did not answer."""

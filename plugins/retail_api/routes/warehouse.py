@@ -28,9 +28,9 @@ _routes = APIRouter(tags=["warehouse"])
 @_routes.get("/health", response_model=WarehouseHealth, summary="Whether the warehouse answers, and which side")
 def warehouse_health(request: Request, caller: Reader, state: SharedState) -> Response:
     """Return how both sides are doing, within two seconds; 503 if neither answers."""
-    found = health(state, None).warehouse
+    found = health(state).warehouse
     if found.serves is None:
-        raise unavailable(f"Neither side of the warehouse answers. {found.reason}".strip())
+        raise unavailable("Neither side of the warehouse answers; /retail/health says more.")
     return document(request, found, headers={"X-Warehouse": found.serves})
 
 

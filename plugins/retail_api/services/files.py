@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 
@@ -64,13 +65,16 @@ class FilesService:
             raise _not_there(name)
         return found
 
-    def content(self, name: str, run_id: str | None = None) -> Path:
-        """Return where the content of a file is.
+    def content(self, name: str, run_id: str | None = None) -> BinaryIO:
+        """Return the content of a file, opened, so that it stays readable when a run claims the file meanwhile.
 
         Raises:
             Problem: 404 if it is not there, or not any more.
         """
-        return self._path(self._folder(run_id), name)
+        try:
+            return self._path(self._folder(run_id), name).open("rb")
+        except FileNotFoundError:
+            raise _not_there(name) from None
 
     def delete(self, names: list[str], run_id: str | None = None) -> Deleted:
         """Delete files.
