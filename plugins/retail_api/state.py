@@ -14,7 +14,9 @@ from include.warehouse.failover import Warehouse
 from retail_api import metrics
 from retail_api.audit import AuditTrail
 from retail_api.data.census import CensusTaker
+from retail_api.data.files import FilesRepository
 from retail_api.metrics import Metrics
+from retail_api.services.exports import ExportPlaces
 
 if TYPE_CHECKING:
     from include.search.service import SearchService
@@ -42,7 +44,7 @@ class State:
         settings.api.chmod(0o700)  # names and addresses of people
         self.census = CensusTaker()
         self.sorts = threading.BoundedSemaphore(MAX_SORTS)
-        self.exports = threading.BoundedSemaphore(MAX_EXPORTS)
+        self.exports = ExportPlaces(MAX_EXPORTS)
         self.audit = AuditTrail(settings)
         self.metrics = Metrics(settings)
         self.metadata_ping: Callable[[], Awaitable[bool]] | None = None
@@ -81,7 +83,8 @@ class State:
         return self._warehouse.connections() if self._warehouse is not None else (0, 0)
 
     def start(self) -> None:
-        """Start what works beside the requests."""
+        """Start what works beside the requests, and clear away what a crash has left."""
+        FilesRepository(self.settings).forget_abandoned()
         self.audit.start()
 
     def close(self) -> None:

@@ -50,7 +50,7 @@ _RAW = {"requestBody": {"required": True, "content": {"application/octet-stream"
 _DOWNLOAD: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes as they came", "content": {"application/octet-stream": _BINARY}}
 }
-_REFUSED = problem_responses(409, 413, 415)
+_REFUSED = problem_responses(409, 413, 415, 507)
 
 
 @router.get("", response_model=Page[StoredFile], summary="Files that wait, or were kept out")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import time
@@ -285,13 +286,44 @@ def test_the_replica_is_not_waited_for_without_end(sides: dict[str, Side], monke
 
 
 def test_exports_at_a_time_are_limited_and_give_back_their_place(primary: Side) -> None:
-    running = primary.app.state.retail.exports
-    while running.acquire(blocking=False):
-        pass
-    try:
-        answer = primary.client.get("/api/v1/sales/export")
-        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "10")
-    finally:
-        running.release(2)
+    places = primary.app.state.retail.exports
+    for others in (["tester"], ["ann", "bob"]):
+        assert all(places.take(name) for name in others)
+        try:
+            answer = primary.client.get("/api/v1/sales/export")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (429, "10")
+        finally:
+            for name in others:
+                places.give_back(name)
     for _ in range(4):
         assert primary.client.get("/api/v1/sales/export").status_code == 200
+
+
+def test_a_client_that_takes_nothing_holds_no_export_for_ever(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retail_api.routes.sales.EXPORT_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.sleep(60)
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/api/v1/sales/export",
+            "query_string": b"",
+            "headers": [],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 2),
+            "scheme": "http",
+            "http_version": "1.1",
+        }
+        with pytest.raises(TimeoutError):
+            await side.app(scope, receive, send)
+
+    asyncio.run(scenario())
+    assert side.client.get("/api/v1/sales/export").status_code == 200
