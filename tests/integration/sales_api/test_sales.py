@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from starlette.types import Message
 
 from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.failover import Warehouse
@@ -303,11 +304,11 @@ def test_a_client_that_takes_nothing_holds_no_export_for_ever(side: Side, monkey
     monkeypatch.setattr("retail_api.routes.sales.EXPORT_SECONDS", 0.3)
 
     async def scenario() -> None:
-        async def receive() -> dict[str, Any]:
+        async def receive() -> Message:
             await asyncio.sleep(60)
             raise AssertionError
 
-        async def send(message: dict[str, Any]) -> None:
+        async def send(message: Message) -> None:
             if message["type"] == "http.response.body":
                 await asyncio.sleep(60)
 
