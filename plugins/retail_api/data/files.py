@@ -6,6 +6,7 @@ A file appears in a folder whole, by a rename or a link; until then it is hidden
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 import uuid
@@ -18,6 +19,8 @@ from include.runs import RunFolder, landing, legible, waiting_files
 from include.settings import Settings
 from retail_api.domain.files import StoredFile
 
+log = logging.getLogger(__name__)
+
 UPLOAD_PREFIX = ".upload-"
 """What the names of hidden files begin with."""
 
@@ -29,12 +32,14 @@ class Incoming:
     """A file that is being received, hidden in the folder it will be in.
 
     Attributes:
-        former: File in whose place it was put, kept for as long as that may have to be undone; None if there was none.
+        replaced: Whether it was put in the place of another file.
+        former: That file, kept for as long as it may have to be put back; None where the system lets nobody keep it.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
         self.path = _hidden(folder)
+        self.replaced = False
         self.former: Path | None = None
         self.bytes = 0
         self._digest = hashlib.sha256()
@@ -125,21 +130,23 @@ class Folder:
             former = _hidden(self.path)
             try:
                 os.link(path, former)
-                incoming.former = former
+                incoming.replaced, incoming.former = True, former
             except FileNotFoundError:
-                pass  # a run has claimed it in between
+                log.info("A run has claimed %s before it could be replaced", incoming.name)
+            except PermissionError:
+                incoming.replaced = True  # it is somebody else's, to which the system allows no second name
         incoming.path.replace(path)
-        return incoming.former is not None
+        return incoming.replaced
 
     def take_back(self, incoming: Incoming) -> None:
         """Undo `add` or `replace`, unless the name has gone to another file or a run since."""
         path = self.path / incoming.name
         if not incoming.is_at(path):
             return
-        if incoming.former is None:
-            path.unlink(missing_ok=True)
-        else:
+        if incoming.former is not None:
             incoming.former.replace(path)
+        elif not incoming.replaced:
+            path.unlink(missing_ok=True)
 
     def sync(self) -> None:
         """Bring the names to the disk."""
@@ -207,6 +214,8 @@ class FilesRepository:
                     path.unlink()
             except FileNotFoundError:
                 continue  # another worker was faster
+            except OSError:
+                log.exception("%s of an upload that was abandoned cannot be deleted", path)
 
     def quarantined(self, run_id: str | None) -> Iterator[StoredFile]:
         """Yield the files in quarantine, of one run or of all, by run and name."""
