@@ -50,6 +50,7 @@ from include.warehouse.watch import (
     lost_connection,
     primary_failed,
     said,
+    timed_out,
     watched_engine,
 )
 
@@ -63,6 +64,9 @@ HEADER = "X-Warehouse"
 
 PUBLISH_LIMIT_SECONDS = STATEMENT_TIMEOUT_SECONDS + 60
 READ_PROBE_SECONDS = 2
+
+_REPLICA_STEPS = 20_000
+"""Steps of SQLite between two looks at the clock, some milliseconds."""
 
 LARGE_BATCH = 50_000
 LARGE_SHARE = 0.5
@@ -734,7 +738,7 @@ class Warehouse:
 
         Args:
             work: Is given a connection; statements go to the configured schema.
-            timeout_seconds: How long it may take on the primary; `primary_patience_seconds` if not given.
+            timeout_seconds: How long it may take on either side; `primary_patience_seconds` if not given.
 
         Raises:
             WarehouseUnavailable: If neither side can answer.
@@ -754,7 +758,7 @@ class Warehouse:
                 if self._record.read().state == "primary":
                     self._record.answered()
                     return Answer(value, "primary")
-        with self._replica() as connection:
+        with self._replica(seconds) as connection:
             return Answer(work(connection), "replica")
 
     @contextmanager
@@ -776,7 +780,7 @@ class Warehouse:
                 with self._primary_connection(seconds) as connection:
                     yield Answer(connection, "primary")
                 return
-        with self._replica() as connection:
+        with self._replica(seconds) as connection:
             yield Answer(connection, "replica")
 
     def _ask_primary(self, work: Callable[[Connection], ResultT], seconds: float) -> ResultT:
@@ -822,11 +826,16 @@ class Warehouse:
                 end(raw)
 
     @contextmanager
-    def _replica(self) -> Iterator[Connection]:
+    def _replica(self, seconds: float) -> Iterator[Connection]:
+        end_at = time.monotonic() + seconds
         try:
             with replica.reading(self._settings) as connection:
+                raw: Any = connection.connection.driver_connection
+                raw.set_progress_handler(lambda: time.monotonic() > end_at, _REPLICA_STEPS)
                 yield connection
         except ReplicaUnusable as error:
+            if error.__cause__ is not None and timed_out(error.__cause__):
+                raise WarehouseUnavailable(f"The replica has not answered within {seconds:g} seconds.") from error
             state = self._record.read()
             reason = state.reason or state.breaker.reason
             raise WarehouseUnavailable(
@@ -836,6 +845,8 @@ class Warehouse:
 
 @contextmanager
 def _read_only(connection: Connection, seconds: float) -> Iterator[None]:
+    # All statements of a read see one state, whatever is published in between.
+    connection.execution_options(isolation_level="REPEATABLE READ")
     with connection.begin():
         milliseconds = f"{round(seconds * 1000)}ms"
         connection.exec_driver_sql(

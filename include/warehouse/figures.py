@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -72,7 +72,7 @@ class Scope:
         if self.first:
             found.append(f"sold_at >= '{self.first} 00:00:00'")
         if self.last:
-            found.append(f"sold_at < '{self.last + timedelta(days=1)} 00:00:00'")
+            found.append(f"sold_at <= '{self.last} 23:59:59.999999'")
         if self.days is not None:
             keys = ", ".join(f"{day:%Y%m%d}" for day in sorted(self.days)) or "NULL"
             found.append(f"date_key IN ({keys})")

@@ -7,6 +7,7 @@ this side asks it for an answer on a connection of its own, and ends the connect
 from __future__ import annotations
 
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,6 +45,8 @@ _FAILED_CLASSES = ("08", "53", "57", "58", "XX")
 
 _LOCK_NOT_AVAILABLE = "55P03"
 
+_QUERY_CANCELED = "57014"
+
 _READ_ONLY = "25006"
 """Write refused, as by a server that was demoted."""
 
@@ -55,7 +58,9 @@ def primary_failed(error: BaseException, *, read_only: bool = False) -> bool:
         error: What was raised.
         read_only: Whether it was raised by a transaction that was told to be read-only.
     """
-    if isinstance(error, (WarehouseUnavailable, PoolExhausted)):
+    if isinstance(error, PoolExhausted):
+        return not read_only  # readers of our own have all connections; that says nothing of the server
+    if isinstance(error, WarehouseUnavailable):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
@@ -67,6 +72,14 @@ def primary_failed(error: BaseException, *, read_only: bool = False) -> bool:
     if cause.sqlstate == _READ_ONLY:
         return not read_only
     return cause.sqlstate.startswith(_FAILED_CLASSES) or cause.sqlstate == _LOCK_NOT_AVAILABLE
+
+
+def timed_out(error: BaseException) -> bool:
+    """Return whether a statement was ended as it took longer than it may, on either side."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, sqlite3.OperationalError):
+        return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+    return isinstance(cause, psycopg.Error) and cause.sqlstate == _QUERY_CANCELED
 
 
 def lost_connection(error: BaseException) -> bool:

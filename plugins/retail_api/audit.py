@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 from pydantic import ValidationError
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from starlette.requests import HTTPConnection
 
 from include.settings import Settings
@@ -160,7 +160,7 @@ class AuditTrail:
             try:
                 self.deliver()
                 quiet = True
-            except (WarehouseUnavailable, DBAPIError, psycopg.Error, sqlite3.Error) as error:
+            except (WarehouseUnavailable, SQLAlchemyError, psycopg.Error, sqlite3.Error, OSError) as error:
                 if quiet:
                     log.warning("Audit entries wait in %s: %s", self._path, said(error))
                 quiet, pause = False, RETRY_SECONDS

@@ -17,10 +17,10 @@ from sqlalchemy import Connection, func, select
 from include.warehouse import replica
 from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.failover import Side
-from include.warehouse.record import RecordFile
+from include.warehouse.record import Record, RecordFile
 from include.warehouse.replica import ReplicaUnusable, newest_batch, replica_state
 from include.warehouse.tables import star_table
-from include.warehouse.watch import primary_failed, said
+from include.warehouse.watch import said
 from retail_api.metrics import Figures
 from retail_api.state import State
 
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
-CHECK_SECONDS = 1.0
-"""How long any one thing may take to answer; all are asked at once."""
+CHECK_SECONDS = 1.2
+"""How long any one thing may take to answer; all are asked at once. A silent primary is known after a second."""
 
 READ_SECONDS = 0.8
 
@@ -55,7 +55,7 @@ class WarehouseHealth(BaseModel):
     Attributes:
         serves: Who answers reads: the primary (PostgreSQL) or the replica (SQLite); none if neither can.
         state: `primary`; `failed_over` if the primary lacks batches, `catching_up` while it is brought them.
-        reason: Why the replica serves.
+        reason: Why the replica serves; `python -m include.warehouse status` says what the server said.
         breaker: Whether reads go past a primary that did not answer lately.
         pending_batches: Batches that the primary lacks.
         replica_lacks: Batches that the replica lacks.
@@ -117,16 +117,11 @@ class Health(BaseModel):
 _checks = ThreadPoolExecutor(8, thread_name_prefix="retail-health")
 
 
-def health(state: State, metadata: SideHealth | None) -> Health:
-    """Return how the system is doing; blocks for up to two seconds.
-
-    Args:
-        state: What to look at.
-        metadata: How Airflow's database is doing.
-    """
+def health(state: State) -> Health:
+    """Return how the system is doing without Airflow's database; blocks for little more than `CHECK_SECONDS`."""
     primary_asked, replica_asked = _checks.submit(_primary, state), _checks.submit(_replica, state)
-    data_asked = _checks.submit(_data, state)
-    end = time.monotonic() + CHECK_SECONDS + 0.2
+    data_asked, waiting_asked = _checks.submit(_data, state), _checks.submit(_waiting, state)
+    end = time.monotonic() + CHECK_SECONDS
     primary = _side(primary_asked.result, end)
     copy = _side(replica_asked.result, end)
     try:
@@ -134,12 +129,13 @@ def health(state: State, metadata: SideHealth | None) -> Health:
     except NotInTime:
         data, serves, trouble = DataHealth(), None, "Reads are not answered in time."
     if serves == "replica" and primary.answers:
-        primary = _primary(state)  # the read has found out since
+        primary = _side(_checks.submit(_primary, state).result, end)  # the read has found out since
     warehouse, problems = _warehouse(state, serves, primary, copy)
     problems += [trouble] if trouble else []
-    if metadata is not None and not metadata.answers:
-        problems.append("Airflow's database does not answer.")
-    waiting = _waiting(state)
+    try:
+        waiting = waiting_asked.result(max(0.0, end - time.monotonic()))
+    except NotInTime:
+        waiting = None
     if waiting is None:
         problems.append("The audit trail cannot be read.")
     return Health(
@@ -147,9 +143,22 @@ def health(state: State, metadata: SideHealth | None) -> Health:
         problems=problems,
         checked_at=datetime.now(UTC),
         warehouse=warehouse,
-        airflow_metadata=metadata,
+        airflow_metadata=None,
         data=data,
         audit_waiting=waiting,
+    )
+
+
+def with_metadata(found: Health, metadata: SideHealth) -> Health:
+    """Return how the system is doing together with Airflow's database."""
+    if metadata.answers:
+        return found.model_copy(update={"airflow_metadata": metadata})
+    return found.model_copy(
+        update={
+            "airflow_metadata": metadata,
+            "status": "down" if found.status == "down" else "degraded",
+            "problems": [*found.problems, "Airflow's database does not answer."],
+        }
     )
 
 
@@ -173,13 +182,14 @@ def _warehouse(
         record = RecordFile(state.settings).read()
     except WarehouseUnavailable as error:
         unknown = WarehouseHealth(serves=serves, state="unknown", breaker="closed", primary=primary, replica=copy)
-        return unknown, [*problems, str(error)]
+        log.warning("The record of the warehouse cannot be read: %s", error)
+        return unknown, [*problems, "The record of which side serves cannot be read."]
     if record.state != "primary":
-        problems.append(f"The replica serves: {record.reason}")
+        problems.append("The replica serves, as the primary lacks batches.")
     told = WarehouseHealth(
         serves=serves,
         state=record.state,
-        reason=record.reason or record.breaker.reason,
+        reason=_reason(record),
         breaker="open" if record.breaker.retry_at else "closed",
         retry_at=record.breaker.retry_at,
         pending_batches=[batch.batch_id for batch in record.of("pending")],
@@ -190,13 +200,21 @@ def _warehouse(
     return told, problems
 
 
+def _reason(record: Record) -> str:
+    """Return why the replica serves; what the server said names hosts, which a reader has no need to know."""
+    if record.state != "primary":
+        return "The primary lacks batches that it could not take."
+    return "The primary did not answer lately." if record.breaker.reason else ""
+
+
 def _primary(state: State) -> SideHealth:
     if state.settings.database_type == "sqlite":
         return SideHealth(answers=False, problem="DATABASE_TYPE is sqlite: the replica is the whole warehouse.")
     try:
         answers = state.warehouse.primary_answers()
     except WarehouseUnavailable as error:
-        return SideHealth(answers=False, problem=str(error))
+        log.warning("The primary cannot be asked: %s", error)
+        return SideHealth(answers=False, problem="Its settings cannot work: see /retail/api/v1/supabase/config.")
     if not answers:
         return SideHealth(answers=False, problem="It does not answer within a second.")
     return SideHealth(answers=True, latency_ms=state.warehouse.primary_latency_ms)
@@ -208,7 +226,10 @@ def _replica(state: State) -> SideHealth:
         with replica.reading(state.settings) as connection:
             replica_state(connection)
     except ReplicaUnusable as error:
-        return SideHealth(answers=False, problem=str(error))
+        log.warning("The replica cannot stand in: %s", error)
+        return SideHealth(
+            answers=False, problem="It cannot be used. Make it anew: python -m include.warehouse refresh-replica."
+        )
     return SideHealth(answers=True, latency_ms=_since(started))
 
 
@@ -216,11 +237,12 @@ def _data(state: State) -> tuple[DataHealth, Side | None, str]:
     try:
         answer = state.warehouse.read(_age, timeout_seconds=READ_SECONDS)
     except WarehouseUnavailable as error:
-        return DataHealth(), None, str(error)
+        log.warning("Reads are not answered: %s", error)
+        return DataHealth(), None, "Reads are not answered: neither side of the warehouse does."
     except Exception as error:
         # A primary without its tables, say: whatever it is, the rest of the picture is wanted all the same.
         log.exception("Reads fail")
-        return DataHealth(), None, f"Reads fail: {said(error) if primary_failed(error) else type(error).__name__}."
+        return DataHealth(), None, f"Reads fail: {type(error).__name__}."
     return answer.value, answer.side, ""
 
 

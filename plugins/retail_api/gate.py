@@ -43,6 +43,9 @@ METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 REPEATED_SECONDS = 60.0
 """Refusals that cost a caller nothing are audited once in so long by each worker; the next entry counts the others."""
 
+MOST_REPEATED = 4096
+"""Callers whose refusals are told apart; those of further ones are entered as if they were of one."""
+
 
 class Gate:
     """The middleware."""
@@ -70,10 +73,12 @@ class Gate:
 
     def unaudited(self, refused: Refused, address: str) -> int | None:
         """Return how many such refusals went unaudited lately; None if this one does, too."""
-        now, key = time.monotonic(), (refused.reason, refused.username, address)
+        now, key = time.monotonic(), (refused.reason, _proven_name(refused), address)
         if now - self._forgotten_at > 10 * REPEATED_SECONDS:
             recent = {known: seen for known, seen in self._repeated.items() if now - seen[0] < 10 * REPEATED_SECONDS}
             self._repeated, self._forgotten_at = recent, now
+        if key not in self._repeated and len(self._repeated) >= MOST_REPEATED:
+            key = (refused.reason, "", "")
         since, count = self._repeated.get(key, (-REPEATED_SECONDS, 0))
         if now - since < REPEATED_SECONDS:
             self._repeated[key] = since, count + 1
@@ -153,7 +158,7 @@ class _Passage:
     def _refuse(self, refused: Refused, begun: AuditEntry | None) -> AuditEntry | None:
         """Return the audit entry of a caller who is not let in, if there is to be one."""
         self.gate.state.metrics.refused(refused.reason)
-        entry = begun or self._entry(refused.username, "")
+        entry = begun or self._entry(_proven_name(refused), "")
         entry.reason = refused.reason
         changes = self.scope["method"] not in SAFE_METHODS
         if begun or (refused.reason == "wrong" and refused.username) or (refused.reason == "forbidden" and changes):
@@ -216,6 +221,11 @@ class _Passage:
 
     def _too_large(self) -> Problem:
         return Problem(413, f"A body here has {self.limit:,} bytes at most.")
+
+
+def _proven_name(refused: Refused) -> str:
+    """Return the name to enter: none for a throttled caller, who could give another one each time."""
+    return "" if refused.reason == "throttled" else refused.username
 
 
 def _path(scope: Scope) -> str:

@@ -5,9 +5,11 @@ Each worker writes its numbers to files in one folder; whichever is asked adds t
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -101,16 +103,40 @@ class Metrics:
         Args:
             figures: Asks the pipeline for its gauges; asked at most every `SHARED_SECONDS`.
         """
-        from prometheus_client import CollectorRegistry, generate_latest
-        from prometheus_client.multiprocess import MultiProcessCollector
+        from prometheus_client import generate_latest
 
         with self._lock:
             if time.monotonic() - self._figures_at >= SHARED_SECONDS:
                 self._figures, self._figures_at = figures(), time.monotonic()
             shown = self._figures
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(self._folder))
-        return generate_latest(registry) + generate_latest(_Pipeline(shown))
+        return generate_latest(_Counted(self._folder)) + generate_latest(_Pipeline(shown))
+
+
+class _Counted:
+    """The numbers of all processes, as the client collects them; a file that a crash has torn is left out."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterator[Any]:
+        """Yield the sums."""
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        yield from MultiProcessCollector.merge([str(path) for path in self._folder.glob("*.db") if _whole(path)])
+
+
+def _whole(path: Path) -> bool:
+    from prometheus_client.mmap_dict import MmapedDict
+
+    try:
+        for key, *_ in MmapedDict.read_all_values_from_file(str(path)):
+            json.loads(key)
+    except FileNotFoundError:
+        return False  # its process has ended
+    except (ValueError, struct.error, RuntimeError, IndexError, TypeError):
+        log.warning("Numbers in %s cannot be read", path)
+        return False
+    return True
 
 
 class _Pipeline:
@@ -137,11 +163,22 @@ def close() -> None:
     mark_process_dead(os.getpid())
 
 
+_begun: set[tuple[int, Path]] = set()
+"""Processes, this one before and after a fork, that have begun to count in a folder."""
+
+
 def _forget_ended(folder: Path) -> None:
-    """Delete the numbers of processes that have ended; Prometheus takes a counter that falls for a restart."""
+    """Delete the numbers of processes that have ended; Prometheus takes a counter that falls for a restart.
+
+    Those with the number of this process are an earlier one's until it has begun: containers number their processes
+    anew at each start.
+    """
+    own = os.getpid()
+    first = (own, folder) not in _begun
+    _begun.add((own, folder))
     for path in folder.glob("*.db"):
         found = _FILE.search(path.name)
-        if found and not _lives(int(found[1])):
+        if found and (not _lives(pid := int(found[1])) or (first and pid == own)):
             with suppress(FileNotFoundError):  # another worker was faster
                 path.unlink()
 

@@ -15,6 +15,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 
 from include.search.entities import ProductUnknown, SearchRefused, SearchUnavailable
@@ -158,6 +159,12 @@ def install(app: FastAPI) -> None:
         # The message names hosts and files, which a reader of sales has no need to know.
         log.warning("The warehouse does not answer, correlation id %s: %s", correlation_id.get(), error)
         detail = f"The warehouse does not answer. Try again in {RETRY_SECONDS} seconds; /retail/health says more."
+        return unavailable(detail).response(request.url.path)
+
+    @app.exception_handler(PoolExhausted)
+    async def busy(request: Request, error: PoolExhausted) -> JSONResponse:
+        log.warning("All connections are in use, correlation id %s", correlation_id.get())
+        detail = f"Other requests use all connections to the warehouse. Try again in {RETRY_SECONDS} seconds."
         return unavailable(detail).response(request.url.path)
 
     @app.exception_handler(SearchRefused)

@@ -14,10 +14,15 @@ from include.warehouse.failover import Warehouse
 from retail_api import metrics
 from retail_api.audit import AuditTrail
 from retail_api.data.census import CensusTaker
+from retail_api.data.files import FilesRepository
 from retail_api.metrics import Metrics
+from retail_api.services.exports import ExportPlaces
 
 if TYPE_CHECKING:
     from include.search.service import SearchService
+
+MAX_SORTS = 2
+"""Heavy sorts at a time; the others are to have a core and connections left."""
 
 MAX_EXPORTS = 2
 """Exports at a time; each holds a connection and much of a core."""
@@ -29,6 +34,7 @@ class State:
     Attributes:
         census: Counts of invoice lines, kept as long as they hold.
         exports: Limits exports at a time.
+        sorts: Limits heavy sorts at a time.
         metadata_ping: Tells whether Airflow's database answers; None outside of Airflow.
     """
 
@@ -37,7 +43,8 @@ class State:
         settings.api.mkdir(parents=True, exist_ok=True)
         settings.api.chmod(0o700)  # names and addresses of people
         self.census = CensusTaker()
-        self.exports = threading.BoundedSemaphore(MAX_EXPORTS)
+        self.sorts = threading.BoundedSemaphore(MAX_SORTS)
+        self.exports = ExportPlaces(MAX_EXPORTS)
         self.audit = AuditTrail(settings)
         self.metrics = Metrics(settings)
         self.metadata_ping: Callable[[], Awaitable[bool]] | None = None
@@ -76,7 +83,8 @@ class State:
         return self._warehouse.connections() if self._warehouse is not None else (0, 0)
 
     def start(self) -> None:
-        """Start what works beside the requests."""
+        """Start what works beside the requests, and clear away what a crash has left."""
+        FilesRepository(self.settings).forget_abandoned()
         self.audit.start()
 
     def close(self) -> None:

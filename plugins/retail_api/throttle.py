@@ -80,8 +80,8 @@ class LoginThrottle:
         now = time.time()
         with self._transaction() as connection:
             waits = [self._wait(connection, _OWN, self._failures, user, place, now)]
-            waits.append(self._wait(connection, _ADDRESS, self._failures * WIDER, user, place, now))
             if not self._knows(connection, user, place, now):
+                waits.append(self._wait(connection, _ADDRESS, self._failures * WIDER, user, place, now))
                 waits.append(self._wait(connection, _USER, self._failures * WIDER, user, place, now))
             if any(waits):
                 return Attempt(user, place, None, ceil(max(waits)))

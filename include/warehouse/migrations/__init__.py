@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.schema import CreateSchema
 
 from include.settings import Settings
@@ -27,10 +27,15 @@ STATEMENT_TIMEOUT_SECONDS = 3600.0
 LOCK_TIMEOUT_SECONDS = 300.0
 
 
-def upgrade(settings: Settings, revision: str = "head") -> str | None:
+def upgrade(settings: Settings, revision: str = "head", engine: Engine | None = None) -> str | None:
     """Bring the warehouse to `revision`; does nothing if it is there.
 
     On Supabase every table is under row-level security when it becomes visible, unless the settings say otherwise.
+
+    Args:
+        settings: Name the server and the schemas.
+        revision: Where to.
+        engine: Engine on the server to do it with, such as a watched one; one of its own if not given.
 
     Returns:
         The revision the warehouse is at.
@@ -39,11 +44,15 @@ def upgrade(settings: Settings, revision: str = "head") -> str | None:
         WarehouseUnavailable: If DATABASE_URL is unusable or the server cannot be reached.
         alembic.util.CommandError: If there is no such revision.
     """
-    return _migrate(settings, lambda config: command.upgrade(config, revision))
+    return _migrate(settings, lambda config: command.upgrade(config, revision), engine)
 
 
-def create_schemas(settings: Settings) -> list[str]:
+def create_schemas(settings: Settings, engine: Engine | None = None) -> list[str]:
     """Make the schemas of the warehouse and its staging tables, without tables; does nothing if they are there.
+
+    Args:
+        settings: Name the server and the schemas.
+        engine: Engine on the server to do it with; one of its own if not given.
 
     Returns:
         The schemas that were made.
@@ -52,7 +61,7 @@ def create_schemas(settings: Settings) -> list[str]:
         WarehouseMisconfigured: If the settings cannot work.
         WarehouseUnavailable: If the server cannot be reached.
     """
-    with _alone(settings) as connection:
+    with _alone(settings, engine) as connection:
         return [schema for schema in _schemas(settings) if _make_schema(connection, schema)]
 
 
@@ -102,8 +111,8 @@ def secure(settings: Settings) -> SecurityReport:
         return enforce(connection, settings)
 
 
-def _migrate(settings: Settings, run: Callable[[Config], None]) -> str | None:
-    with _alone(settings) as connection:
+def _migrate(settings: Settings, run: Callable[[Config], None], engine: Engine | None = None) -> str | None:
+    with _alone(settings, engine) as connection:
         return _migrate_on(connection, settings, run)
 
 
@@ -142,12 +151,12 @@ def upgrade_within(connection: Connection, settings: Settings) -> str | None:
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[Connection]:
+def _alone(settings: Settings, engine: Engine | None = None) -> Iterator[Connection]:
     """Yield a connection in a transaction that nobody else who changes the schema runs beside."""
     with (
-        open_engine(settings, pool_size=1) as engine,
+        open_engine(settings, pool_size=1) if engine is None else nullcontext(engine) as used,
         transaction(
-            engine,
+            used,
             statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
             lock_timeout_seconds=LOCK_TIMEOUT_SECONDS,
         ) as connection,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, case, func, select
@@ -11,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, case, func, select
 from include.warehouse.tables import FACT, star_table
 from retail_api.data.census import CensusTaker
 from retail_api.data.ordering import by_code_point
-from retail_api.data.sales import midnight
+from retail_api.data.sales import midnight, midnight_after
 from retail_api.domain.aggregates import AggregateQuery, CountryAggregateQuery
 
 fact = star_table(FACT)
@@ -75,7 +74,7 @@ class AggregatesRepository:
         if query.date_from is not None:
             summed = summed.where(fact.c.sold_at >= midnight(query.date_from))
         if query.date_to is not None:
-            summed = summed.where(fact.c.sold_at < midnight(query.date_to) + timedelta(days=1))
+            summed = summed.where(fact.c.sold_at < midnight_after(query.date_to))
         if isinstance(query, CountryAggregateQuery) and query.country is not None:
             version = self._taker.version(self._connection)
             country_key = self._taker.census(self._connection, version).country_key(query.country)

@@ -142,7 +142,7 @@ class SalesRepository:
             found = stretch(selection.days[::-1] if order[0].descending else selection.days, offset, size)
             if found is None:
                 return []
-            begin, end = midnight(found.first_day), midnight(found.last_day) + timedelta(days=1)
+            begin, end = midnight(found.first_day), midnight_after(found.last_day)
             conditions = (*conditions, fact.c.sold_at >= begin, fact.c.sold_at < end)
             offset = found.skip
         return self._rows(page_query(conditions, order, offset, size))
@@ -269,9 +269,14 @@ def _conditions(criteria: SalesFilter, country_key: int | None) -> Iterator[Colu
     if criteria.date_from is not None:
         yield fact.c.sold_at >= midnight(criteria.date_from)
     if criteria.date_to is not None:
-        yield fact.c.sold_at < midnight(criteria.date_to) + timedelta(days=1)
+        yield fact.c.sold_at < midnight_after(criteria.date_to)
 
 
 def midnight(day: date) -> datetime:
     """Return the moment a day begins."""
     return datetime.combine(day, time.min)
+
+
+def midnight_after(day: date) -> datetime:
+    """Return the moment a day ends; the last moment there is for the last day that there is."""
+    return datetime.max if day == date.max else midnight(day + timedelta(days=1))

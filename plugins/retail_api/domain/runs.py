@@ -8,12 +8,15 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from retail_api.domain.files import FileName
-from retail_api.domain.paging import Day, Entity, Paging, Parameters
+from retail_api.domain.paging import DEFAULT_SIZE, Day, Entity, Paging, Parameters
 
 State = Literal["queued", "running", "success", "failed"]
 
 MAX_BACKFILL_DAYS = 3_660
 """Longest range of a backfill; each day is a run."""
+
+MAX_RUNS = 100
+"""Items that Airflow's API gives at a time (`[api] maximum_page_limit`); of more it would leave out the rest unsaid."""
 
 
 class RunRequest(Parameters):
@@ -55,7 +58,13 @@ class BackfillRequest(Parameters):
         return self
 
 
-class RunQuery(Paging):
+class RunPaging(Paging):
+    """Which page of what Airflow tells."""
+
+    size: int = Field(DEFAULT_SIZE, ge=1, le=MAX_RUNS, description="Items a page.", examples=[20])
+
+
+class RunQuery(RunPaging):
     """Which runs."""
 
     state: State | None = Field(None, examples=["success"])

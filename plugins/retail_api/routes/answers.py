@@ -53,4 +53,5 @@ _WHY = {
     415: "Not a kind of file that can be loaded",
     429: "Too many at once; see Retry-After",
     502: "Airflow did not do as asked",
+    507: "The disk is nearly full",
 }

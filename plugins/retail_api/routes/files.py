@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import os
+from collections.abc import Iterator
+from typing import Annotated, Any, BinaryIO
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import StreamingResponse
 
 from retail_api.audit import note
 from retail_api.domain.files import (
@@ -27,6 +30,7 @@ from retail_api.state import SettingsOf
 
 router = APIRouter(prefix="/files", tags=["files"])
 
+_PIECE = 262_144
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
     "requestBody": {
@@ -46,7 +50,7 @@ _RAW = {"requestBody": {"required": True, "content": {"application/octet-stream"
 _DOWNLOAD: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes as they came", "content": {"application/octet-stream": _BINARY}}
 }
-_REFUSED = problem_responses(409, 413, 415)
+_REFUSED = problem_responses(409, 413, 415, 507)
 
 
 @router.get("", response_model=Page[StoredFile], summary="Files that wait, or were kept out")
@@ -94,11 +98,11 @@ def landed(request: Request, caller: Reader, settings: SettingsOf, name: ShownNa
 
 @router.get(
     "/landing/{name}/content",
-    response_class=FileResponse,
+    response_class=StreamingResponse,
     summary="Download a waiting file",
     responses=_DOWNLOAD | problem_responses(404),
 )
-def download_landed(caller: Reader, settings: SettingsOf, name: ShownName) -> FileResponse:
+def download_landed(caller: Reader, settings: SettingsOf, name: ShownName) -> StreamingResponse:
     """Return the bytes of a file in the landing folder."""
     return _download(FilesService(settings), name)
 
@@ -147,11 +151,11 @@ def quarantined(request: Request, caller: Reader, settings: SettingsOf, run_id: 
 
 @router.get(
     "/quarantine/{run_id}/{name}/content",
-    response_class=FileResponse,
+    response_class=StreamingResponse,
     summary="Download a file in quarantine",
     responses=_DOWNLOAD | problem_responses(404),
 )
-def download_quarantined(caller: Reader, settings: SettingsOf, run_id: RunId, name: ShownName) -> FileResponse:
+def download_quarantined(caller: Reader, settings: SettingsOf, run_id: RunId, name: ShownName) -> StreamingResponse:
     """Return the bytes of a file that a run has kept out, or of the report for whoever sent it."""
     return _download(FilesService(settings), name, run_id)
 
@@ -180,14 +184,24 @@ def delete_one_quarantined(caller: Editor, settings: SettingsOf, run_id: RunId, 
     return _delete(FilesService(settings), name, run_id)
 
 
-def _download(files: FilesService, name: str, run_id: str | None = None) -> FileResponse:
-    return FileResponse(
-        files.content(name, run_id),
-        filename=name,
-        media_type="application/octet-stream",
-        content_disposition_type="attachment",
-        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"},
-    )
+def _download(files: FilesService, name: str, run_id: str | None = None) -> StreamingResponse:
+    content = files.content(name, run_id)
+    quoted = quote(name)
+    headers = {
+        "Content-Disposition": f"attachment; filename*=utf-8''{quoted}"
+        if quoted != name
+        else f'attachment; filename="{name}"',
+        "Content-Length": str(os.fstat(content.fileno()).st_size),
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
+    return StreamingResponse(_pieces(content), media_type="application/octet-stream", headers=headers)
+
+
+def _pieces(content: BinaryIO) -> Iterator[bytes]:
+    with content:
+        while piece := content.read(_PIECE):
+            yield piece
 
 
 def _delete(files: FilesService, name: str, run_id: str | None = None) -> Response:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from fastapi import APIRouter, Response, status
 from starlette.concurrency import run_in_threadpool
 
-from retail_api.condition import Health, SideHealth, health
+from retail_api.condition import Health, SideHealth, health, with_metadata
 from retail_api.security import Reader
 from retail_api.state import SharedState, State
 
@@ -20,7 +21,9 @@ async def how_it_is_doing(caller: Reader, state: SharedState, response: Response
 
     200 as long as reads are answered, by whichever side; 503 if they are not.
     """
-    found = await run_in_threadpool(health, state, await _metadata(state))
+    found, metadata = await asyncio.gather(run_in_threadpool(health, state), _metadata(state))
+    if metadata is not None:
+        found = with_metadata(found, metadata)
     if found.status == "down":
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
         response.headers["Retry-After"] = "5"

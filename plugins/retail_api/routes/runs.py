@@ -9,8 +9,8 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 from retail_api.audit import note
 from retail_api.data.airflow_api import AirflowApi
 from retail_api.domain.files import RunId
-from retail_api.domain.paging import Page, Paging
-from retail_api.domain.runs import Backfill, BackfillRequest, Run, RunQuery, RunRequest
+from retail_api.domain.paging import Page
+from retail_api.domain.runs import Backfill, BackfillRequest, Run, RunPaging, RunQuery, RunRequest
 from retail_api.routes.answers import problem_responses
 from retail_api.security import Editor, Reader
 from retail_api.services.runs import RunsService
@@ -56,7 +56,7 @@ async def start_run(
 
 
 @router.get("/backfills", summary="Backfills of the pipeline")
-async def backfills(caller: Reader, airflow: Airflow, query: Annotated[Paging, Query()]) -> Page[Backfill]:
+async def backfills(caller: Reader, airflow: Airflow, query: Annotated[RunPaging, Query()]) -> Page[Backfill]:
     """Return backfills, the newest first."""
     return await RunsService(airflow).backfills(query)
 

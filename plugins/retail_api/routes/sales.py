@@ -5,27 +5,52 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
+from anyio import CancelScope, fail_after
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from retail_api.domain.sales import ExportQuery, SaleDetail, SalesPage, SalesQuery
 from retail_api.routes.answers import answered, problem_responses
 from retail_api.security import Reader
-from retail_api.services.exports import MEDIA_TYPES, ExportService
+from retail_api.services.exports import EXPORT_SECONDS, MEDIA_TYPES, Export, ExportService
 from retail_api.services.sales import SalesService
 from retail_api.state import SharedState
+
+
+class _Download(StreamingResponse):
+    """An export on its way; however it ends, and at the latest after its time, it gives back what it holds."""
+
+    def __init__(self, export: Export, media_type: str, headers: dict[str, str]) -> None:
+        super().__init__(export.chunks, media_type=media_type, headers=headers)
+        self._export = export
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with fail_after(EXPORT_SECONDS):
+                await super().__call__(scope, receive, send)
+        finally:
+            with CancelScope(shield=True):
+                await run_in_threadpool(self._export.close)
+
 
 router = APIRouter(prefix="/sales", tags=["sales"])
 
 
-@router.get("", response_model=SalesPage, summary="Invoice lines, filtered, sorted and paged")
+@router.get(
+    "",
+    response_model=SalesPage,
+    summary="Invoice lines, filtered, sorted and paged",
+    responses=problem_responses(429),
+)
 def list_sales(request: Request, caller: Reader, state: SharedState, query: Annotated[SalesQuery, Query()]) -> Response:
     """Return a page of invoice lines, the newest first unless sorted otherwise.
 
     Money is GBP unless the name of a field says another currency, as strings of decimal digits, so that no reader
     rounds it. `total` counts exactly. Far into a list, `cursor` is steadier than `page`: it neither skips nor repeats.
     """
-    return answered(request, SalesService(state.warehouse, state.census).page(query))
+    return answered(request, SalesService(state.warehouse, state.census, state.sorts).page(query))
 
 
 @router.get(
@@ -45,13 +70,13 @@ def export_sales(caller: Reader, state: SharedState, query: Annotated[ExportQuer
 
     In CSV, text that a spreadsheet would take for a formula stands behind an apostrophe.
     """
-    export = ExportService(state.warehouse, state.census, state.exports).open(query)
+    export = ExportService(state.warehouse, state.census, state.exports).open(query, caller.username)
     headers = {
         **export.headers,
         "Content-Disposition": f'attachment; filename="sales.{query.format}"',
         "Cache-Control": "no-store",
     }
-    return StreamingResponse(export.chunks, media_type=MEDIA_TYPES[query.format], headers=headers)
+    return _Download(export, MEDIA_TYPES[query.format], headers)
 
 
 @router.get(
@@ -62,4 +87,4 @@ def export_sales(caller: Reader, state: SharedState, query: Annotated[ExportQuer
 )
 def get_sale(request: Request, caller: Reader, state: SharedState, sale_id: UUID) -> Response:
     """Return an invoice line with its rates, its product and the batch it came with."""
-    return answered(request, SalesService(state.warehouse, state.census).one(sale_id))
+    return answered(request, SalesService(state.warehouse, state.census, state.sorts).one(sale_id))

@@ -28,9 +28,9 @@ _routes = APIRouter(tags=["warehouse"])
 @_routes.get("/health", response_model=WarehouseHealth, summary="Whether the warehouse answers, and which side")
 def warehouse_health(request: Request, caller: Reader, state: SharedState) -> Response:
     """Return how both sides are doing, within two seconds; 503 if neither answers."""
-    found = health(state, None).warehouse
+    found = health(state).warehouse
     if found.serves is None:
-        raise unavailable(f"Neither side of the warehouse answers. {found.reason}".strip())
+        raise unavailable("Neither side of the warehouse answers; /retail/health says more.")
     return document(request, found, headers={"X-Warehouse": found.serves})
 
 
@@ -47,21 +47,21 @@ def config(request: Request, caller: Reader, settings: SettingsOf) -> Response:
 
 
 @_routes.get("/connection", summary="How the connection to the server is")
-def connection(caller: Reader, settings: SettingsOf) -> ConnectionHealth:
+def connection(caller: Reader, state: SharedState) -> ConnectionHealth:
     """Return round trip, version and encryption of a connection made now; `status` is `down` if there is none."""
-    return WarehouseService(settings).connection()
+    return WarehouseService(state.settings).connection(lambda: state.warehouse.primary_answers())
 
 
 @_routes.post("/schema/create", summary="Make the schemas", responses=problem_responses(409))
-def create_schema(caller: Editor, settings: SettingsOf) -> SchemasCreated:
+def create_schema(caller: Editor, state: SharedState) -> SchemasCreated:
     """Make the schemas of the warehouse and of its staging tables; changes nothing if they are there."""
-    return WarehouseService(settings).create_schemas()
+    return WarehouseService(state.settings).create_schemas(lambda: state.warehouse.primary_answers())
 
 
 @_routes.post("/tables/create", summary="Make the tables", responses=problem_responses(409))
-def create_tables(caller: Editor, settings: SettingsOf) -> TablesCreated:
+def create_tables(caller: Editor, state: SharedState) -> TablesCreated:
     """Bring schemas, tables and views to the newest revision, in one transaction; changes nothing if they are there."""
-    return WarehouseService(settings).create_tables()
+    return WarehouseService(state.settings).create_tables(lambda: state.warehouse.primary_answers())
 
 
 @_routes.post(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ from retail_api.domain.sales import ExportQuery
 from retail_api.problems import Problem
 
 EXPORT_SECONDS = 900.0
-"""How long an export may take; it holds a connection of the pool."""
+"""How long an export may take, slow clients included; it holds a connection."""
 
 MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 
@@ -36,60 +37,74 @@ class Export:
     Attributes:
         headers: Headers that tell who gives the lines.
         chunks: The file's content.
+        close: Gives back what the export holds; to be called whether or not the content was read to its end.
     """
 
     headers: dict[str, str]
     chunks: Iterator[bytes]
+    close: Callable[[], None]
+
+
+class ExportPlaces:
+    """Limits exports at a time: so many in all, one of each user."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._users: set[str] = set()
+        self._lock = threading.Lock()
+
+    def take(self, username: str) -> bool:
+        """Return whether a user may begin an export; `give_back` ends it."""
+        with self._lock:
+            if username in self._users or len(self._users) >= self._most:
+                return False
+            self._users.add(username)
+            return True
+
+    def give_back(self, username: str) -> None:
+        """End the export of a user."""
+        with self._lock:
+            self._users.discard(username)
 
 
 class ExportService:
     """Streams invoice lines of whoever serves."""
 
-    def __init__(self, warehouse: Warehouse, taker: CensusTaker, running: threading.BoundedSemaphore) -> None:
+    def __init__(self, warehouse: Warehouse, taker: CensusTaker, places: ExportPlaces) -> None:
         """Take what is shared.
 
         Args:
             warehouse: Where the lines are.
             taker: Counts them.
-            running: Limits exports at a time, as each holds a connection.
+            places: Limits exports at a time, as each holds a connection.
         """
         self._warehouse = warehouse
         self._taker = taker
-        self._running = running
+        self._places = places
 
-    def open(self, query: ExportQuery) -> Export:
+    def open(self, query: ExportQuery, username: str) -> Export:
         """Return an export that has begun: what prevents it is raised here, not in the middle of the file.
 
         Raises:
-            Problem: 429 if as many exports as may run are running.
+            Problem: 429 if as many exports as may run are running, or one of the user's is.
             WarehouseUnavailable: If neither side answers.
         """
-        if not self._running.acquire(blocking=False):
+        if not self._places.take(username):
             raise Problem(
                 429,
-                f"Other exports are running. Try again in {_RETRY_SECONDS} seconds.",
+                f"Other exports are running, or one of yours is. Try again in {_RETRY_SECONDS} seconds.",
                 headers={"Retry-After": str(_RETRY_SECONDS)},
             )
         with ExitStack() as stack:
-            stack.callback(self._running.release)
+            stack.callback(self._places.give_back, username)
             answer = stack.enter_context(self._warehouse.connection(timeout_seconds=EXPORT_SECONDS))
             sales = SalesRepository(answer.value, self._taker)
             write = _csv if query.format == "csv" else _parquet
             lines = sales.stream(sales.select(query))
             stack.callback(lines.close)  # the cursor goes before its connection does
-            chunks = _closing(write(lines), stack.pop_all())
+            chunks = write(lines)
             first = next(chunks, b"")
-        return Export(answer.headers, _begun(first, chunks))
-
-
-def _closing(chunks: Iterator[bytes], stack: ExitStack) -> Iterator[bytes]:
-    with stack:
-        yield from chunks
-
-
-def _begun(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from chunks
+            return Export(answer.headers, chain([first], chunks), stack.pop_all().close)
 
 
 def _csv(batches: Iterator[Sequence[Any]]) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 
@@ -25,6 +26,9 @@ from retail_api.domain.paging import Page, pages_of
 from retail_api.problems import Problem
 
 Body = AsyncIterator[bytes]
+
+LEFT_FREE_BYTES = 268_435_456
+"""Room that uploads leave on the disk, which runs and databases need as well."""
 
 
 class FilesService:
@@ -64,13 +68,16 @@ class FilesService:
             raise _not_there(name)
         return found
 
-    def content(self, name: str, run_id: str | None = None) -> Path:
-        """Return where the content of a file is.
+    def content(self, name: str, run_id: str | None = None) -> BinaryIO:
+        """Return the content of a file, opened, so that it stays readable when a run claims the file meanwhile.
 
         Raises:
             Problem: 404 if it is not there, or not any more.
         """
-        return self._path(self._folder(run_id), name)
+        try:
+            return self._path(self._folder(run_id), name).open("rb")
+        except FileNotFoundError:
+            raise _not_there(name) from None
 
     def delete(self, names: list[str], run_id: str | None = None) -> Deleted:
         """Delete files.
@@ -87,7 +94,7 @@ class FilesService:
 
         Raises:
             Problem: 409 if a name is taken, 413 if the files are too large, 415 if one is nothing that can be loaded,
-                422 if the form or a name cannot be used.
+                422 if the form or a name cannot be used, 507 if the disk is nearly full.
         """
         folder = self._folder(None)
         incoming: list[Incoming] = []
@@ -100,7 +107,7 @@ class FilesService:
 
         try:
             form = FormFiles(content_type, begin)
-            await self._receive(body, form.feed)
+            await self._receive(folder, body, form.feed)
             form.close()
             if not incoming:
                 raise NotAForm("the form holds no file")
@@ -115,25 +122,28 @@ class FilesService:
         """Take a file, in place of the one that has its name if there is one.
 
         Raises:
-            Problem: 404 if it is to replace a file in quarantine that is not there; 413 if it is too large; 415 if it
-                is nothing that can be loaded; 422 if the name cannot be used.
+            Problem: 404 if it is to replace a file in quarantine that is not there; 409 if a folder has the name;
+                413 if it is too large; 415 if it is nothing that can be loaded; 422 if the name cannot be used;
+                507 if the disk is nearly full.
         """
         folder = self._folder(run_id)
         if run_id is not None:
             self._path(folder, name)
         incoming = folder.incoming(self._named(name, []))
         try:
-            await self._receive(body, incoming.write)
+            await self._receive(folder, body, incoming.write)
             return (await run_in_threadpool(self._put, folder, [incoming], True))[0]
         finally:
             incoming.discard()
 
-    async def _receive(self, body: Body, write: Callable[[bytes], object]) -> None:
+    async def _receive(self, folder: Folder, body: Body, write: Callable[[bytes], object]) -> None:
         received, limit = 0, self._settings.api_upload_bytes
         async for piece in body:
             received += len(piece)
             if received > limit:
                 raise Problem(413, f"An upload may have {limit:,} bytes at most (RETAIL_API_UPLOAD_BYTES).")
+            if folder.free_bytes() - len(piece) < LEFT_FREE_BYTES:
+                raise Problem(507, "The disk is nearly full: make room, then send the files again.")
             await run_in_threadpool(write, piece)
 
     def _put(self, folder: Folder, incoming: list[Incoming], replace: bool) -> list[LandedFile]:
@@ -143,16 +153,21 @@ class FilesService:
             checked.append((file, _content(file)))
         if not replace and (taken := [file.name for file in incoming if folder.find(file.name) is not None]):
             raise _taken(taken[0])
+        for file in incoming:
+            if folder.is_taken_by_a_folder(file.name):
+                raise Problem(409, f"There is a folder named {file.name}: use another name.")
         landed: list[LandedFile] = []
         for file, content in checked:
             try:
                 replaced = replace and folder.replace(file)
                 if not replace:
                     folder.add(file)
-            except FileExistsError:
-                for done in landed:
-                    folder.delete(done.name)
-                raise _taken(file.name) from None
+            except OSError as error:
+                for done in incoming[: len(landed)]:
+                    folder.take_back(done)
+                if isinstance(error, FileExistsError):
+                    raise _taken(file.name) from None
+                raise
             landed.append(
                 LandedFile(
                     name=file.name,
@@ -163,6 +178,7 @@ class FilesService:
                     replaced=replaced,
                 )
             )
+        folder.sync()
         return landed
 
     def _named(self, name: str, others: list[str]) -> str:

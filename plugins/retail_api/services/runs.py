@@ -6,8 +6,8 @@ from datetime import date
 from typing import Any
 
 from retail_api.data.airflow_api import AirflowApi
-from retail_api.domain.paging import Page, Paging, pages_of
-from retail_api.domain.runs import Backfill, BackfillRequest, Run, RunQuery, RunRequest
+from retail_api.domain.paging import Page, pages_of
+from retail_api.domain.runs import Backfill, BackfillRequest, Run, RunPaging, RunQuery, RunRequest
 
 DAG_ID = "retail_medallion"
 
@@ -43,7 +43,7 @@ class RunsService:
         body = {"logical_date": None, "conf": conf, "note": request.note}
         return _run(await self._airflow.post("dags", DAG_ID, "dagRuns", body=body))
 
-    async def backfills(self, paging: Paging) -> Page[Backfill]:
+    async def backfills(self, paging: RunPaging) -> Page[Backfill]:
         """Return a page of backfills, the newest first."""
         found = await self._airflow.get(
             "backfills", dag_id=DAG_ID, limit=paging.size, offset=paging.offset, order_by="-id"
@@ -95,5 +95,5 @@ def _backfill(entry: dict[str, Any]) -> Backfill:
     )
 
 
-def _page(items: list[Any], total: int, paging: Paging) -> Page[Any]:
+def _page(items: list[Any], total: int, paging: RunPaging) -> Page[Any]:
     return Page(items=items, total=total, page=paging.page, size=paging.size, pages=pages_of(total, paging.size))

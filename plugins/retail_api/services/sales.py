@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from include.warehouse.failover import Answer, Warehouse
+from include.warehouse.watch import timed_out
 from retail_api.data.census import CensusTaker
 from retail_api.data.sales import SalesRepository
 from retail_api.domain.paging import encode_cursor, pages_of
 from retail_api.domain.sales import Sale, SaleCursor, SaleDetail, SalesPage, SalesQuery
-from retail_api.problems import Problem
+from retail_api.problems import Problem, unavailable
+
+SORTED_LINES = 50_000
+"""Sorting more lines by anything but their time, which no index helps with, counts as heavy."""
+
+_RETRY_SECONDS = 2
 
 
 class SalesService:
     """Reads invoice lines of whoever serves."""
 
-    def __init__(self, warehouse: Warehouse, taker: CensusTaker) -> None:
+    def __init__(self, warehouse: Warehouse, taker: CensusTaker, sorts: threading.BoundedSemaphore) -> None:
+        """Take what is shared.
+
+        Args:
+            warehouse: Where the lines are.
+            taker: Counts them.
+            sorts: Limits heavy sorts at a time, as each takes a core for a second or two.
+        """
         self._warehouse = warehouse
         self._taker = taker
+        self._sorts = sorts
 
     def page(self, query: SalesQuery) -> Answer[SalesPage]:
         """Return a page of the lines asked for.
 
         Raises:
+            Problem: 429 if as many heavy sorts as may run are running, 503 if one takes too long.
             WarehouseUnavailable: If neither side answers.
         """
 
@@ -34,11 +53,13 @@ class SalesService:
             selection = sales.select(query)
             cursor = query.position
             wanted = query.size + 1  # the line after the page tells whether there is another
-            rows = (
-                sales.after(selection, cursor, wanted)
-                if cursor
-                else sales.page(selection, query.order, query.offset, wanted)
-            )
+            if cursor:
+                rows = sales.after(selection, cursor, wanted)
+            elif query.order[0].name == "invoice_date" or selection.total <= SORTED_LINES:
+                rows = sales.page(selection, query.order, query.offset, wanted)
+            else:
+                with self._heavy(selection.total):
+                    rows = sales.page(selection, query.order, query.offset, wanted)
             items = [Sale.model_validate(dict(row)) for row in rows[: query.size]]
             more = len(rows) > query.size and query.by_time_alone
             return SalesPage(
@@ -51,6 +72,26 @@ class SalesService:
             )
 
         return self._warehouse.read(read)
+
+    @contextmanager
+    def _heavy(self, lines: int) -> Iterator[None]:
+        """Sort many lines, beside few others; that it takes too long says nothing of the side that does it."""
+        if not self._sorts.acquire(blocking=False):
+            raise Problem(
+                429,
+                f"Other requests sort many lines. Try again in {_RETRY_SECONDS} seconds, or narrow the filters.",
+                headers={"Retry-After": str(_RETRY_SECONDS)},
+            )
+        try:
+            yield
+        except DBAPIError as error:
+            if not timed_out(error):
+                raise
+            raise unavailable(
+                f"To sort {lines:,} lines takes too long at the moment. Narrow the filters, or sort by invoice_date."
+            ) from error
+        finally:
+            self._sorts.release()
 
     def one(self, sale_id: UUID) -> Answer[SaleDetail]:
         """Return one line.

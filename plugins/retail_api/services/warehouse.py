@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError
 
 from include.settings import Settings
 from include.warehouse import replica
 from include.warehouse.configuration import masked, problems
-from include.warehouse.engine import WarehouseMisconfigured, open_engine, transaction
+from include.warehouse.engine import (
+    WarehouseMisconfigured,
+    WarehouseUnavailable,
+    transaction,
+    warehouse_url,
+)
 from include.warehouse.failover import Answer, Warehouse
 from include.warehouse.gold import GoldUnreadable
 from include.warehouse.health import ConnectionHealth, connection_health, newest_batch_of, statistics_of
@@ -16,6 +25,7 @@ from include.warehouse.migrations import create_schemas, current_revision, upgra
 from include.warehouse.portable import SQLITE
 from include.warehouse.replica import REPLICA_TABLES
 from include.warehouse.tables import star_table
+from include.warehouse.watch import primary_failed, said, watched_engine
 from retail_api.domain.warehouse import (
     Configuration,
     Difference,
@@ -27,6 +37,14 @@ from retail_api.domain.warehouse import (
     Validation,
 )
 from retail_api.problems import Problem, unavailable
+
+MAKING_SECONDS = 600.0
+"""How long making the tables may take."""
+
+CONNECTION_SECONDS = 10.0
+
+Answers = Callable[[], bool]
+"""Tells at once whether the server answers."""
 
 
 class WarehouseService:
@@ -47,12 +65,13 @@ class WarehouseService:
         """Return the settings of the server, secrets masked, and what of them cannot work."""
         return Configuration(settings=masked(self._settings), problems=problems(self._settings))
 
-    def connection(self) -> ConnectionHealth:
+    def connection(self, answers: Answers) -> ConnectionHealth:
         """Return how this process would be connected to the server now; it may be down, or there may be none."""
         try:
-            with open_engine(self._settings, pool_size=1) as engine:
+            self._require(answers)
+            with watched_engine(self._settings, CONNECTION_SECONDS) as engine:
                 return connection_health(engine, self._settings)
-        except WarehouseMisconfigured as error:
+        except WarehouseUnavailable as error:
             return ConnectionHealth(
                 status="down",
                 error=str(error),
@@ -62,32 +81,28 @@ class WarehouseService:
                 settings=masked(self._settings),
             )
 
-    def create_schemas(self) -> SchemasCreated:
+    def create_schemas(self, answers: Answers) -> SchemasCreated:
         """Make the schemas if they are not there.
 
         Raises:
-            Problem: 409 if there is no PostgreSQL, or its settings cannot work.
+            Problem: 409 if there is no PostgreSQL, its settings cannot work, or it refuses.
             WarehouseUnavailable: If the server cannot be reached.
         """
-        try:
-            created = create_schemas(self._settings)
-        except WarehouseMisconfigured as error:
-            raise _not_to_be_made(error) from error
+        with self._making(answers) as engine:
+            created = create_schemas(self._settings, engine)
         return SchemasCreated(schemas=[self._settings.warehouse_schema, self._settings.staging_schema], created=created)
 
-    def create_tables(self) -> TablesCreated:
+    def create_tables(self, answers: Answers) -> TablesCreated:
         """Bring the tables to the newest revision if they are not there.
 
         Raises:
-            Problem: 409 if there is no PostgreSQL, or its settings cannot work.
+            Problem: 409 if there is no PostgreSQL, its settings cannot work, or it refuses.
             WarehouseUnavailable: If the server cannot be reached.
         """
-        try:
-            with open_engine(self._settings, pool_size=1) as engine, transaction(engine) as connection:
+        with self._making(answers) as engine:
+            with transaction(engine) as connection:
                 before = current_revision(connection, self._settings)
-            now = upgrade(self._settings)
-        except WarehouseMisconfigured as error:
-            raise _not_to_be_made(error) from error
+            now = upgrade(self._settings, engine=engine)
         return TablesCreated(revision=now, revision_before=before, changed=now != before)
 
     def validate(self, request: ValidateRequest, warehouse: Warehouse) -> Answer[Validation]:
@@ -99,11 +114,17 @@ class WarehouseService:
         """
         side = request.side or warehouse.serves()
         try:
+            if side == "primary":
+                self._require(warehouse.primary_answers)
             report = check_integrity(self._settings, side, request.date_from, request.date_to)
         except WarehouseMisconfigured as error:
             raise _not_to_be_made(error) from error
         except GoldUnreadable as error:
             raise unavailable(f"Gold cannot be read, so nothing can be held against it: {error}") from error
+        except DBAPIError as error:
+            if primary_failed(error):
+                raise WarehouseUnavailable(said(error)) from error
+            raise
         found = Validation(
             whole=report.whole,
             side=report.side,
@@ -114,6 +135,28 @@ class WarehouseService:
             differences=[Difference.model_validate(entry.model_dump()) for entry in report.differences],
         )
         return Answer(found, side)
+
+    def _require(self, answers: Answers) -> None:
+        """Raise at once, rather than after time-outs, if there is no server that answers."""
+        warehouse_url(self._settings)
+        if not answers():
+            raise WarehouseUnavailable("The server does not answer.")
+
+    @contextmanager
+    def _making(self, answers: Answers) -> Iterator[Engine]:
+        """Yield an engine to change the schema with; what the server says against it becomes a problem."""
+        try:
+            self._require(answers)
+            with watched_engine(self._settings, MAKING_SECONDS) as engine:
+                yield engine
+        except WarehouseMisconfigured as error:
+            raise _not_to_be_made(error) from error
+        except DBAPIError as error:
+            if primary_failed(error):
+                raise WarehouseUnavailable(said(error)) from error
+            raise Problem(
+                409, f"The server refuses: {said(error)}. The role of DATABASE_URL may lack the right to CREATE."
+            ) from error
 
     def _statistics(self, connection: Connection) -> Statistics:
         if connection.dialect.name == SQLITE:

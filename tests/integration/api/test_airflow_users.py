@@ -114,6 +114,15 @@ def test_the_session_of_the_web_interface(server: Server) -> None:
             assert "own pages" in answer.json()["detail"]
 
 
+def test_a_password_that_a_browser_sends_by_itself(server: Server) -> None:
+    with server.client(OPERATOR) as client:
+        for headers in ({}, SAME, {"Origin": server.url}):
+            assert client.post(HEALTH, headers=headers).status_code == 405
+        assert client.get(HEALTH, headers=OTHER).status_code == 200
+        for headers in (OTHER, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+            assert client.post(HEALTH, headers=headers).status_code == 403
+
+
 def test_a_header_goes_before_a_session(server: Server) -> None:
     with server.client(cookies={"_token": server.token(OPERATOR)}, address="127.0.0.21") as client:
         assert client.get(HEALTH, auth=("viewer", "wrong")).status_code == 401

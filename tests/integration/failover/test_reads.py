@@ -173,6 +173,19 @@ def test_what_was_read_before_the_replica_took_over_is_read_again(
     assert warehouse.read(work).side == "replica"
 
 
+def test_a_read_sees_one_state_whatever_is_published_meanwhile(
+    warehouse: Warehouse, lake: Lake, settings: Settings
+) -> None:
+    def work(connection: Connection) -> list[tuple[int, Decimal]]:
+        before = total(connection)
+        publish(settings, lake.drop(2, lines_of(10, start=40)))
+        return [before, total(connection)]
+
+    answer = warehouse.read(work)
+    assert (answer.value, answer.side) == ([expected(), expected()], "primary")
+    assert warehouse.read(total).value[0] == 50
+
+
 def test_a_connection_is_to_whoever_serves(warehouse: Warehouse, settings: Settings, victim: Victim) -> None:
     with warehouse.connection() as given:
         assert (given.side, total(given.value)) == ("primary", expected())

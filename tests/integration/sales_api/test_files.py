@@ -5,11 +5,12 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from include.runs import waiting_files
-from retail_api.data.files import Folder
+from retail_api.data.files import FilesRepository, Folder, Incoming
 from tests.integration.sales_api.conftest import Side
 
 HEADER = b"Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n"
@@ -126,6 +127,74 @@ def test_a_file_that_arrives_meanwhile_is_not_replaced(
     monkeypatch.setattr(Folder, "add", race)
     assert primary.client.post(FILES, files=form(("a.csv", CSV), ("b.csv", CSV))).status_code == 409
     assert [(path.name, path.read_bytes()) for path in landing.iterdir()] == [("b.csv", b"mine")]
+
+
+def test_what_was_replaced_comes_back_if_another_file_cannot_be(
+    primary: Side, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced = Folder.replace
+
+    def fails(folder: Folder, incoming: Incoming) -> bool:
+        if incoming.name == "d.csv":
+            (landing / "c.csv").unlink()
+            (landing / "c.csv").write_bytes(b"of somebody else")
+            raise OSError("no space left on device")
+        return replaced(folder, incoming)
+
+    (landing / "a.csv").write_bytes(b"as it was")
+    monkeypatch.setattr(Folder, "replace", fails)
+    sent = form(("a.csv", CSV), ("b.csv", CSV), ("c.csv", CSV), ("d.csv", CSV))
+    assert primary.client.post(f"{FILES}?replace=true", files=sent).status_code == 500
+    assert {path.name: path.read_bytes() for path in landing.iterdir()} == {
+        "a.csv": b"as it was",
+        "c.csv": b"of somebody else",
+    }
+
+
+def test_a_folder_of_the_name_is_in_the_way(primary: Side, landing: Path) -> None:
+    (landing / "a.csv").mkdir()
+    try:
+        for answer in (
+            primary.client.post(FILES, files=form(("b.csv", CSV), ("a.csv", CSV))),
+            primary.client.post(f"{FILES}?replace=true", files=form(("b.csv", CSV), ("a.csv", CSV))),
+            primary.client.put(f"{FILES}/landing/a.csv", content=CSV),
+        ):
+            assert answer.status_code == 409, answer.text
+        assert [path.name for path in landing.iterdir()] == ["a.csv"]
+    finally:
+        (landing / "a.csv").rmdir()
+
+
+def test_a_name_that_is_not_utf_8_is_found_as_it_is_listed(primary: Side, landing: Path) -> None:
+    Path(os.fsdecode(os.fsencode(landing) + b"/caf\xe9.csv")).write_bytes(CSV)
+    [listed] = primary.get("/files")["items"]
+    place = f"{FILES}/landing/{quote(listed['name'])}"
+    assert listed["name"] == r"caf\xe9.csv"
+    assert primary.client.get(f"{place}/content").content == CSV
+    assert primary.client.delete(place).status_code == 204
+    assert list(landing.iterdir()) == []
+
+
+def test_a_disk_that_is_nearly_full_takes_nothing(
+    primary: Side, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Folder, "free_bytes", lambda _: 268_435_460)
+    assert primary.client.post(FILES, files=form(("a.csv", CSV))).status_code == 507
+    assert list(landing.iterdir()) == []
+
+
+def test_what_a_crash_left_of_uploads_goes_at_a_start(
+    primary: Side, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, file = landing / ".upload-1", landing / "a.csv"
+    for path in (left, file):
+        path.write_bytes(CSV)
+    files = FilesRepository(primary.settings)
+    files.forget_abandoned()
+    assert left.exists()
+    monkeypatch.setattr("retail_api.data.files.ABANDONED_SECONDS", -1.0)
+    files.forget_abandoned()
+    assert [path.name for path in landing.iterdir()] == ["a.csv"]
 
 
 def test_quarantined_files(primary: Side) -> None:

@@ -6,7 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import make_url, text
 
+from include.warehouse.engine import open_engine, transaction
+from include.warehouse.failover import Warehouse
 from tests.integration.sales_api.conftest import LINES, LOADED, Side
 from tests.integration.warehouse.batches import Line, batch
 
@@ -126,6 +130,26 @@ def test_making_what_is_there_changes_nothing(primary: Side) -> None:
         tables = primary.client.post("/api/v1/warehouse/tables/create").json()
         assert (tables["changed"], tables["revision"]) == (False, tables["revision_before"])
     assert primary.get("/sales")["total"] == len(LINES)
+
+
+def test_nothing_waits_for_a_server_that_does_not_answer(primary: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Warehouse, "primary_answers", lambda _: False)
+    for path in ("schema/create", "tables/create", "integrity/validate"):
+        answer = primary.client.post(f"/api/v1/supabase/{path}")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert primary.get("/supabase/connection")["status"] == "down"
+
+
+def test_a_role_that_may_not_make_schemas_is_told(primary: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_engine(primary.settings) as engine, transaction(engine) as connection:
+        connection.execute(text("CREATE ROLE api_guest LOGIN PASSWORD 'guest'"))
+    url = make_url(primary.settings.database_url.get_secret_value()).set(username="api_guest", password="guest")
+    update = {"database_url": SecretStr(url.render_as_string(hide_password=False)), "warehouse_schema": "elsewhere"}
+    monkeypatch.setattr(primary.app.state.retail, "settings", primary.settings.model_copy(update=update))
+    for path in ("schema/create", "tables/create"):
+        answer = primary.client.post(f"/api/v1/supabase/{path}")
+        assert answer.status_code == 409, answer.text
+        assert "permission denied" in answer.json()["detail"]
 
 
 def test_there_is_no_schema_to_make_in_a_file(sides: dict[str, Side]) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
+import time
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -12,7 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy import text
+from starlette.types import Message
 
+from include.warehouse.engine import WarehouseUnavailable
+from include.warehouse.failover import Warehouse
+from include.warehouse.record import Breaker, RecordFile
+from retail_api.data.sales import SalesRepository
 from retail_api.domain.paging import MAX_SIZE
 from retail_api.domain.sales import SORT_FIELDS
 from tests.integration.failover.lake import RATES
@@ -31,6 +39,9 @@ FIELDS: dict[str, Callable[[Line], Any]] = {
     "country": lambda line: line.country,
     "kind": lambda line: line.kind,
 }
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT max(i) FROM n"
 
 
 def in_order(lines: list[Line], sort: list[tuple[str, bool]]) -> list[str]:
@@ -133,6 +144,12 @@ def test_a_cursor_reads_the_whole_list_once(side: Side, direction: str, wanted: 
     assert page["page"] is None
 
 
+@pytest.mark.parametrize("path", ["/sales", "/aggregates/daily", "/aggregates/countries", "/aggregates/products"])
+def test_the_days_may_be_the_first_and_the_last_there_are(side: Side, path: str) -> None:
+    days = {"date_from": "0001-01-01", "date_to": "9999-12-31"}
+    assert side.get(path, **days) == side.get(path)
+
+
 def test_an_invoice_and_a_country_in_any_case(side: Side) -> None:
     of_invoice = [line for line in LINES if line.invoice == "536010"]
     assert sorted(ids(side.get("/sales", invoice="536010"))) == sorted(str(line.sale_id) for line in of_invoice)
@@ -231,14 +248,83 @@ def test_a_parquet_export_keeps_types_and_filters(side: Side) -> None:
     assert pq.read_table(io.BytesIO(empty.content)).num_rows == 0
 
 
-def test_exports_at_a_time_are_limited_and_give_back_their_place(primary: Side) -> None:
-    running = primary.app.state.retail.exports
-    while running.acquire(blocking=False):
+def test_heavy_sorts_at_a_time_are_limited_and_others_go_on(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retail_api.services.sales.SORTED_LINES", len(LINES) - 1)
+    sorts = side.app.state.retail.sorts
+    for _ in range(3):
+        assert side.client.get("/api/v1/sales?sort=total:desc").status_code == 200
+    while sorts.acquire(blocking=False):
         pass
     try:
-        answer = primary.client.get("/api/v1/sales/export")
-        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "10")
+        answer = side.client.get("/api/v1/sales?sort=total:desc")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "2")
+        for light in ("", "?sort=invoice_date:asc,total:desc", "?sort=total:desc&country=France"):
+            assert side.client.get(f"/api/v1/sales{light}").status_code == 200
     finally:
-        running.release(2)
+        sorts.release(2)
+
+
+def test_a_sort_that_takes_too_long_is_no_failure_of_the_primary(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(repository: SalesRepository, *_: Any) -> None:
+        repository._connection.execute(text(ENDLESS))
+
+    read = Warehouse.read
+    monkeypatch.setattr(Warehouse, "read", lambda warehouse, work: read(warehouse, work, timeout_seconds=0.3))
+    monkeypatch.setattr(SalesRepository, "page", slow)
+    monkeypatch.setattr("retail_api.services.sales.SORTED_LINES", 10)
+    started = time.monotonic()
+    answer = side.client.get("/api/v1/sales?sort=total:desc")
+    assert time.monotonic() - started < 3
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "Narrow the filters" in answer.json()["detail"]
+    assert RecordFile(side.settings).read().breaker == Breaker()
+
+
+def test_the_replica_is_not_waited_for_without_end(sides: dict[str, Side], monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse: Warehouse = sides["replica"].app.state.retail.warehouse
+    with pytest.raises(WarehouseUnavailable, match=r"within 0\.2 seconds"):
+        warehouse.read(lambda connection: connection.execute(text(ENDLESS)).all(), timeout_seconds=0.2)
+
+
+def test_exports_at_a_time_are_limited_and_give_back_their_place(primary: Side) -> None:
+    places = primary.app.state.retail.exports
+    for others in (["tester"], ["ann", "bob"]):
+        assert all(places.take(name) for name in others)
+        try:
+            answer = primary.client.get("/api/v1/sales/export")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (429, "10")
+        finally:
+            for name in others:
+                places.give_back(name)
     for _ in range(4):
         assert primary.client.get("/api/v1/sales/export").status_code == 200
+
+
+def test_a_client_that_takes_nothing_holds_no_export_for_ever(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retail_api.routes.sales.EXPORT_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        async def receive() -> Message:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.sleep(60)
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/api/v1/sales/export",
+            "query_string": b"",
+            "headers": [],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 2),
+            "scheme": "http",
+            "http_version": "1.1",
+        }
+        with pytest.raises(TimeoutError):
+            await side.app(scope, receive, send)
+
+    asyncio.run(scenario())
+    assert side.client.get("/api/v1/sales/export").status_code == 200

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from include.settings import Settings
+from include.warehouse.record import RecordFile
+from retail_api.condition import DataHealth
 from retail_api.problems import ProblemDetails
+from retail_api.state import State
 
 Client = Callable[[str | None], TestClient]
 
@@ -73,6 +79,34 @@ def test_metrics_have_templates_for_labels(app: FastAPI, client: Client) -> None
     assert "secret_" not in text
     assert "made" not in text
     assert "retail_warehouse_up 0.0" in text
+
+
+def test_health_asks_everything_at_once(app: FastAPI, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent() -> bool:
+        await asyncio.sleep(0.6)
+        return False
+
+    def slow(_: State) -> tuple[DataHealth, None, str]:
+        time.sleep(0.6)
+        return DataHealth(), None, "Reads are not answered."
+
+    monkeypatch.setattr("retail_api.condition._data", slow)
+    app.state.retail.metadata_ping = silent
+    started = time.monotonic()
+    found = client("reader").get("/health").json()
+    assert time.monotonic() - started < 1.1
+    assert found["airflow_metadata"]["answers"] is False
+    assert found["problems"][-1] == "Airflow's database does not answer."
+
+
+def test_health_names_no_hosts(client: Client, settings: Settings) -> None:
+    with RecordFile(settings).change() as noted:
+        noted.turn("failed_over", "No connection to the warehouse at db.internal:5432.")
+    for path in ("/health", "/api/v1/supabase/health"):
+        answer = client("reader").get(path)
+        assert answer.status_code == 503
+        assert "db.internal" not in answer.text
+        assert str(settings.data_dir) not in answer.text
 
 
 def test_health_of_a_system_without_a_warehouse(client: Client) -> None:

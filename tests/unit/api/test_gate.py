@@ -14,14 +14,16 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
+from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount
 from starlette.websockets import WebSocketDisconnect
 
 from include.settings import Settings
 from include.warehouse.engine import WarehouseUnavailable
+from retail_api.app import create_app
 from retail_api.audit import AuditTrail, note
 from retail_api.problems import Problem
-from retail_api.security import Editor
+from retail_api.security import Caller, Editor, Refused
 
 Client = Callable[[str | None], TestClient]
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -290,6 +292,22 @@ def test_refusals_that_cost_nothing_fill_no_disk(client: Client, settings: Setti
     assert {(entry["username"], entry["reason"], entry["status"]) for entry in kept(settings)} == {
         ("nobody", "forbidden", 403)
     }
+
+
+def test_names_and_addresses_made_up_fill_no_disk(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retail_api.gate.MOST_REPEATED", 3)
+
+    async def throttled(connection: HTTPConnection) -> Caller:
+        raise Refused("throttled", "Wait.", username=connection.headers["X-Name"], retry_seconds=1)
+
+    app = create_app(settings, throttled)
+    for address in range(9):
+        client = TestClient(app, client=(f"10.0.0.{address}", 1))
+        for number in range(5):
+            assert client.get("/health", headers={"X-Name": f"made up {number}"}).status_code == 429
+    found = kept(settings)
+    assert [entry["address"] for entry in found] == [f"10.0.0.{number}" for number in range(4)]
+    assert {entry["username"] for entry in found} == {""}
 
 
 def test_the_entry_after_a_pause_counts_the_others(

@@ -124,6 +124,14 @@ def test_runs_are_listed(airflow: FakeAirflow, client: Any) -> None:
     assert reader.get("/api/v1/backfills").json()["items"][0]["paused"] is False
 
 
+@pytest.mark.parametrize("path", ["runs", "backfills"])
+def test_no_more_is_asked_for_than_airflow_gives(airflow: FakeAirflow, client: Any, path: str) -> None:
+    reader: TestClient = client("reader")
+    assert reader.get(f"/api/v1/{path}?size=100").status_code == 200
+    assert reader.get(f"/api/v1/{path}?size=101").status_code == 422
+    assert len(airflow.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

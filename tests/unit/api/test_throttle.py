@@ -57,6 +57,16 @@ def test_a_user_from_everywhere_but_where_they_are_known(throttle: LoginThrottle
     assert not throttle.attempt("ann", "10.0.0.1").wait_seconds
 
 
+def test_others_at_an_address_do_not_hold_up_who_is_known_there(throttle: LoginThrottle) -> None:
+    throttle.succeeded(throttle.attempt("ann", "10.0.0.1"))
+    assert waits(throttle, "bob", "10.0.0.1", LIMIT + 1)[-1]
+    for number in range(LIMIT * WIDER):
+        throttle.attempt(f"user {number}", "10.0.0.1")
+    assert throttle.attempt("one more", "10.0.0.1").wait_seconds
+    assert not any(waits(throttle, "ann", "10.0.0.1", LIMIT))
+    assert throttle.attempt("ann", "10.0.0.1").wait_seconds
+
+
 def test_failures_are_forgotten_after_the_window_and_by_a_success(path: Path) -> None:
     throttle = LoginThrottle(path, LIMIT, 0.5)
     assert waits(throttle, "ann", "10.0.0.1", LIMIT + 1)[-1]
