@@ -297,7 +297,13 @@ def fate(settings: Settings, transaction_id: str) -> Fate:
 
 
 def _status(engine: Engine, transaction_id: str) -> str | None:
-    with transaction(engine) as connection:
-        query = "SELECT pg_xact_status(%s::xid8)"
-        found: str | None = connection.exec_driver_sql(query, (transaction_id,)).scalar_one()
-        return found
+    try:
+        with transaction(engine) as connection:
+            query = "SELECT pg_xact_status(%s::xid8)"
+            found: str | None = connection.exec_driver_sql(query, (transaction_id,)).scalar_one()
+            return found
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.errors.InvalidParameterValue):
+            # The server has crashed and knows of no such transaction: nothing of it had reached the disk.
+            return "aborted"
+        raise
