@@ -39,10 +39,10 @@ from tests.integration.failover.servers import Victim
 from tests.integration.warehouse.batches import Line, batch, lines_of
 
 DAY = date(2010, 12, 2)
-EVERY = int(os.environ.get("RETAIL_CUT_EVERY", "5"))
+EVERY = int(os.environ.get("RETAIL_CUT_EVERY", "8"))
 """Of the statements of a publish the primary is cut at each so many-th; 1 takes two minutes."""
 
-KILLS = int(os.environ.get("RETAIL_KILLS", "4"))
+KILLS = int(os.environ.get("RETAIL_KILLS", "2"))
 """At how many moments of a publish the primary is killed, with staging and without."""
 
 
