@@ -39,7 +39,7 @@ from tests.integration.failover.servers import Victim
 from tests.integration.warehouse.batches import Line, batch, lines_of
 
 DAY = date(2010, 12, 2)
-EVERY = int(os.environ.get("RETAIL_CUT_EVERY", "8"))
+EVERY = int(os.environ.get("RETAIL_CUT_EVERY", "10"))
 """Of the statements of a publish the primary is cut at each so many-th; 1 takes two minutes."""
 
 KILLS = int(os.environ.get("RETAIL_KILLS", "2"))
