@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -51,20 +52,26 @@ SCHEMES = {
 
 def install(app: FastAPI) -> None:
     """Let the app describe itself so."""
+    making = threading.Lock()
+
+    def describe() -> dict[str, Any]:
+        document = get_openapi(title=TITLE, version=VERSION, description=ABOUT, routes=app.routes)
+        components = document.setdefault("components", {})
+        components["securitySchemes"] = SCHEMES
+        schema = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+        components.setdefault("schemas", {})["ProblemDetails"] = schema
+        document["security"] = [{name: []} for name in SCHEMES]
+        for operation in _operations(document):
+            for response in operation["responses"].values():
+                header = {"description": "Id of this request in the log", "schema": {"type": "string"}}
+                response.setdefault("headers", {})[CORRELATION_HEADER] = header
+        return document
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = get_openapi(title=TITLE, version=VERSION, description=ABOUT, routes=app.routes)
-            components = document.setdefault("components", {})
-            components["securitySchemes"] = SCHEMES
-            schema = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
-            components.setdefault("schemas", {})["ProblemDetails"] = schema
-            document["security"] = [{name: []} for name in SCHEMES]
-            for operation in _operations(document):
-                for response in operation["responses"].values():
-                    header = {"description": "Id of this request in the log", "schema": {"type": "string"}}
-                    response.setdefault("headers", {})[CORRELATION_HEADER] = header
-            app.openapi_schema = document
+            with making:  # first requests come side by side, and making it twice at once fails
+                if app.openapi_schema is None:
+                    app.openapi_schema = describe()
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
