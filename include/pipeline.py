@@ -17,8 +17,17 @@ from include.quality.gate import STAGE, check
 from include.quality.reconciliation import reconcile
 from include.quality.record import QualityRecord, score_rows
 from include.quality.sender_report import rejection_report
-from include.receipts import FileEntry, IndexEntry, QualityEntry, Receipt
-from include.records import UNREADABLE, BronzeRecord, EnrichRecord, GoldRecord, IndexRecord, SilverRecord, StagedFile
+from include.receipts import FileEntry, QualityEntry, Receipt
+from include.records import (
+    UNREADABLE,
+    BronzeRecord,
+    EnrichRecord,
+    GoldRecord,
+    IndexEntry,
+    IndexRecord,
+    SilverRecord,
+    StagedFile,
+)
 from include.runs import (
     ClaimedFile,
     Manifest,

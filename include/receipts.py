@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from include.enrichment.metrics import ServiceMetrics
 from include.quality.record import Release
+from include.records import IndexEntry
 from include.sources.model import FileDecisions
 
 
@@ -86,34 +87,6 @@ class QualityEntry(BaseModel):
     released: Release | None = None
     report: str
     drift_alerts: int
-
-
-class IndexEntry(BaseModel):
-    """What became of the product search.
-
-    Attributes:
-        status: `indexed`; `pending` if its service was down or refused documents; `off` if none is configured.
-        collection: The collection that is searched.
-        rebuilt: Whether the whole index was made anew.
-        documents: Products as sold in a country that it holds.
-        upserted: Documents this run wrote.
-        removed: Documents that no longer exist.
-        embedded: Vectors that had to be computed.
-        reason: Why it is pending or off.
-        problems: The first documents that were refused, and why.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: Literal["indexed", "pending", "off"]
-    collection: str | None = None
-    rebuilt: bool = False
-    documents: int = 0
-    upserted: int = 0
-    removed: int = 0
-    embedded: int = 0
-    reason: str | None = None
-    problems: list[str] = Field(default_factory=list)
 
 
 class Receipt(BaseModel):

@@ -121,8 +121,8 @@ class GoldRecord(BaseModel):
     seconds: float = 0.0
 
 
-class IndexRecord(BaseModel):
-    """What became of the search index.
+class IndexEntry(BaseModel):
+    """What became of the search index, as receipts tell it.
 
     Attributes:
         status: `indexed`; `pending` if it could not be brought up to date, which the next run does; `off` if no search
@@ -148,4 +148,9 @@ class IndexRecord(BaseModel):
     embedded: int = 0
     reason: str | None = None
     problems: list[str] = Field(default_factory=list)
+
+
+class IndexRecord(IndexEntry):
+    """What became of the search index, and how long that took."""
+
     seconds: float = 0.0

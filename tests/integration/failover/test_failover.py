@@ -43,7 +43,7 @@ EVERY = int(os.environ.get("RETAIL_CUT_EVERY", "10"))
 """Of the statements of a publish the primary is cut at each so many-th; 1 takes two minutes."""
 
 KILLS = int(os.environ.get("RETAIL_KILLS", "2"))
-"""At how many moments of a publish the primary is killed, with staging and without."""
+"""At how many moments of a publish the primary is killed, or stopped, with staging and without."""
 
 
 def totals_of(connection: Connection) -> dict[str, Any]:
@@ -227,10 +227,14 @@ def test_cut_at_each_statement_both_sides_end_as_if_nothing_had_happened(
     both_sides_equal(settings, undisturbed.settings)
 
 
+@pytest.mark.parametrize("harm", ["killed", "stopped"])
 @pytest.mark.parametrize("staged", [True, False])
-def test_killed_at_random_moments_both_sides_end_as_if_nothing_had_happened(
-    lake: Lake, undisturbed: Lake, settings: Settings, victim: Victim, staged: bool
+def test_harmed_at_random_moments_both_sides_end_as_if_nothing_had_happened(
+    lake: Lake, undisturbed: Lake, settings: Settings, victim: Victim, staged: bool, harm: str
 ) -> None:
+    act, undo = victim.kill, victim.start
+    if harm == "stopped":
+        act, undo = partial(victim.signal, signal.SIGSTOP), partial(victim.signal, signal.SIGCONT)
     chance = random.Random(20101201 + staged)
     size = 1500
     for each in (lake, undisturbed):
@@ -241,7 +245,7 @@ def test_killed_at_random_moments_both_sides_end_as_if_nothing_had_happened(
     for number in range(3, 3 + KILLS):
         lines = lines_of(size // 2, start=number * size // 2 - 100)
         run_id = lake.drop(number, lines, stage=staged)
-        killer = threading.Timer(chance.uniform(0, 0.02), victim.kill)
+        killer = threading.Timer(chance.uniform(0, 0.02), act)
         # Before a statement or in the middle of it, up to the commit and what follows it.
         moment = chance.randrange(len(statements) - 2)
         try:
@@ -249,7 +253,7 @@ def test_killed_at_random_moments_both_sides_end_as_if_nothing_had_happened(
                 found = publish(settings, run_id)
         finally:
             killer.join()
-            victim.start()
+            undo()
         assert found is not None
         sides[found.warehouse] += 1
         publish(undisturbed.settings, undisturbed.drop(number, lines))

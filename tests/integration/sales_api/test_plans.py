@@ -6,20 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, event, text
 
-from include.settings import Settings
 from include.warehouse import replica
-from include.warehouse.engine import open_engine, transaction
-from include.warehouse.migrations import upgrade
+from include.warehouse.engine import transaction
 from retail_api.data.aggregates import AggregatesRepository
 from retail_api.data.census import CensusTaker
 from retail_api.data.sales import SalesRepository
 from retail_api.domain.aggregates import CountryAggregateQuery
 from retail_api.domain.sales import SalesQuery
 from tests.integration.sales_api.conftest import Side
-from tests.integration.warehouse.test_indices import LINES, MADE
+from tests.integration.warehouse.test_indices import filled_warehouse
 
 READS: dict[str, tuple[dict[str, Any], str]] = {
     "newest": ({}, "sold_at"),
@@ -39,21 +36,7 @@ READS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.fixture(scope="module")
 def filled(postgres_url: str) -> Iterator[Engine]:
-    settings = Settings(
-        _env_file=None,
-        database_url=SecretStr(postgres_url),
-        warehouse_schema="indexed",
-        staging_schema="indexed_staging",
-    )
-    upgrade(settings)
-    with open_engine(settings) as engine:
-        with transaction(engine) as connection:
-            connection.execute(text("SET LOCAL search_path = indexed"))
-            for statement in MADE:
-                connection.execute(text(statement), {"lines": LINES} if ":lines" in statement else {})
-            connection.execute(
-                text("ANALYZE fact_sales, dim_product, dim_country, dim_customer, dim_invoice, dim_date")
-            )
+    with filled_warehouse(postgres_url) as (engine, _):
         yield engine
 
 

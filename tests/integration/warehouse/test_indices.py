@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from pydantic import SecretStr
@@ -72,8 +73,9 @@ READS = {
 }
 
 
-@pytest.fixture(scope="module")
-def filled(postgres_url: str) -> Iterator[tuple[Engine, str]]:
+@contextmanager
+def filled_warehouse(postgres_url: str) -> Iterator[tuple[Engine, str]]:
+    """Yield a warehouse with made lines, whose planner knows of them, and the name of its schema."""
     settings = Settings(
         _env_file=None,
         database_url=SecretStr(postgres_url),
@@ -86,9 +88,16 @@ def filled(postgres_url: str) -> Iterator[tuple[Engine, str]]:
             connection.execute(text("SET LOCAL search_path = indexed"))
             for statement in MADE:
                 connection.execute(text(statement), {"lines": LINES} if ":lines" in statement else {})
-            connection.execute(text("ANALYZE fact_sales, dim_product, dim_country, dim_invoice, dim_date"))
+            tables = ("fact_sales", "dim_product", "dim_country", "dim_customer", "dim_invoice", "dim_date")
+            connection.execute(text(f"ANALYZE {', '.join(tables)}"))
         yield engine, settings.warehouse_schema
         downgrade(settings, "base")
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_url: str) -> Iterator[tuple[Engine, str]]:
+    with filled_warehouse(postgres_url) as made:
+        yield made
 
 
 @pytest.mark.parametrize("read", READS)
