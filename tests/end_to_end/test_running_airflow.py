@@ -251,7 +251,7 @@ def test_the_requests_of_the_readme_are_answered(instance: Instance, receipts: d
         assert answer.status_code == requests.codes.ok, answer.text
         answers[address.partition("?")[0].rpartition("/")[2]] = answer.json()
     assert answers["health"]["status"] == "ok"
-    assert all(item["country"] == "France" for item in answers["sales"]["items"])
+    assert all(item["country"] == "Germany" for item in answers["sales"]["items"])
     assert sum(item["lines"] for item in answers["countries"]["items"]) == sum(
         rows for rows, _, _ in totals_by_day(instance).values()
     )
