@@ -175,7 +175,8 @@ class AirflowUsers:
 
     async def _basic(self, value: str, connection: HTTPConnection) -> Caller:
         username, password = _credentials(value)
-        name = self._proofs.name("basic", username, password)
+        # Of an address: elsewhere the right password is one more guess, which the throttle has to see.
+        name = self._proofs.name("basic", username, password, address_of(connection))
         proof = self._proofs.get(name)
         if proof is None or proof.age() >= self._seconds:
             # One of several requests with the same credentials verifies them, the others find them verified.
