@@ -27,7 +27,7 @@ from include.warehouse.engine import APPLICATION_NAME, WarehouseUnavailable, ope
 PROBE_EVERY_SECONDS = 2.0
 PROBE_CONNECT_SECONDS = 3
 
-PULSE_SECONDS = 1.0
+PULSE_SECONDS = 0.9
 """How long the primary may take for the least of answers before readers take it for silent."""
 
 PULSE_EVERY_SECONDS = 0.5

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
-CHECK_SECONDS = 1.2
+CHECK_SECONDS = 1.3
 """How long any one thing may take to answer; all are asked at once. A silent primary is known after a second."""
 
 READ_SECONDS = 0.8
