@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 
 WHITESPACE = " \t\n\r\f\v\u00a0\ufeff"
 """Characters trimmed from the ends of every text field."""
@@ -26,6 +26,19 @@ SWAPPED_MARKS = (",.", ".,")
 
 A point of such a file is no decimal mark and becomes a comma, which no rule accepts. Twice gives the number as it was.
 """
+
+ShopTime = Annotated[
+    datetime,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?$",
+            "description": "Shop local time, ISO 8601 without a zone.",
+            "examples": ["2010-12-01T08:26:00"],
+        }
+    ),
+]
+"""A moment by the shop's clock; the `date-time` of JSON schemas would have a zone."""
 
 Field_ = Literal["invoice", "stock_code", "description", "quantity", "invoice_date", "price", "customer_id", "country"]
 

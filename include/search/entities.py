@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from include.domain.line import ShopTime
 
 MAX_WINDOW = 10_000
 """How deep answers can be paged through: page x size."""
@@ -190,8 +191,8 @@ class Product(BaseModel):
     price_band: str
     units: int
     revenue: Decimal
-    first_sold_at: datetime
-    last_sold_at: datetime
+    first_sold_at: ShopTime
+    last_sold_at: ShopTime
 
 
 class ScoreParts(BaseModel):

@@ -17,11 +17,15 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from include.search.entities import ProductUnknown, SearchRefused, SearchUnavailable
 from include.warehouse.engine import WarehouseUnavailable
 
 log = logging.getLogger(__name__)
+
+UNREADABLE_BODY = "There was an error parsing the body"
+"""What the framework says of a JSON body that is not even text."""
 
 MEDIA_TYPE = "application/problem+json"
 CORRELATION_HEADER = "X-Correlation-Id"
@@ -142,9 +146,14 @@ def install(app: FastAPI) -> None:
         detail = str(error.detail)
         if error.status_code == 404 and detail == phrase:
             detail = "There is nothing at this path. /retail/docs lists what there is."
-        if error.status_code == 405 and error.headers:
-            detail = f"This path takes {error.headers.get('Allow', 'other methods')}."
-        return Problem(error.status_code, detail, headers=error.headers).response(request.url.path)
+        headers = error.headers
+        if error.status_code == 400 and detail == UNREADABLE_BODY:
+            detail = "The body cannot be read. Send one JSON document in UTF-8 with Content-Type: application/json."
+            return Problem(422, detail, slug="invalid-request").response(request.url.path)
+        if error.status_code == 405:
+            headers = {"Allow": _methods(app, request)}
+            detail = f"This path takes {headers['Allow']}."
+        return Problem(error.status_code, detail, headers=headers).response(request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -180,6 +189,12 @@ def install(app: FastAPI) -> None:
         log.warning("The search does not answer, correlation id %s: %s", correlation_id.get(), error)
         detail = f"The product search does not answer. Try again in {error.retry_after_seconds} seconds."
         return unavailable(detail, error.retry_after_seconds).response(request.url.path)
+
+
+def _methods(app: FastAPI, request: Request) -> str:
+    """Return the methods that a path takes, of all its routes; the framework names those of the first."""
+    routes = [route for route in app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
 
 
 def _named(entry: Mapping[str, Any]) -> dict[str, str]:

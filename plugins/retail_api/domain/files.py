@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from include.runs import UNFINISHED_SUFFIXES
 from include.sources.compression import Compression
 from include.sources.content import Format
-from retail_api.domain.operations import checked_run_id
+from retail_api.domain.operations import RunId
 from retail_api.domain.paging import Entity, Paging, Parameters
 
 MAX_NAME_BYTES = 200
@@ -55,9 +55,6 @@ def checked_shown_name(name: str) -> str:
 
 FileName = Annotated[str, Field(max_length=255, examples=["invoices.csv"]), AfterValidator(checked_name)]
 ShownName = Annotated[str, Field(max_length=255, examples=["invoices.csv"]), AfterValidator(checked_shown_name)]
-RunId = Annotated[
-    str, Field(max_length=250, examples=["manual__2026-11-24T08:00:00+00:00"]), AfterValidator(checked_run_id)
-]
 
 
 class FilesQuery(Paging):

@@ -135,7 +135,7 @@ class QuarantinedRow(Entity):
     amount: Decimal | None = Field(description="GBP; null where it cannot be told.")
 
 
-def checked_run_id(run_id: str) -> str:
+def _checked_run_id(run_id: str) -> str:
     """Return `run_id`.
 
     Raises:
@@ -144,3 +144,15 @@ def checked_run_id(run_id: str) -> str:
     if not RUN_ID.match(run_id) or ".." in run_id:
         raise ValueError("it is not the id of a run")
     return run_id
+
+
+RunId = Annotated[
+    str,
+    Field(
+        max_length=250,
+        description="Id of a run in Airflow.",
+        examples=["manual__2026-11-24T08:00:00+00:00"],
+        json_schema_extra={"pattern": rf"^(?!.*\.\.){RUN_ID.pattern.removeprefix('^')}"},
+    ),
+    AfterValidator(_checked_run_id),
+]

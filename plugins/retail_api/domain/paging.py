@@ -15,12 +15,13 @@ MAX_PAGE = 1_000_000_000
 
 
 def _iso_day(value: Any) -> Any:
-    """Return `value` unless it is text that is no day: numbers are no moments here.
+    """Return `value` if it is a day: numbers are no moments here.
 
     Raises:
         ValueError: Saying how to write a day.
     """
-    if isinstance(value, str) and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+    written = isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)
+    if not written and type(value) is not date:
         raise ValueError("write a day as YYYY-MM-DD, such as 2011-01-04")
     return value
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from include.domain.line import ShopTime
 from retail_api.domain.paging import Day, Entity, Page, Paging, Parameters, decode_cursor
 
 UNKNOWN_CUSTOMER = "(unknown)"
@@ -187,7 +188,7 @@ class Sale(Entity):
     quantity: int = Field(description="Units; negative for what came back or was lost.", examples=[6])
     unit_price: Decimal = Field(description="GBP a unit, four decimals.", examples=["2.5500"])
     total: Decimal = Field(description="GBP, quantity x unit_price, exact.", examples=["15.3000"])
-    invoice_date: datetime = Field(description="Shop local time.", examples=["2010-12-01T08:26:00"])
+    invoice_date: ShopTime
     customer_id: str | None = Field(description="Null if the line names none.", examples=["17850"])
     country: str = Field(examples=["United Kingdom"])
     kind: Kind = Field(description="Kind of transaction.", examples=["sale"])

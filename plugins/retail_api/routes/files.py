@@ -17,11 +17,11 @@ from retail_api.domain.files import (
     Landed,
     LandedFile,
     Names,
-    RunId,
     ShownName,
     StoredFile,
     UploadQuery,
 )
+from retail_api.domain.operations import RunId
 from retail_api.domain.paging import Page
 from retail_api.routes.answers import document, problem_responses
 from retail_api.security import Editor, Reader
@@ -40,7 +40,9 @@ _FORM = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+                    "properties": {
+                        "file": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+                    },
                 }
             }
         },

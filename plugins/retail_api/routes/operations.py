@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AfterValidator
 
 from include.receipts import Receipt
 from retail_api.domain.operations import (
@@ -17,7 +16,7 @@ from retail_api.domain.operations import (
     QuarantineQuery,
     ReceiptQuery,
     ReceiptSummary,
-    checked_run_id,
+    RunId,
 )
 from retail_api.domain.paging import Page, Paging
 from retail_api.routes.answers import answered, document, problem_responses
@@ -26,8 +25,6 @@ from retail_api.services.operations import OperationsService, QuarantineService
 from retail_api.state import SettingsOf, SharedWarehouse
 
 router = APIRouter(tags=["operations"])
-
-RunId = Annotated[str, Path(max_length=250, description="Id of a run in Airflow."), AfterValidator(checked_run_id)]
 
 
 @router.get("/batches", response_model=Page[Batch], summary="Published batches")

@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Path, status
 from fastapi.responses import HTMLResponse
 
 from include.runs import RUN_ID
+from retail_api.routes.answers import problem_responses
 from retail_api.security import Reader
 from retail_api.state import SettingsOf
 
@@ -20,7 +21,7 @@ PAGE_HEADERS = {
 }
 
 
-@router.get("/quality/{run_id}", response_class=HTMLResponse)
+@router.get("/quality/{run_id}", response_class=HTMLResponse, responses=problem_responses(404))
 def quality_report(
     run_id: Annotated[str, Path(description="Airflow run id", examples=["drop__20110104T101500"])],
     caller: Reader,

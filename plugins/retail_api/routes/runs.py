@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 
 from retail_api.audit import note
 from retail_api.data.airflow_api import AirflowApi
-from retail_api.domain.files import RunId
+from retail_api.domain.operations import RunId
 from retail_api.domain.paging import Page
 from retail_api.domain.runs import Backfill, BackfillRequest, Run, RunPaging, RunQuery, RunRequest
 from retail_api.routes.answers import problem_responses
