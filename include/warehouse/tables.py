@@ -235,6 +235,7 @@ class FactSales(WarehouseTable, table=True):
         Index(None, "country_key", "sold_at"),
         Index(None, "product_key", "sold_at"),
         Index(None, "customer_key", "sold_at"),
+        Index(None, "amount", "sold_at", "sale_id"),
         Index(None, "kind", "sold_at", postgresql_where=_RARE_KINDS, sqlite_where=_RARE_KINDS),
         {"comment": "Invoice lines: sales and every other kind of transaction; one row a line, duplicates removed"},
     )

@@ -29,6 +29,9 @@ READS: dict[str, tuple[dict[str, Any], str]] = {
     "product": ({"product": "P5"}, "product_key_sold_at"),
     "product, sorted": ({"product": "P5", "sort": "total:desc"}, "product_key_sold_at"),
     "customer": ({"customer": "C600", "page": 2}, "customer_key_sold_at"),
+    "largest": ({"sort": "total:desc"}, "amount_sold_at_sale_id"),
+    "largest, deep": ({"sort": "total:desc", "page": 4000}, "amount_sold_at_sale_id"),
+    "smallest, the earliest first": ({"sort": "total:asc,invoice_date:asc", "page": 2}, "amount_sold_at_sale_id"),
     "kind": ({"kind": "cancellation", "page": 20}, "sold_at"),
     "invoice": ({"invoice": "I77"}, "sold_at"),
 }
@@ -116,6 +119,7 @@ def test_the_server_sums_some_days_by_an_index(filled: Engine) -> None:
     [
         {},
         {"page": 12},
+        {"sort": "total:desc", "page": 12},
         {"date_from": "2010-12-09", "date_to": "2010-12-09"},
         {"country": "France", "date_from": "2010-12-05"},
         {"product": "P5"},

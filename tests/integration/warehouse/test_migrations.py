@@ -65,13 +65,13 @@ def revision(engine: Engine, settings: Settings) -> str | None:
 
 
 def test_up_down_up(engine: Engine, blank: Settings) -> None:
-    assert upgrade(blank) == "0005"
+    assert upgrade(blank) == "0006"
     first = catalogue(engine, blank.warehouse_schema)
     assert downgrade(blank, "base") is None
     assert revision(engine, blank) is None
     with transaction(engine) as connection:
         assert inspect(connection).get_table_names(schema=blank.warehouse_schema) == ["alembic_version"]
-    assert upgrade(blank) == upgrade(blank) == "0005"
+    assert upgrade(blank) == upgrade(blank) == "0006"
     assert catalogue(engine, blank.warehouse_schema) == first
 
 
@@ -106,8 +106,8 @@ def test_postgresql_sees_no_difference_between_models_and_migrations(engine: Eng
 
 def test_upgrades_at_once(engine: Engine, blank: Settings) -> None:
     with ThreadPoolExecutor(max_workers=6) as workers:
-        assert set(workers.map(upgrade, [blank] * 6)) == {"0005"}
-    assert revision(engine, blank) == "0005"
+        assert set(workers.map(upgrade, [blank] * 6)) == {"0006"}
+    assert revision(engine, blank) == "0006"
 
 
 def test_every_dimension_has_its_unknown_member(engine: Engine, settings: Settings) -> None:
@@ -208,7 +208,7 @@ def test_every_revision_is_upgraded_and_downgraded_with_its_data(engine: Engine,
 def test_a_revision_that_does_not_exist(engine: Engine, settings: Settings) -> None:
     with pytest.raises(CommandError, match="9999"):
         upgrade(settings, "9999")
-    assert revision(engine, settings) == "0005"
+    assert revision(engine, settings) == "0006"
 
 
 def test_a_database_without_supabases_roles_is_refused(engine: Engine, blank: Settings) -> None:
