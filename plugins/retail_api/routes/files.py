@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from retail_api.audit import note
+from retail_api.data.archive import PIECE_BYTES, zipped
 from retail_api.domain.files import (
     Deleted,
     FilesQuery,
@@ -30,7 +31,6 @@ from retail_api.state import SettingsOf
 
 router = APIRouter(prefix="/files", tags=["files"])
 
-_PIECE = 262_144
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
     "requestBody": {
@@ -51,6 +51,9 @@ _FORM = {
 _RAW = {"requestBody": {"required": True, "content": {"application/octet-stream": _BINARY}}}
 _DOWNLOAD: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes as they came", "content": {"application/octet-stream": _BINARY}}
+}
+_ARCHIVE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The files, packed", "content": {"application/zip": _BINARY}}
 }
 _REFUSED = problem_responses(409, 413, 415, 507)
 
@@ -84,6 +87,19 @@ async def upload(
         request, files=[{"name": file.name, "sha256": file.sha256, "replaced": file.replaced} for file in landed.files]
     )
     return landed
+
+
+@router.get(
+    "/landing",
+    response_class=StreamingResponse,
+    summary="Download several waiting files",
+    responses=_ARCHIVE | problem_responses(404),
+)
+def download_several_landed(
+    caller: Reader, settings: SettingsOf, query: Annotated[Names, Query()]
+) -> StreamingResponse:
+    """Return files of the landing folder as one ZIP archive: `?name=jan.csv&name=feb.csv`."""
+    return _download_several(FilesService(settings), query.name)
 
 
 @router.delete("/landing", summary="Delete several waiting files")
@@ -130,6 +146,19 @@ async def replace_landed(
 def delete_one_landed(caller: Editor, settings: SettingsOf, name: ShownName) -> Response:
     """Delete a file of the landing folder that no run has claimed yet."""
     return _delete(FilesService(settings), name)
+
+
+@router.get(
+    "/quarantine/{run_id}",
+    response_class=StreamingResponse,
+    summary="Download several files in quarantine",
+    responses=_ARCHIVE | problem_responses(404),
+)
+def download_several_quarantined(
+    caller: Reader, settings: SettingsOf, run_id: RunId, query: Annotated[Names, Query()]
+) -> StreamingResponse:
+    """Return files that a run has kept out, and reports on them, as one ZIP archive."""
+    return _download_several(FilesService(settings), query.name, run_id)
 
 
 @router.delete("/quarantine/{run_id}", summary="Delete several files in quarantine", responses=problem_responses(404))
@@ -200,9 +229,14 @@ def _download(files: FilesService, name: str, run_id: str | None = None) -> Stre
     return StreamingResponse(_pieces(content), media_type="application/octet-stream", headers=headers)
 
 
+def _download_several(files: FilesService, names: list[str], run_id: str | None = None) -> StreamingResponse:
+    headers = {"Content-Disposition": 'attachment; filename="files.zip"', "Cache-Control": "no-store"}
+    return StreamingResponse(zipped(files.contents(names, run_id)), media_type="application/zip", headers=headers)
+
+
 def _pieces(content: BinaryIO) -> Iterator[bytes]:
     with content:
-        while piece := content.read(_PIECE):
+        while piece := content.read(PIECE_BYTES):
             yield piece
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -78,6 +79,17 @@ class FilesService:
             return self._path(self._folder(run_id), name).open("rb")
         except FileNotFoundError:
             raise _not_there(name) from None
+
+    def contents(self, names: list[str], run_id: str | None = None) -> dict[str, BinaryIO]:
+        """Return the contents of several files, opened as by `content`.
+
+        Raises:
+            Problem: 404 if one is not there, or not any more.
+        """
+        with ExitStack() as opened:
+            contents = {name: opened.enter_context(self.content(name, run_id)) for name in dict.fromkeys(names)}
+            opened.pop_all()
+        return contents
 
     def delete(self, names: list[str], run_id: str | None = None) -> Deleted:
         """Delete files.

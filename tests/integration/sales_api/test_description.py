@@ -10,7 +10,7 @@ from tests.integration.sales_api.conftest import LINES, Side
 from tests.integration.warehouse.batches import batch
 
 PLACES = {"sale_id": str(LINES[0].sale_id), "batch_id": batch(1)}
-PATHS_OF_FILES = ("{name}", "{run_id}")
+PATHS_OF_FILES = ("{name}", "{run_id}", "/files/landing")
 
 
 def example(parameter: dict[str, Any]) -> Any:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -24,7 +26,7 @@ def form(*files: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
 
 def test_files_are_created_read_replaced_and_deleted(primary: Side, landing: Path) -> None:
     client = primary.client
-    taken = client.post(FILES, files=form(("jan.csv", CSV), ("feb.csv.gz", gzip.compress(CSV))))
+    taken = client.post(FILES, files=form(("jan.csv", CSV), ("feb.csv.gz", gzip.compress(CSV, mtime=0))))
     assert taken.status_code == 201, taken.text
     kinds = [(file["name"], file["format"], file["compression"]) for file in taken.json()["files"]]
     assert kinds == [("jan.csv", "csv", "none"), ("feb.csv.gz", "csv", "gzip")]
@@ -40,6 +42,15 @@ def test_files_are_created_read_replaced_and_deleted(primary: Side, landing: Pat
     assert replaced.json()["files"][0]["replaced"] is True
     assert client.delete(f"{FILES}/landing/apr.json").status_code == 204
     assert client.delete(f"{FILES}/landing/apr.json").status_code == 404
+    several = client.get(f"{FILES}/landing?name=jan.csv&name=feb.csv.gz&name=jan.csv")
+    with zipfile.ZipFile(io.BytesIO(several.content)) as archive:
+        assert archive.testzip() is None
+        assert {entry: archive.read(entry) for entry in archive.namelist()} == {
+            "jan.csv": CSV,
+            "feb.csv.gz": gzip.compress(CSV, mtime=0),
+        }
+    assert client.get(f"{FILES}/landing?name=jan.csv&name=none.csv").status_code == 404
+    assert client.get(f"{FILES}/landing").status_code == 422
     many = client.delete(f"{FILES}/landing?name=jan.csv&name=none.csv&name=feb.csv.gz").json()
     assert many == {"deleted": ["jan.csv", "feb.csv.gz"], "not_found": ["none.csv"]}
     assert list(landing.iterdir()) == []
