@@ -22,7 +22,7 @@ from include.search.service import SearchService
 from include.settings import Settings, get_settings
 from tests.search_quality.lake import make_lake
 from tests.search_quality.load import latencies, summary
-from tests.search_quality.measures import RECALL_DEPTH, Query, load_queries, mean, ndcg, recall, reciprocal_rank
+from tests.search_quality.measures import RECALL_DEPTH, Query, chance, load_queries, mean, ndcg, recall, reciprocal_rank
 
 COUNTRY = "United Kingdom"
 """Where every query is asked: nearly the whole catalogue is sold there."""
@@ -86,6 +86,23 @@ def table(rankers: dict[str, Ranker], queries: Sequence[Query]) -> str:
     return "\n".join(lines)
 
 
+COMPARED = (("hybrid", "vector"), ("hybrid", "text"), ("text", "ILIKE, words"))
+
+
+def comparison(rankers: dict[str, Ranker], queries: Sequence[Query]) -> str:
+    """Return by how much one ranking is better than another, and whether that may be chance, as a Markdown table."""
+    lines = ["| nDCG@10 of | less that of | mean | better | worse | p |", "|---|---|---|---|---|---|"]
+    for one, other in COMPARED:
+        differences = [
+            ndcg(rankers[one](query.text), query.grades) - ndcg(rankers[other](query.text), query.grades)
+            for query in queries
+        ]
+        better, worse = sum(each > 0 for each in differences), sum(each < 0 for each in differences)
+        average, by_chance = mean(differences), chance(differences)
+        lines.append(f"| {one} | {other} | {average:+.3f} | {better} | {worse} | {by_chance:.4f} |")
+    return "\n".join(lines)
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
@@ -109,7 +126,7 @@ def main(words: Sequence[str] | None = None) -> int:
             return 0
         queries = load_queries("held_out" if arguments.held_out else "tuning")
         rankers = sql_rankers(settings) | {mode: search_ranker(service, mode) for mode in MODES}
-        print(table(rankers, queries))
+        print(table(rankers, queries), comparison(rankers, queries), sep="\n\n")
     return 0
 
 

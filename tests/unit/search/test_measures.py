@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from tests.search_quality.measures import load_queries, ndcg, recall, reciprocal_rank
+from tests.search_quality.measures import chance, load_queries, ndcg, recall, reciprocal_rank
 
 GRADES = {"a": 3, "b": 2, "c": 1}
 
@@ -25,3 +25,9 @@ def test_the_halves_are_as_large_and_judged() -> None:
     assert [len(half) for half in halves] == [70, 70]
     assert all(max(query.grades.values()) == 3 for half in halves for query in half)
     assert not {query.text for query in halves[0]} & {query.text for query in halves[1]}
+
+
+def test_a_difference_that_every_query_shows_is_hardly_chance_and_one_of_both_signs_is() -> None:
+    assert chance([0.1] * 20) < 0.001
+    assert chance([0.1, -0.1] * 10) == 1
+    assert 0.2 < chance([0.3, 0.2, -0.1, 0.05, -0.2, 0.3]) < 0.6
