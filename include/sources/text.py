@@ -12,6 +12,8 @@ from pathlib import Path
 from charset_normalizer import from_bytes
 
 _READ_BYTES = 1 << 20
+_NO_BREAK_SPACE = 0xA0
+"""Of Windows-1252; spreadsheets pad cells with it, which makes a text no more foreign."""
 _BLOCK_CHARACTERS = 4 << 20
 _SAMPLE_BYTES = 1 << 18
 RAW_LIMIT = 1 << 16
@@ -137,7 +139,7 @@ def _accented_sample(path: Path) -> bytes:
 
 def _mostly_accented(sample: bytes) -> bool:
     letters = sum(1 for byte in sample if 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A)
-    accented = sum(1 for byte in sample if byte >= 0x80)
+    accented = sum(1 for byte in sample if byte >= 0x80 and byte != _NO_BREAK_SPACE)
     return accented > letters
 
 

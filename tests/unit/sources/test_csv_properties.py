@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from include.sources.model import CANONICAL_COLUMNS
@@ -38,6 +38,12 @@ def is_utf8(content: bytes) -> bool:
     return True
 
 
+def is_mostly_accented(content: bytes) -> bool:
+    """Whether the lines that are not ASCII have more accented letters than plain ones: their encoding is a guess."""
+    letters = b"".join(line for line in content.splitlines() if not line.isascii()).replace(b"\xa0", b"")
+    return sum(byte >= 0x80 for byte in letters) > sum(chr(byte).isalpha() for byte in letters if byte < 0x80)
+
+
 def written(rows: list[tuple[str, ...]], delimiter: str, end: str, quoting: int) -> str:
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, delimiter=delimiter, lineterminator=end, quoting=quoting)  # type: ignore[arg-type]
@@ -54,6 +60,7 @@ QUOTING = st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERI
 
 
 @settings(max_examples=250, deadline=None)
+@example(texts=["\xa0" * 8], delimiter=",", end="\n", quoting=csv.QUOTE_MINIMAL, encoding="cp1252")
 @given(
     texts=st.lists(DESCRIPTIONS, min_size=1, max_size=6),
     delimiter=st.sampled_from([",", ";", "\t", "|"]),
@@ -67,7 +74,7 @@ def test_any_table_is_read_back_exactly(
     rows = rows_of(texts)
     content = written(rows, delimiter, end, quoting_for(texts, quoting)).encode(encoding, "replace")
     # The same bytes can mean one text in cp1252 and another in UTF-8; a file valid as UTF-8 throughout is read as that.
-    assume(encoding != "cp1252" or content.isascii() or not is_utf8(content))
+    assume(encoding != "cp1252" or content.isascii() or not (is_utf8(content) or is_mostly_accented(content)))
     expected = rows_of([text.encode(encoding, "replace").decode(encoding) for text in texts])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "sales.csv"
