@@ -7,25 +7,22 @@ Against a running system, with a user of Airflow's in RETAIL_USER and RETAIL_PAS
 
 from __future__ import annotations
 
-import os
 import random
 from datetime import date, timedelta
 
-from locust import HttpUser, between, task
+from locust import between, task
+
+from tests.benchmarks.users import SignedIn
 
 COUNTRIES = ("United Kingdom", "EIRE", "Germany", "France", "Netherlands", "Spain", "Norway", "Portugal")
 FIRST_DAY = date(2009, 12, 1)
 DAYS = 739
 
 
-class Reader(HttpUser):
+class Reader(SignedIn):
     """Reads about once a second, not in step with the others; a hundred of them are 100 requests/s."""
 
     wait_time = between(0.48, 1.48)
-
-    def on_start(self) -> None:
-        """Sign in with each request, as `curl -u` does."""
-        self.client.auth = (os.environ.get("RETAIL_USER", "admin"), os.environ.get("RETAIL_PASSWORD", ""))
 
     @task
     def sales(self) -> None:

@@ -7,26 +7,21 @@ Against a running system, with a user of Airflow's in RETAIL_USER and RETAIL_PAS
 
 from __future__ import annotations
 
-import os
 import random
-from pathlib import Path
 
-from locust import HttpUser, between, task
+from locust import between, task
 
-QUERIES = [
-    line.split("\t")[2] for line in Path("tests/search_quality/queries.tsv").read_text().splitlines()[1:] if line
-]
+from tests.benchmarks.users import SignedIn
+from tests.search_quality.measures import load_queries
+
+QUERIES = [query.text for query in (*load_queries("tuning"), *load_queries("held_out"))]
 FILTERS = ({"country": "United Kingdom"}, {"country": "Germany"}, {"country": "France"}, {"price_max": "5"})
 
 
-class Shopper(HttpUser):
+class Shopper(SignedIn):
     """Searches about once a second, not in step with the others; fifty of them are 50 requests/s."""
 
     wait_time = between(0.46, 1.46)
-
-    def on_start(self) -> None:
-        """Sign in with each request, as `curl -u` does."""
-        self.client.auth = (os.environ.get("RETAIL_USER", "admin"), os.environ.get("RETAIL_PASSWORD", ""))
 
     @task
     def search(self) -> None:

@@ -68,19 +68,23 @@ def search_ranker(service: SearchService, mode: Mode) -> Ranker:
     return rank
 
 
-def table(rankers: dict[str, Ranker], queries: Sequence[Query]) -> str:
+Rankings = dict[str, list[list[str]]]
+"""Name -> what it finds, one ranking a query."""
+
+
+def table(rankings: Rankings, queries: Sequence[Query]) -> str:
     """Return the measures of each ranking as a Markdown table."""
     lines = [
         f"| ranking | nDCG@10 | nDCG@10, grades 2 and 3 | MRR | recall@{RECALL_DEPTH} |",
         "|---|---|---|---|---|",
     ]
-    for name, rank in rankers.items():
-        found = {query.query_id: rank(query.text) for query in queries}
+    for name, found in rankings.items():
+        judged = [(ranked, query.grades) for ranked, query in zip(found, queries, strict=True)]
         values = (
-            mean([ndcg(found[query.query_id], query.grades) for query in queries]),
-            mean([ndcg(found[query.query_id], query.grades, least=2) for query in queries]),
-            mean([reciprocal_rank(found[query.query_id], query.grades) for query in queries]),
-            mean([recall(found[query.query_id], query.grades) for query in queries]),
+            mean([ndcg(ranked, grades) for ranked, grades in judged]),
+            mean([ndcg(ranked, grades, least=2) for ranked, grades in judged]),
+            mean([reciprocal_rank(ranked, grades) for ranked, grades in judged]),
+            mean([recall(ranked, grades) for ranked, grades in judged]),
         )
         lines.append(f"| {name} | {' | '.join(f'{value:.3f}' for value in values)} |")
     return "\n".join(lines)
@@ -89,13 +93,13 @@ def table(rankers: dict[str, Ranker], queries: Sequence[Query]) -> str:
 COMPARED = (("hybrid", "vector"), ("hybrid", "text"), ("text", "ILIKE, words"))
 
 
-def comparison(rankers: dict[str, Ranker], queries: Sequence[Query]) -> str:
+def comparison(rankings: Rankings, queries: Sequence[Query]) -> str:
     """Return by how much one ranking is better than another, and whether that may be chance, as a Markdown table."""
     lines = ["| nDCG@10 of | less that of | mean | better | worse | p |", "|---|---|---|---|---|---|"]
     for one, other in COMPARED:
         differences = [
-            ndcg(rankers[one](query.text), query.grades) - ndcg(rankers[other](query.text), query.grades)
-            for query in queries
+            ndcg(first, query.grades) - ndcg(second, query.grades)
+            for first, second, query in zip(rankings[one], rankings[other], queries, strict=True)
         ]
         better, worse = sum(each > 0 for each in differences), sum(each < 0 for each in differences)
         average, by_chance = mean(differences), chance(differences)
@@ -126,7 +130,8 @@ def main(words: Sequence[str] | None = None) -> int:
             return 0
         queries = load_queries("held_out" if arguments.held_out else "tuning")
         rankers = sql_rankers(settings) | {mode: search_ranker(service, mode) for mode in MODES}
-        print(table(rankers, queries), comparison(rankers, queries), sep="\n\n")
+        rankings = {name: [rank(query.text) for query in queries] for name, rank in rankers.items()}
+        print(table(rankings, queries), comparison(rankings, queries), sep="\n\n")
     return 0
 
 

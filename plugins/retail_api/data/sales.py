@@ -104,6 +104,14 @@ class Selection:
     days: list[DayCount] | None
     total: int
 
+    def indexed(self, order: Sort) -> bool:
+        """Return whether a page in this order is read by an index, however many lines there are."""
+        names = [field.name for field in order]
+        if names[0] == "invoice_date":
+            return True
+        one_way = len({field.descending for field in order}) == 1
+        return not self.conditions and one_way and names in (["total"], ["total", "invoice_date"])
+
 
 NOTHING = Selection((), [], 0)
 
@@ -146,14 +154,6 @@ class SalesRepository:
             conditions = (*conditions, fact.c.sold_at >= begin, fact.c.sold_at < end)
             offset = found.skip
         return self._rows(page_query(conditions, order, offset, size))
-
-    def indexed(self, selection: Selection, order: Sort) -> bool:
-        """Return whether a page of a selection in this order is read by an index, however many lines there are."""
-        names = tuple(field.name for field in order)
-        if names[0] == "invoice_date":
-            return True
-        one_way = len({field.descending for field in order}) == 1
-        return not selection.conditions and one_way and names in {("total",), ("total", "invoice_date")}
 
     def after(self, selection: Selection, cursor: SaleCursor, size: int) -> list[RowMapping]:
         """Return the `size` lines of a selection that follow a line in time."""

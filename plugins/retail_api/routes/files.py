@@ -40,9 +40,7 @@ _FORM = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {
-                        "file": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
-                    },
+                    "properties": {"file": {"type": "array", "minItems": 1, "items": _BINARY["schema"]}},
                 }
             }
         },
@@ -223,14 +221,12 @@ def _download(files: FilesService, name: str, run_id: str | None = None) -> Stre
         if quoted != name
         else f'attachment; filename="{name}"',
         "Content-Length": str(os.fstat(content.fileno()).st_size),
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
     }
     return StreamingResponse(_pieces(content), media_type="application/octet-stream", headers=headers)
 
 
 def _download_several(files: FilesService, names: list[str], run_id: str | None = None) -> StreamingResponse:
-    headers = {"Content-Disposition": 'attachment; filename="files.zip"', "Cache-Control": "no-store"}
+    headers = {"Content-Disposition": 'attachment; filename="files.zip"'}
     return StreamingResponse(zipped(files.contents(names, run_id)), media_type="application/zip", headers=headers)
 
 

@@ -55,7 +55,7 @@ class SalesService:
             wanted = query.size + 1  # the line after the page tells whether there is another
             if cursor:
                 rows = sales.after(selection, cursor, wanted)
-            elif selection.total <= SORTED_LINES or sales.indexed(selection, query.order):
+            elif selection.total <= SORTED_LINES or selection.indexed(query.order):
                 rows = sales.page(selection, query.order, query.offset, wanted)
             else:
                 with self._heavy(selection.total):
