@@ -10,8 +10,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from include.domain.model import Model
 from include.enrichment.metrics import ServiceMetrics
 from include.quality.record import Release
 from include.records import IndexEntry
@@ -22,7 +23,7 @@ class ReceiptUnbalanced(Exception):
     """Rows or money that came in do not equal rows or money accounted for."""
 
 
-class FileEntry(BaseModel):
+class FileEntry(Model):
     """One file of the drop.
 
     Attributes:
@@ -37,8 +38,6 @@ class FileEntry(BaseModel):
         reason: Code and sentence of the rejection.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     name: str
     sha256: str
     bytes: int
@@ -51,7 +50,7 @@ class FileEntry(BaseModel):
     reason: str | None = None
 
 
-class Enrichment(BaseModel):
+class Enrichment(Model):
     """What was looked up about the batch.
 
     Attributes:
@@ -60,14 +59,12 @@ class Enrichment(BaseModel):
         services: Outside services -> what became of the calls.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     looked_up: dict[str, int]
     missing: dict[str, dict[str, int]]
     services: dict[str, ServiceMetrics]
 
 
-class QualityEntry(BaseModel):
+class QualityEntry(Model):
     """How the batch did in the quality audit.
 
     Attributes:
@@ -79,8 +76,6 @@ class QualityEntry(BaseModel):
         drift_alerts: Statistics of days that are unlike earlier days; each is in `warnings`.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     overall: float | None
     bar: float
     by_dimension: dict[str, float | None]
@@ -89,7 +84,7 @@ class QualityEntry(BaseModel):
     drift_alerts: int
 
 
-class Receipt(BaseModel):
+class Receipt(Model):
     """Account of one run.
 
     `rows_in = rows_loaded + rows_duplicate + rows_quarantined + rows_already_seen`, and the same for `amount_*`
@@ -107,8 +102,6 @@ class Receipt(BaseModel):
             if nothing was published.
         index: What became of the product search; none for a run that had nothing to publish.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     schema_version: Literal[1] = 1
     run_id: str

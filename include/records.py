@@ -6,16 +6,15 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from include.domain.model import Model
 from include.enrichment.metrics import ServiceMetrics
 from include.sources.model import SourceReading
 
 
-class StagedFile(BaseModel):
+class StagedFile(Model):
     """A file Bronze read, or why it could not."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     sha256: str
@@ -37,10 +36,8 @@ STILL_WRITTEN = (
 """Code, problem and remedy of files that are not read as they are now."""
 
 
-class BronzeRecord(BaseModel):
+class BronzeRecord(Model):
     """Rows and money (GBP) of the batch as counted by the source readers, and the table version that holds them."""
-
-    model_config = ConfigDict(extra="forbid")
 
     files: list[StagedFile]
     rows: int
@@ -49,15 +46,13 @@ class BronzeRecord(BaseModel):
     seconds: float
 
 
-class SilverRecord(BaseModel):
+class SilverRecord(Model):
     """What became of each Bronze row of the batch, counted from the written tables.
 
     Attributes:
         unpublished: Batches in Silver that were not live when this stage began. A drop has taken over the lines it
             shares with them; a rebuild leaves theirs to their own runs.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     rows_in: int = 0
     amount_in: Decimal = Decimal(0)
@@ -78,7 +73,7 @@ class SilverRecord(BaseModel):
     seconds: float = 0.0
 
 
-class EnrichRecord(BaseModel):
+class EnrichRecord(Model):
     """What was looked up about the batch, what is missing, and what has changed about earlier batches.
 
     Attributes:
@@ -91,8 +86,6 @@ class EnrichRecord(BaseModel):
         table_versions: Reference table -> its Delta version.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     looked_up: dict[str, int] = Field(default_factory=dict)
     missing: dict[str, dict[str, int]] = Field(default_factory=dict)
     stale_days: list[date] = Field(default_factory=list)
@@ -103,15 +96,13 @@ class EnrichRecord(BaseModel):
     seconds: float = 0.0
 
 
-class GoldRecord(BaseModel):
+class GoldRecord(Model):
     """Rows of the batch by table of the star, and the Gold table versions; an empty token if there was nothing to do.
 
     Attributes:
         staged: Whether the rows are in the warehouse's staging tables too. If not, publishing takes them from Gold.
         load_seconds: How long it took to load them there by JDBC.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     token: str = ""
     staged: bool = True
@@ -121,7 +112,7 @@ class GoldRecord(BaseModel):
     seconds: float = 0.0
 
 
-class IndexEntry(BaseModel):
+class IndexEntry(Model):
     """What became of the search index, as receipts tell it.
 
     Attributes:
@@ -136,8 +127,6 @@ class IndexEntry(BaseModel):
         reason: Why the index is pending or off.
         problems: The first documents that the service refused, and why.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     status: Literal["indexed", "pending", "off"]
     collection: str | None = None

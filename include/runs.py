@@ -20,8 +20,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from include.domain.model import Model
 from include.settings import Settings
 
 RUN_ID = re.compile(r"^[A-Za-z0-9_.~:+-]{1,250}$")
@@ -35,7 +36,7 @@ class RunRecordMissing(Exception):
     """A stage needs the record of an earlier stage that is not there."""
 
 
-class ClaimedFile(BaseModel):
+class ClaimedFile(Model):
     """A file that this run took out of the landing folder.
 
     Attributes:
@@ -44,8 +45,6 @@ class ClaimedFile(BaseModel):
         modified_ns: Modification time at the claim, ns.
         problem: What the system said of an unreadable file.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     sha256: str
@@ -56,14 +55,12 @@ class ClaimedFile(BaseModel):
     problem: str | None = None
 
 
-class Manifest(BaseModel):
+class Manifest(Model):
     """What a run works on: the files of a drop, or the invoice days to rebuild.
 
     Attributes:
         not_found: Names that were asked for and were not in the landing folder.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     run_id: str
     batch_id: str

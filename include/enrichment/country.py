@@ -26,6 +26,7 @@ from urllib.parse import quote
 from countryinfo import CountryInfo, CountryNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from include.domain.model import Model
 from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
 from include.settings import Settings
 
@@ -78,7 +79,7 @@ _NAMES = Path(__file__).parent / "data" / "country_names.csv"
 _WIDE_SUBREGIONS = {"Latin America and the Caribbean", "Sub-Saharan Africa"}
 
 
-class CountryFacts(BaseModel):
+class CountryFacts(Model):
     """What is known about a country name.
 
     Attributes:
@@ -96,7 +97,7 @@ class CountryFacts(BaseModel):
         missing_reason: Why there are no facts, a key of `MISSING_REASONS`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     name: str
     iso2: str | None = None

@@ -23,6 +23,7 @@ from zipfile import ZipFile
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from include.domain.model import Model
 from include.domain.money import CURRENCIES
 from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
 from include.enrichment.transport import KEY_PLACEHOLDER
@@ -47,7 +48,7 @@ Rates = dict[str, Decimal]
 _PositiveRate = Annotated[Decimal, Field(gt=0, lt=1_000_000_000)]
 
 
-class FxRate(BaseModel):
+class FxRate(Model):
     """Rates from GBP on a day: 1 GBP is so many units of each currency.
 
     Attributes:
@@ -57,7 +58,7 @@ class FxRate(BaseModel):
         missing_reason: Why there are none: a key of `MISSING_REASONS`, or why exchangerate-api gave none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     day: date
     rate_date: date | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from include.domain.model import Model
 
 
-class ServiceMetrics(BaseModel):
+class ServiceMetrics(Model):
     """What a client did, for the record of a run.
 
     Attributes:
@@ -19,8 +21,6 @@ class ServiceMetrics(BaseModel):
         breaker: State of the breaker; None if the service was never to be asked.
         budget_left: Calls left of the monthly budget; None if there is none or the service was never to be asked.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     service: str
     questions: int = 0

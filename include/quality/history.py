@@ -7,8 +7,8 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
 
+from include.domain.model import Model
 from include.quality.record import QualityRecord, Status, score_rows
 from include.quality.store import existing_table, replace_rows
 from include.settings import Settings
@@ -25,10 +25,8 @@ _SCHEMA = pa.schema(
 )
 
 
-class Verdict(BaseModel):
+class Verdict(Model):
     """How one batch of the history did."""
-
-    model_config = ConfigDict(extra="forbid")
 
     batch_id: str
     run_id: str

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from include.domain.model import Model
 
 Status = Literal["passed", "held", "released", "nothing_to_score"]
 Level = Literal["overall", "dimension", "column", "rule"]
@@ -14,7 +16,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 
-class Example(BaseModel):
+class Example(Model):
     """A row that fails a rule.
 
     Attributes:
@@ -22,14 +24,12 @@ class Example(BaseModel):
         value: What is there, shortened.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     file: str
     line: int | None = None
     value: str
 
 
-class RuleScore(BaseModel):
+class RuleScore(Model):
     """How a batch does by one rule; score and cost are none if there was no row to look at.
 
     Attributes:
@@ -38,8 +38,6 @@ class RuleScore(BaseModel):
         score: 1 - failing / rows.
         cost: What the rule takes off the overall score.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     dimension: str
@@ -52,19 +50,15 @@ class RuleScore(BaseModel):
     examples: list[Example] = Field(default_factory=list)
 
 
-class Score(BaseModel):
+class Score(Model):
     """The score of a dimension or a column; none if no rule of it had a row to look at."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     score: float | None
 
 
-class Problem(BaseModel):
+class Problem(Model):
     """Rows of a file that were quarantined for one reason, in the words of its report."""
-
-    model_config = ConfigDict(extra="forbid")
 
     code: str
     rows: int
@@ -74,7 +68,7 @@ class Problem(BaseModel):
     first_value: str
 
 
-class FileSummary(BaseModel):
+class FileSummary(Model):
     """What became of one file, for the person who sent it.
 
     Attributes:
@@ -85,8 +79,6 @@ class FileSummary(BaseModel):
         rejection: Why nothing of the file could be read.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     name: str
     sha256: str
     rows: int | None
@@ -96,7 +88,7 @@ class FileSummary(BaseModel):
     rejection: str | None = None
 
 
-class DriftAlert(BaseModel):
+class DriftAlert(Model):
     """A day that is unlike earlier days of its weekday.
 
     Attributes:
@@ -106,8 +98,6 @@ class DriftAlert(BaseModel):
         words: What the day has, and what is ordinary.
         compared: Earlier days it was compared with.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     day: date
     statistic: str
@@ -124,7 +114,7 @@ class DriftAlert(BaseModel):
         )
 
 
-class Drift(BaseModel):
+class Drift(Model):
     """Comparison of the days of a batch with earlier ones.
 
     Attributes:
@@ -134,8 +124,6 @@ class Drift(BaseModel):
         summary: One sentence for a batch of more days.
         unusual: Whether the summary is worth a warning.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     days: int = 0
     compared: int = 0
@@ -149,10 +137,8 @@ class Drift(BaseModel):
         return [alert.sentence() for alert in self.alerts] + summary
 
 
-class Release(BaseModel):
+class Release(Model):
     """A person's decision to publish a held batch, at the score it had then."""
-
-    model_config = ConfigDict(extra="forbid")
 
     by: str
     at: datetime
@@ -160,7 +146,7 @@ class Release(BaseModel):
     score: float
 
 
-class QualityRecord(BaseModel):
+class QualityRecord(Model):
     """Everything the audit found about a batch.
 
     Attributes:
@@ -169,8 +155,6 @@ class QualityRecord(BaseModel):
         lag_days: Days from the newest and from the oldest invoice day to the claim; none without lines.
         report: Path of the HTML report below the data folder.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     run_id: str
     batch_id: str
@@ -195,7 +179,7 @@ class QualityRecord(BaseModel):
     seconds: float = 0.0
 
 
-class ScoreRow(BaseModel):
+class ScoreRow(Model):
     """One score of one batch.
 
     Attributes:
@@ -206,8 +190,6 @@ class ScoreRow(BaseModel):
         score: 0 to 1; none if there was no row to look at.
         cost: What it took off the overall score; of rules only.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     batch_id: str
     run_id: str

@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
-from pydantic import BaseModel, ConfigDict
 
 from include.domain.classify import ADJUSTMENT_INVOICE, CANCELLATION_INVOICE
+from include.domain.model import Model
 from include.quality.drift import STATISTICS, compare
 from include.quality.profiles import DayProfile, added_up, profiles_of
 from include.sources.staging import stage_file
@@ -64,17 +64,15 @@ _DATES = {"ymd": "%Y-%m-%d", "mdy": "%m-%d-%Y", "dmy": "%d-%m-%Y"}
 _CLOCKS = ("", " %H:%M", " %H:%M:%S")
 
 
-class Rates(BaseModel):
+class Rates(Model):
     """Share of the compared days on which each statistic is beyond its bound, and on which any of them is."""
-
-    model_config = ConfigDict(extra="forbid")
 
     of: str
     by_statistic: dict[str, float]
     any: float
 
 
-class Replay(BaseModel):
+class Replay(Model):
     """Outcome of a replay.
 
     Attributes:
@@ -83,8 +81,6 @@ class Replay(BaseModel):
         false_alarms: Of the days as they are.
         faults: Of the days with a fault injected, compared with earlier days as they are.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     days: int
     compared: int

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from include.domain.line import ShopTime
+from include.domain.model import Model
 
 MAX_WINDOW = 10_000
 """How deep answers can be paged through: page x size."""
@@ -85,7 +86,7 @@ Price = Annotated[
 ]
 
 
-class Filtered(BaseModel):
+class Filtered(Model):
     """The bounds of a question. A country or a price bound is mandatory.
 
     Names are compared without regard to case, spaces at their ends and repeated spaces.
@@ -98,7 +99,7 @@ class Filtered(BaseModel):
         brand: Brand, licence or line.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     country: Named = None
     price_min: Price = None
@@ -151,10 +152,10 @@ class SuggestRequest(Filtered):
     size: int = Field(default=8, ge=1, le=20)
 
 
-class SimilarRequest(BaseModel):
+class SimilarRequest(Model):
     """Products like one that is sold in a country, sold in the same country."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     stock_code: str = Field(min_length=1, max_length=30)
     country: str = Field(min_length=1, max_length=100)

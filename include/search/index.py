@@ -18,8 +18,8 @@ from typing import Any
 import duckdb
 from deltalake.exceptions import DeltaError
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict
 
+from include.domain.model import Model
 from include.records import IndexRecord
 from include.runs import write_atomically
 from include.search.catalogue import read_products
@@ -41,7 +41,7 @@ MAX_PROBLEMS = 5
 Document = dict[str, Any]
 
 
-class Pending(BaseModel):
+class Pending(Model):
     """What is left on record when the index could not be brought up to date.
 
     Attributes:
@@ -50,14 +50,12 @@ class Pending(BaseModel):
         runs: Runs that tried, the oldest first.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     since: datetime
     reason: str
     runs: list[str]
 
 
-class IndexStatus(BaseModel):
+class IndexStatus(Model):
     """What the search service holds.
 
     Attributes:
@@ -66,8 +64,6 @@ class IndexStatus(BaseModel):
         documents: Documents in it.
         pending: What could not be indexed yet.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     version: str
     collection: str | None

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from include.domain.model import Model
 from include.enrichment.product.text import singular
 
 SYNONYMS = Path(__file__).parent / "synonyms.yaml"
@@ -33,7 +34,7 @@ _TOKEN = re.compile(r"[a-z0-9]+")
 _WORD = re.compile(r"[^\W_]+(?:['\u2019`][^\W_]+)*", re.UNICODE)
 
 
-class Synonyms(BaseModel):
+class Synonyms(Model):
     """The content of `synonyms.yaml`.
 
     Attributes:
@@ -41,8 +42,6 @@ class Synonyms(BaseModel):
         found_by: Word -> more words by which products that have it are found, at a lower weight.
         ignored: Words that tell nothing.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     same: list[list[str]] = Field(default_factory=list)
     found_by: dict[str, list[str]] = Field(default_factory=dict)

@@ -6,8 +6,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
+from include.domain.model import Model
 from include.sources.compression import Compression, compression_of, head_of
 from include.sources.detection import HEAD_BYTES, kind_of, text_format
 from include.sources.text import encoding_of
@@ -15,10 +16,10 @@ from include.sources.text import encoding_of
 Format = Literal["csv", "json", "jsonl", "pdf"]
 
 
-class Content(BaseModel):
+class Content(Model):
     """What a file is by its content; what is beyond its beginning may still be damaged."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     format: Format
     compression: Compression

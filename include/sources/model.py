@@ -5,7 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from include.domain.model import Model
 
 CANONICAL_COLUMNS = (
     "invoice",
@@ -21,7 +23,7 @@ CANONICAL_COLUMNS = (
 DateOrder = Literal["ymd", "mdy", "dmy"]
 
 
-class FileDecisions(BaseModel):
+class FileDecisions(Model):
     """How one file is read: decided once for the whole file, never per row.
 
     Attributes:
@@ -40,8 +42,6 @@ class FileDecisions(BaseModel):
         warnings: Sentences a person should read, such as an ambiguous date style.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     format: Literal["csv", "json", "jsonl", "pdf"]
     compression: Literal["none", "gzip", "xz"] = "none"
     encoding: str | None = None
@@ -56,7 +56,7 @@ class FileDecisions(BaseModel):
     warnings: list[str] = Field(default_factory=list)
 
 
-class SourceReading(BaseModel):
+class SourceReading(Model):
     """Outcome of staging one file as Parquet.
 
     Attributes:
@@ -65,8 +65,6 @@ class SourceReading(BaseModel):
         amount: Exact sum of quantity x price over the records where both are plain numbers.
         seconds: Wall seconds spent.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     decisions: FileDecisions
     rows: int

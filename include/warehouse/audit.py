@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
+from include.domain.model import Model
 from include.warehouse.tables import star_table
 
 Outcome = Literal["done", "refused", "failed", "unknown"]
@@ -19,10 +20,8 @@ LONGEST = 4_000
 """Longer texts of a request are cut."""
 
 
-class AuditEntry(BaseModel):
+class AuditEntry(Model):
     """A change that was asked for, or a caller who was refused; `EtlAudit` explains the members."""
-
-    model_config = ConfigDict(extra="forbid")
 
     audit_id: UUID = Field(default_factory=uuid4)
     occurred_at: datetime = Field(default_factory=lambda: datetime.now(UTC))

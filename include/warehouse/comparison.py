@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import date
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy import Connection
 
+from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES, Dimension
 from include.settings import Settings
 from include.warehouse.figures import Figures, Scope, fact_hashes, gold_figures, member_hashes, side_figures
@@ -23,7 +24,7 @@ DETAILED_DAYS = 20
 EXAMPLES = 5
 
 
-class Difference(BaseModel):
+class Difference(Model):
     """Something that is otherwise than it should be.
 
     Attributes:
@@ -34,8 +35,6 @@ class Difference(BaseModel):
         examples: Keys of some of the rows.
         remedy: What to do.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     check: str
     subject: str

@@ -16,10 +16,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from sqlalchemy import Connection, Engine, QueuePool, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
+from include.domain.model import Model
 from include.quality.gate import STAGE as QUALITY_STAGE
 from include.quality.record import QualityRecord, ScoreRow, score_rows
 from include.receipts import Receipt, ReceiptUnbalanced
@@ -97,7 +98,7 @@ class Publication(PublishReport):
         return PublishReport.model_validate(self.model_dump(include=set(PublishReport.model_fields)))
 
 
-class CaughtUp(BaseModel):
+class CaughtUp(Model):
     """What a catch-up did.
 
     Attributes:
@@ -107,8 +108,6 @@ class CaughtUp(BaseModel):
         differences: What the primary still has otherwise than Gold; while there are any, the replica serves.
         serves: Who serves now.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     batches: list[str] = Field(default_factory=list)
     receipts: list[str] = Field(default_factory=list)

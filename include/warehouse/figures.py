@@ -15,9 +15,10 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 from sqlalchemy import Boolean, Column, Connection, Date, DateTime, Uuid
 
+from include.domain.model import Model
 from include.domain.star import Dimension
 from include.settings import Settings
 from include.warehouse.engine import set_local
@@ -28,7 +29,7 @@ from include.warehouse.tables import FACT, loaded_columns, star_table
 _NULL = r"'\N'"
 
 
-class Figures(BaseModel):
+class Figures(Model):
     """What a side has of one invoice day.
 
     Attributes:
@@ -36,7 +37,7 @@ class Figures(BaseModel):
         digest: Hash of the rows; empty if it was not asked for.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     rows: int = 0
     units: int = 0

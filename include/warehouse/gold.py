@@ -16,9 +16,10 @@ from typing import Any, Literal
 import pyarrow.csv
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy import Boolean, Column, Date, DateTime
 
+from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
 from include.records import EnrichRecord, GoldRecord, SilverRecord
 from include.runs import RunFolder, unpublished_batches
@@ -46,7 +47,7 @@ class GoldUnreadable(Exception):
     """Gold cannot be read; the message says where it was looked for."""
 
 
-class GoldBatch(BaseModel):
+class GoldBatch(Model):
     """A batch as Gold knows it: all that is needed to publish it without Spark.
 
     Attributes:
@@ -60,8 +61,6 @@ class GoldBatch(BaseModel):
         stale_products: Stock codes of earlier batches it brought a new category for.
         staged_rows: Rows by table that the Gold job counted.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     batch_id: str
     run_id: str

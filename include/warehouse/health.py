@@ -8,10 +8,10 @@ from decimal import Decimal
 from statistics import median
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from include.domain.model import Model
 from include.settings import Settings
 from include.warehouse.configuration import masked, transaction_pooler
 from include.warehouse.engine import WarehouseUnavailable, place, transaction
@@ -44,7 +44,7 @@ SELECT pg_backend_pid() AS process, current_setting('server_version') AS version
 """
 
 
-class TableStatistics(BaseModel):
+class TableStatistics(Model):
     """Size of a table.
 
     Attributes:
@@ -54,8 +54,6 @@ class TableStatistics(BaseModel):
         bytes_indices: Of its indices.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     name: str
     rows: int
     counted: bool
@@ -63,15 +61,13 @@ class TableStatistics(BaseModel):
     bytes_indices: int
 
 
-class NewestBatch(BaseModel):
+class NewestBatch(Model):
     """The batch that was published last.
 
     Attributes:
         facts: Facts it staged.
         amount: GBP, sum over its facts.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     batch_id: str
     run_id: str
@@ -81,7 +77,7 @@ class NewestBatch(BaseModel):
     amount: Decimal
 
 
-class WarehouseStatistics(BaseModel):
+class WarehouseStatistics(Model):
     """What the warehouse holds and how its server copes.
 
     Attributes:
@@ -95,8 +91,6 @@ class WarehouseStatistics(BaseModel):
         connections_allowed: Connections the server takes, to all its databases.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     schema_name: str
     revision: str | None
     tables: list[TableStatistics]
@@ -107,7 +101,7 @@ class WarehouseStatistics(BaseModel):
     connections_allowed: int
 
 
-class ConnectionHealth(BaseModel):
+class ConnectionHealth(Model):
     """How we are connected to the warehouse.
 
     Attributes:
@@ -121,8 +115,6 @@ class ConnectionHealth(BaseModel):
         read_only: Whether the server refuses writes, as a standby does.
         settings: The settings of the server by variable; secrets are `***`.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     status: Literal["up", "down"]
     error: str | None = None

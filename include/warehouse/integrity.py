@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy import Connection, and_, func, select, text
 
+from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
 from include.runs import batch_id_of
 from include.settings import Settings
@@ -44,7 +45,7 @@ def sides(settings: Settings) -> tuple[Side, ...]:
     return ("replica",) if settings.database_type == "sqlite" else SIDES
 
 
-class IntegrityReport(BaseModel):
+class IntegrityReport(Model):
     """What was found on one side.
 
     Attributes:
@@ -54,8 +55,6 @@ class IntegrityReport(BaseModel):
         unpublished: Batch and date_key of facts in Gold that were never published; they are left out on both sides.
         differences: What is otherwise than it should be; none if the side is whole.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     side: Side
     checked_at: datetime
@@ -73,7 +72,7 @@ class IntegrityReport(BaseModel):
         return not self.differences
 
 
-class Comparison(BaseModel):
+class Comparison(Model):
     """What each side has otherwise than Gold.
 
     Attributes:
@@ -81,8 +80,6 @@ class Comparison(BaseModel):
         differences: By side.
         skipped: Side -> why it was not compared.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     days: int
     differences: dict[Side, list[Difference]] = Field(default_factory=dict)
@@ -94,10 +91,8 @@ class Comparison(BaseModel):
         return not self.skipped and not any(self.differences.values())
 
 
-class Repaired(BaseModel):
+class Repaired(Model):
     """What a repair wrote, by side and table; empty for a side that had nothing wrong."""
-
-    model_config = ConfigDict(extra="forbid")
 
     days: list[date]
     written: dict[Side, dict[str, int]]

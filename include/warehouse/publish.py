@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -45,6 +44,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
+from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES
 from include.settings import Settings
 from include.warehouse.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
@@ -75,7 +75,7 @@ class StagingIncomplete(PublishError):
     """What the Gold job staged of a batch is not there, or not all of it."""
 
 
-class PublishReport(BaseModel):
+class PublishReport(Model):
     """What a publish did.
 
     Attributes:
@@ -88,8 +88,6 @@ class PublishReport(BaseModel):
         facts_loaded: Staged facts that are live as this batch's; of the others another batch is the owner.
         amount_loaded: GBP, sum over these.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     batch_id: str
     run_id: str

@@ -15,8 +15,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from include.domain.model import Model
 from include.settings import Settings
 from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.gold import GoldBatch
@@ -33,7 +34,7 @@ PUBLISH_LOCK_SECONDS = 1800.0
 State = Literal["primary", "failed_over", "catching_up"]
 
 
-class OpenBatch(BaseModel):
+class OpenBatch(Model):
     """A batch that the two sides do not both have for certain.
 
     Attributes:
@@ -42,15 +43,13 @@ class OpenBatch(BaseModel):
         reason: Why it is pending.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     batch: GoldBatch
     primary: Literal["trying", "pending", "done"]
     since: datetime
     reason: str = ""
 
 
-class Breaker(BaseModel):
+class Breaker(Model):
     """What reads have met at the primary lately.
 
     Attributes:
@@ -58,14 +57,12 @@ class Breaker(BaseModel):
         retry_at: When the primary is tried again; None while it is trusted.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     failures: int = 0
     retry_at: datetime | None = None
     reason: str = ""
 
 
-class Record(BaseModel):
+class Record(Model):
     """The record.
 
     Attributes:
@@ -76,8 +73,6 @@ class Record(BaseModel):
         unverified_days: Invoice days that were brought to the primary and not compared yet.
         receipts: Runs whose receipts the primary lacks.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     version: int = 0
     state: State = "primary"

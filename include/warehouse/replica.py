@@ -18,7 +18,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import (
     CheckConstraint,
     Connection,
@@ -37,6 +36,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite as sqlite
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
 from include.quality.record import ScoreRow
 from include.receipts import Receipt
@@ -67,7 +67,7 @@ class ReplicaUnusable(Exception):
     """The replica is missing, damaged or of an older version; the message says which and what to do."""
 
 
-class Refreshed(BaseModel):
+class Refreshed(Model):
     """What a full refresh made.
 
     Attributes:
@@ -77,8 +77,6 @@ class Refreshed(BaseModel):
         gold_versions: Delta version of each table it was made from.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     path: Path
     rows: dict[str, int]
     amount: Decimal
@@ -87,15 +85,13 @@ class Refreshed(BaseModel):
     seconds: float
 
 
-class ReplicaState(BaseModel):
+class ReplicaState(Model):
     """How old the replica is.
 
     Attributes:
         made_at: When the file was made by a full refresh.
         refreshed_at: When it last took a batch, or was made.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     made_at: datetime
     refreshed_at: datetime

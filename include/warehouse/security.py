@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from psycopg.errors import InsufficientPrivilege
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
+from include.domain.model import Model
 from include.settings import Settings
 from include.warehouse.engine import WarehouseMisconfigured
 from include.warehouse.tables import PRIVATE_TABLES
@@ -58,7 +58,7 @@ FROM pg_policies WHERE schemaname = :schema ORDER BY 1, 2
 """
 
 
-class SecurityReport(BaseModel):
+class SecurityReport(Model):
     """What the roles may do, and what had to be changed for it.
 
     Attributes:
@@ -67,8 +67,6 @@ class SecurityReport(BaseModel):
         changes: Statements that were run; none if everything was as it should be.
         other_policies: Policies that somebody else made, `table: policy`; they may allow more than ours.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     tables: list[str]
     views: list[str]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy import Connection, func, select
 
+from include.domain.model import Model
 from include.settings import Settings
 from include.warehouse import replica
 from include.warehouse.failover import Side, serving_side
@@ -19,7 +20,7 @@ from include.warehouse.tables import FACT, star_table
 from include.warehouse.watch import primary_failed, said
 
 
-class SideStatus(BaseModel):
+class SideStatus(Model):
     """One side.
 
     Attributes:
@@ -33,8 +34,6 @@ class SideStatus(BaseModel):
         age_seconds: How long ago that was.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     reachable: bool = False
     problem: str = ""
     revision: str | None = None
@@ -46,7 +45,7 @@ class SideStatus(BaseModel):
     age_seconds: float | None = None
 
 
-class Status(BaseModel):
+class Status(Model):
     """Both sides, and who serves.
 
     Attributes:
@@ -57,8 +56,6 @@ class Status(BaseModel):
         unsettled: Batches whose publish is under way or was cut off.
         receipts: Runs whose receipts the primary lacks.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     serves: Side
     state: State

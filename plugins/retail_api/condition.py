@@ -11,9 +11,10 @@ from concurrent.futures import TimeoutError as NotInTime
 from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy import Connection, func, select
 
+from include.domain.model import Model
 from include.warehouse import replica
 from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.failover import Side
@@ -34,7 +35,7 @@ CHECK_SECONDS = 1.3
 READ_SECONDS = 0.8
 
 
-class SideHealth(BaseModel):
+class SideHealth(Model):
     """One side of the warehouse.
 
     Attributes:
@@ -42,14 +43,12 @@ class SideHealth(BaseModel):
         latency_ms: How long it took to answer.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     answers: bool
     problem: str = ""
     latency_ms: float | None = None
 
 
-class WarehouseHealth(BaseModel):
+class WarehouseHealth(Model):
     """The warehouse.
 
     Attributes:
@@ -60,8 +59,6 @@ class WarehouseHealth(BaseModel):
         pending_batches: Batches that the primary lacks.
         replica_lacks: Batches that the replica lacks.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     serves: Side | None
     state: str
@@ -74,7 +71,7 @@ class WarehouseHealth(BaseModel):
     replica: SideHealth
 
 
-class DataHealth(BaseModel):
+class DataHealth(Model):
     """How old what is served is.
 
     Attributes:
@@ -82,8 +79,6 @@ class DataHealth(BaseModel):
         age_seconds: How long ago that was.
         last_run: Run that ended last, with its receipt.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     newest_batch: str | None = None
     published_at: datetime | None = None
@@ -93,7 +88,7 @@ class DataHealth(BaseModel):
     last_run_finished_at: datetime | None = None
 
 
-class Health(BaseModel):
+class Health(Model):
     """How the system is doing.
 
     Attributes:
@@ -102,8 +97,6 @@ class Health(BaseModel):
         airflow_metadata: Airflow's own database; none outside of Airflow.
         audit_waiting: Entries of the audit trail that the warehouse does not have yet.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     status: Literal["ok", "degraded", "down"]
     problems: list[str]

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.requests import HTTPConnection
 
+from include.domain.model import Model
 from retail_api.problems import Problem
 
 RESOURCE = "Retail API"
@@ -25,7 +26,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 Method = Literal["basic", "jwt", "session"]
 
 
-class Caller(BaseModel):
+class Caller(Model):
     """A caller who has proven who they are.
 
     Attributes:
@@ -38,7 +39,7 @@ class Caller(BaseModel):
         stale: Whether Airflow's database did not answer, so that an earlier proof had to do.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     username: str
     method: Method

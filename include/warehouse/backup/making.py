@@ -15,8 +15,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from include.domain.model import Model
 from include.runs import RunFolder
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import replica
@@ -51,7 +52,7 @@ ARCHIVE = "archive"
 """Folder that only grows: it is copied after the lock is free."""
 
 
-class BackedUp(BaseModel):
+class BackedUp(Model):
     """What a backup has become.
 
     Attributes:
@@ -64,8 +65,6 @@ class BackedUp(BaseModel):
         locked_seconds: How long publishes had to wait for it.
         deleted: Older backups that were deleted.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     path: Path
     made_at: datetime

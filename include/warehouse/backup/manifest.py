@@ -12,8 +12,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from include.domain.model import Model
 from include.runs import sha256_of
 from include.settings import Settings
 from include.warehouse.figures import Figures
@@ -39,7 +40,7 @@ class BackupDamaged(BackupFailed):
     """A backup is not what its manifest says."""
 
 
-class Contents(BaseModel):
+class Contents(Model):
     """What one of the three has of the star.
 
     Attributes:
@@ -51,8 +52,6 @@ class Contents(BaseModel):
         members: Hash of all members of each dimension but the unknown one.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     version: str = ""
     rows: int
     amount: Decimal
@@ -61,21 +60,19 @@ class Contents(BaseModel):
     members: dict[str, str]
 
 
-class StoredFile(BaseModel):
+class StoredFile(Model):
     """One file of a backup.
 
     Attributes:
         modified_ns: Modification time, ns; a restored file gets it again.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     bytes: int
     sha256: str
     modified_ns: int
 
 
-class Manifest(BaseModel):
+class Manifest(Model):
     """What a backup holds.
 
     Attributes:
@@ -97,8 +94,6 @@ class Manifest(BaseModel):
         files: Every other file of the backup, by path in its folder.
         warnings: Sentences worth reading.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     format: Literal[1] = 1
     name: str
@@ -126,14 +121,12 @@ class Manifest(BaseModel):
         return sum(file.bytes for file in self.files.values())
 
 
-class BackupEntry(BaseModel):
+class BackupEntry(Model):
     """A backup in a list.
 
     Attributes:
         damage: What is wrong with it; empty if it is whole.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     made_at: datetime | None = None
@@ -146,14 +139,12 @@ class BackupEntry(BaseModel):
     damage: list[str] = Field(default_factory=list)
 
 
-class Backups(BaseModel):
+class Backups(Model):
     """The backups there are, newest first.
 
     Attributes:
         unfinished: Folders of backups that are being made, or were when their process died.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     folder: Path
     backups: list[BackupEntry]

@@ -18,9 +18,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from sqlalchemy import Connection
 
+from include.domain.model import Model
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import replica
 from include.warehouse.backup import lake, primary
@@ -53,7 +54,7 @@ _HOLDING = ".restore"
 """Folder beside what is replaced: `incoming` takes its place, `replaced` is deleted."""
 
 
-class Part(BaseModel):
+class Part(Model):
     """What became of a part.
 
     Attributes:
@@ -63,15 +64,13 @@ class Part(BaseModel):
         differences: What is otherwise than the manifest says; none if all row hashes are the same.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     rows: int
     amount: Decimal
     days: int
     differences: list[str] = Field(default_factory=list)
 
 
-class Restored(BaseModel):
+class Restored(Model):
     """What a restore did.
 
     Attributes:
@@ -84,8 +83,6 @@ class Restored(BaseModel):
         seconds: All of it.
         replaced_seconds: How long it took to put the parts in place, from the commit of the primary on.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     backup: str
     made_at: datetime
@@ -105,7 +102,7 @@ class Restored(BaseModel):
         )
 
 
-class Resumed(BaseModel):
+class Resumed(Model):
     """What became of a restore that was cut off.
 
     Attributes:
@@ -113,23 +110,19 @@ class Resumed(BaseModel):
         outcome: `restored`, or `left`: the old state stays.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     backup: str | None = None
     outcome: str
 
 
-class _Move(BaseModel):
+class _Move(Model):
     """A file or folder that takes the place of another, which is kept aside until the end."""
-
-    model_config = ConfigDict(extra="forbid")
 
     incoming: Path
     target: Path
     replaced: Path
 
 
-class _Note(BaseModel):
+class _Note(Model):
     """What a restore has made ready.
 
     Attributes:
@@ -139,8 +132,6 @@ class _Note(BaseModel):
         replica: File that becomes the replica; None to have none.
         versions: Versions to take Delta tables in an object store back to.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     backup: str
     transaction: str | None = None

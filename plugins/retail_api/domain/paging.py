@@ -9,6 +9,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from include.domain.model import Model
+
 DEFAULT_SIZE = 20
 MAX_SIZE = 500
 MAX_PAGE = 1_000_000_000
@@ -39,10 +41,10 @@ class Entity(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Parameters(BaseModel):
+class Parameters(Model):
     """Base of what a request may ask: a parameter that is not listed is refused. By itself, it takes none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
 
 class Paging(Parameters):
