@@ -13,7 +13,7 @@ import pytest
 
 from deploy.embedded.postgres import PostgresServer
 from deploy.embedded.search import TypesenseServer
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 TYPESENSE_KEY = secrets.token_urlsafe(16)
 

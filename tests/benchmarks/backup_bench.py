@@ -31,7 +31,7 @@ from include.warehouse.migrations import upgrade
 from include.warehouse.record import RecordFile
 from tests.benchmarks.failover_bench import small_batch
 from tests.benchmarks.real_gold import BATCH_ID, write
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 def destroy(settings: Settings) -> None:

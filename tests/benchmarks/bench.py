@@ -27,7 +27,7 @@ from deploy.embedded.state import Instance
 from include.sample import SampleStyle, generate_lines, write_sample
 from include.settings import PROJECT_ROOT
 from tests.benchmarks import duckdb_pipeline
-from tests.end_to_end.system import system
+from tests.support.system import system
 
 LARGE_ROWS = 1_067_371
 POLL_SECONDS = 0.2

@@ -29,7 +29,7 @@ from include.warehouse.migrations import upgrade
 from include.warehouse.record import RecordFile
 from include.warehouse.status import status
 from tests.benchmarks.real_gold import BATCH_ID, write
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 DAY = date(2011, 12, 8)
 

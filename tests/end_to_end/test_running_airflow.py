@@ -22,7 +22,7 @@ from include.runs import RunFolder, sha256_of
 from include.sample import SampleStyle, generate_lines, write_sample
 from include.settings import PROJECT_ROOT
 from tests.benchmarks import duckdb_pipeline
-from tests.end_to_end.system import (
+from tests.support.system import (
     Killer,
     airflow,
     forget_days,

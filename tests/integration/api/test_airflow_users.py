@@ -12,7 +12,7 @@ import httpx
 import pytest
 from werkzeug.security import generate_password_hash
 
-from tests.integration.api.server import AUTH_SECONDS, FAILURES, OPERATOR, WINDOW_SECONDS, Server, eventually
+from tests.support.api_server import AUTH_SECONDS, FAILURES, OPERATOR, WINDOW_SECONDS, Server, eventually
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ from deploy.embedded.addresses import save_ports
 from deploy.embedded.state import Instance
 from include.search.server import SearchServer
 from include.settings import Settings
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
 

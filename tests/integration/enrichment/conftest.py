@@ -8,7 +8,7 @@ import pytest
 
 from include.enrichment.http import Service, ServiceClient
 from include.settings import Settings
-from tests.services import FakeServer
+from tests.support.services import FakeServer
 
 MakeSettings = Callable[..., Settings]
 MakeClient = Callable[..., ServiceClient]

@@ -22,8 +22,19 @@ from include.enrichment.http import (
 )
 from include.settings import Settings
 from tests.integration.enrichment.conftest import MakeClient
-from tests.ports import free_port
-from tests.services import Behaviour, FakeServer, as_json, cut_off, drip_body, drip_headers, endless, hang, raw, status
+from tests.support.ports import free_port
+from tests.support.services import (
+    Behaviour,
+    FakeServer,
+    as_json,
+    cut_off,
+    drip_body,
+    drip_headers,
+    endless,
+    hang,
+    raw,
+    status,
+)
 
 pytestmark = pytest.mark.integration
 

@@ -14,8 +14,19 @@ from include.enrichment import fx
 from include.enrichment.http import ServiceClient, ServiceUnavailable
 from include.enrichment.transport import KEY_PLACEHOLDER
 from tests.integration.enrichment.conftest import MakeClient
-from tests.ports import free_port
-from tests.services import KEY, Behaviour, FakeServer, as_json, cut_off, drip_body, hang, play, rates_error, status
+from tests.support.ports import free_port
+from tests.support.services import (
+    KEY,
+    Behaviour,
+    FakeServer,
+    as_json,
+    cut_off,
+    drip_body,
+    hang,
+    play,
+    rates_error,
+    status,
+)
 
 pytestmark = pytest.mark.integration
 

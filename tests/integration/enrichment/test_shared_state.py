@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
 from include.settings import Settings
 from tests.integration.enrichment.conftest import MakeClient
-from tests.services import FakeServer, as_json, hang, status
+from tests.support.services import FakeServer, as_json, hang, status
 
 pytestmark = pytest.mark.integration
 
@@ -58,7 +58,7 @@ def start(fake: FakeServer, data_dir: Path, paths: list[str], **service: Any) ->
         "enrichment_batch_size": 1000,
     }
     description = {"name": "fake", "base_url": fake.url, "per_second": 1000, "cache_seconds": 3600, **service}
-    command = [sys.executable, "-m", "tests.integration.enrichment.asking"]
+    command = [sys.executable, "-m", "tests.support.asking"]
     return subprocess.Popen(
         [*command, json.dumps(settings), json.dumps(description), *paths],
         stdout=subprocess.PIPE,

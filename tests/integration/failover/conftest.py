@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from deploy.embedded.postgres import PostgresServer
 from include.settings import Settings
 from include.warehouse.migrations import upgrade
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.ports import free_port
+from tests.support.lake import Lake
+from tests.support.ports import free_port
+from tests.support.servers import Victim
 
 PATIENCE = 2.0
 

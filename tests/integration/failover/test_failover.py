@@ -34,9 +34,9 @@ from include.warehouse.record import RecordFile
 from include.warehouse.status import status
 from include.warehouse.tables import star_table
 from tests.integration.failover.conftest import PATIENCE
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.warehouse.batches import Line, batch, lines_of
+from tests.support.batches import Line, batch, lines_of
+from tests.support.lake import Lake
+from tests.support.servers import Victim
 
 DAY = date(2010, 12, 2)
 EVERY = int(os.environ.get("RETAIL_CUT_EVERY", "10"))

@@ -16,9 +16,9 @@ from include.warehouse.engine import WarehouseMisconfigured
 from include.warehouse.failover import catch_up, read, serving_side
 from include.warehouse.integrity import check_integrity, compare_sides, days_with_facts, repair, sides
 from include.warehouse.status import status
-from tests.integration.failover.lake import Lake
 from tests.integration.failover.test_failover import DAY, contents, totals_of
-from tests.integration.warehouse.batches import batch, lines_of
+from tests.support.batches import batch, lines_of
+from tests.support.lake import Lake
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from include.warehouse.failover import Warehouse
 from include.warehouse.record import Breaker, RecordFile
 from include.warehouse.replica import replica_link
 from include.warehouse.tables import star_table
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.warehouse.batches import lines_of
+from tests.support.batches import lines_of
+from tests.support.lake import Lake
+from tests.support.servers import Victim
 
 SOON = 2.0
 

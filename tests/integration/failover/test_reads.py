@@ -17,9 +17,9 @@ from include.warehouse import record
 from include.warehouse.failover import Warehouse, catch_up, refresh_replica
 from include.warehouse.record import Breaker, RecordFile
 from include.warehouse.tables import star_table
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.warehouse.batches import lines_of
+from tests.support.batches import lines_of
+from tests.support.lake import Lake
+from tests.support.servers import Victim
 
 FACT = star_table("fact_sales")
 

@@ -27,8 +27,8 @@ from include.settings import Settings
 from include.warehouse.engine import open_engine, transaction
 from include.warehouse.migrations import upgrade
 from include.warehouse.tables import star_table
-from tests.integration.quality.stages import CLAIMED_AT, load, rebuild, row, rows
-from tests.ports import free_port
+from tests.support.ports import free_port
+from tests.support.silver import CLAIMED_AT, load, rebuild, row, rows
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ from include.quality.__main__ import main
 from include.quality.gate import QualityBelowBar
 from include.sample import generate_lines, write_sample
 from include.settings import Settings, get_settings
-from tests.integration.quality.stages import load, row, rows
+from tests.support.silver import load, row, rows
 
 pytestmark = pytest.mark.integration
 

@@ -27,8 +27,8 @@ from include.warehouse.failover import record_receipt
 from include.warehouse.migrations import upgrade
 from retail_api.app import create_app
 from retail_api.security import Caller
-from tests.integration.failover.lake import Lake
-from tests.integration.warehouse.batches import Line, batch
+from tests.support.batches import Line, batch
+from tests.support.lake import Lake
 
 COUNTRIES = ("United Kingdom", "France", "EIRE", "Ödland's & <Söhne>")
 DESCRIPTIONS = {f"P{number}": f"PRODUCT {number}" for number in range(6)} | {"P6": "=CMD()|'X'!A1", "P7": None}

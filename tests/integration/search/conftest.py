@@ -14,7 +14,7 @@ from include.search.server import SearchServer
 from include.search.service import SearchService
 from include.settings import Settings
 from tests.conftest import TYPESENSE_KEY
-from tests.integration.search.shop import catalogue, write_shop
+from tests.support.shop import catalogue, write_shop
 
 MakeSettings = Callable[..., Settings]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from include.search.service import SearchService
-from tests.integration.search.attempts import ATTEMPTS, attempt
+from tests.support.attempts import ATTEMPTS, attempt
 
 pytestmark = pytest.mark.integration
 

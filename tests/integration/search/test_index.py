@@ -20,7 +20,7 @@ from include.search.server import SearchServer
 from include.search.service import SearchService
 from include.settings import Settings
 from tests.integration.search.conftest import MakeSettings
-from tests.integration.search.shop import Line, catalogue, write_shop
+from tests.support.shop import Line, catalogue, write_shop
 
 pytestmark = pytest.mark.integration
 

@@ -22,8 +22,8 @@ from include.search.entities import NotIndexed, SearchMisconfigured, SearchReque
 from include.search.index import bring_up_to_date, pending
 from include.search.service import SearchService
 from include.settings import Settings, get_settings
-from tests.integration.search.shop import Line, catalogue, write_shop
-from tests.ports import free_port
+from tests.support.ports import free_port
+from tests.support.shop import Line, catalogue, write_shop
 
 pytestmark = pytest.mark.integration
 

@@ -27,9 +27,9 @@ from include.warehouse.failover import catch_up, serving_side
 from include.warehouse.integrity import check_integrity, compare_sides
 from include.warehouse.migrations import upgrade
 from spark_jobs import gold
-from tests.integration.failover.servers import Victim
 from tests.integration.spark_jobs.test_stages import run_until
-from tests.ports import free_port
+from tests.support.ports import free_port
+from tests.support.servers import Victim
 
 CUTS = int(os.environ.get("RETAIL_LOAD_CUTS", "0"))
 """At how many moments the primary is killed; each takes a run of all stages."""

@@ -17,7 +17,7 @@ from include.warehouse.migrations import upgrade
 from include.warehouse.tables import star_table
 from retail_api import audit
 from retail_api.audit import AuditTrail
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 AUDIT = star_table("etl_audit")
 

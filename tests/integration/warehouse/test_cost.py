@@ -9,7 +9,7 @@ from include.warehouse.engine import transaction
 from include.warehouse.publish import publish
 from include.warehouse.staging import staging_table
 from include.warehouse.tables import FACT
-from tests.integration.warehouse.batches import Line, batch, stage
+from tests.support.batches import Line, batch, stage
 
 HISTORY = 200_000
 INCREMENT = 400

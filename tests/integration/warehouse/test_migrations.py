@@ -17,7 +17,7 @@ from include.warehouse.engine import WarehouseMisconfigured, transaction
 from include.warehouse.marts import MARTS, Mart
 from include.warehouse.migrations import MIGRATIONS, current_revision, downgrade, upgrade
 from include.warehouse.tables import STAR, UNKNOWN, WarehouseTable, metadata_in, star_table
-from tests.integration.warehouse.batches import lines_of, star_of
+from tests.support.batches import lines_of, star_of
 
 CATALOGUE = {
     "columns": """

@@ -19,7 +19,7 @@ from include.warehouse.engine import WarehouseUnavailable, make_engine, transact
 from include.warehouse.publish import PublishError, PublishReport, publish
 from include.warehouse.staging import staging_table
 from include.warehouse.tables import STAR
-from tests.integration.warehouse.batches import (
+from tests.support.batches import (
     Line,
     batch,
     key,

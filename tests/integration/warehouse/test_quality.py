@@ -12,7 +12,7 @@ from include.settings import Settings
 from include.warehouse.engine import transaction
 from include.warehouse.quality import save_scores
 from include.warehouse.tables import star_table
-from tests.integration.warehouse.batches import batch
+from tests.support.batches import batch
 
 
 def score(number: int = 1, **changes: Any) -> ScoreRow:

@@ -17,7 +17,7 @@ from include.warehouse.publish import publish
 from include.warehouse.queries import latest_sales, totals
 from include.warehouse.receipts import save_receipt
 from include.warehouse.tables import star_table
-from tests.integration.warehouse.batches import Line, batch, lines_of, stage, table_rows
+from tests.support.batches import Line, batch, lines_of, stage, table_rows
 
 
 def receipt() -> Receipt:

@@ -21,7 +21,7 @@ from deploy.embedded.addresses import (
 )
 from deploy.embedded.state import Instance
 from include.settings import get_settings
-from tests.ports import free_port
+from tests.support.ports import free_port
 from tests.unit.embedded.conftest import Pretending
 
 

@@ -17,7 +17,7 @@ from deploy.embedded.state import Instance
 from include import spark
 from include.runs import landing
 from include.settings import Settings, get_settings
-from tests.ports import free_port
+from tests.support.ports import free_port
 from tests.unit.embedded.conftest import Pretending
 
 

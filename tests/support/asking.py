@@ -1,6 +1,6 @@
 """A process of its own that asks the fake services.
 
-Usage: python -m tests.integration.enrichment.asking SETTINGS SERVICE PATH...
+Usage: python -m tests.support.asking SETTINGS SERVICE PATH...
 """
 
 from __future__ import annotations

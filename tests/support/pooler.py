@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy import URL, make_url
 
 from deploy.embedded.postgres import unprivileged
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 BINARY = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 SERVERS = 2

@@ -23,10 +23,10 @@ from deploy.embedded.postgres import PostgresServer
 from include.pipeline import publish
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse.migrations import upgrade
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.warehouse.batches import lines_of
-from tests.ports import free_port
+from tests.support.batches import lines_of
+from tests.support.lake import Lake
+from tests.support.ports import free_port
+from tests.support.servers import Victim
 
 ADMIN, OPERATOR = "admin", "operator"
 AUTH_SECONDS = 1.0
