@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import uuid
 from collections.abc import Iterator
 
@@ -14,19 +13,15 @@ import pytest
 from deploy.embedded.postgres import PostgresServer
 from deploy.embedded.search import TypesenseServer
 from tests.support.ports import free_port
-
-TYPESENSE_KEY = secrets.token_urlsafe(16)
+from tests.support.servers import running_postgres
+from tests.support.shop import TYPESENSE_KEY
 
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """Return a running embedded PostgreSQL."""
-    folder = tmp_path_factory.mktemp("postgres")
-    server = PostgresServer(folder / "cluster", free_port(), secrets.token_urlsafe(16))
-    server.initialise()
-    server.start()
-    yield server
-    server.stop()
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

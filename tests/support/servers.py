@@ -1,8 +1,9 @@
-"""A PostgreSQL that tests may kill, stop and start again."""
+"""A PostgreSQL of its own, and one that tests may kill, stop and start again."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -11,6 +12,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.embedded.postgres import PostgresServer, PostgresUnavailable
+from tests.support.ports import free_port
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[PostgresServer]:
+    """Yield a running embedded server whose cluster is below `folder`."""
+    server = PostgresServer(folder / "cluster", free_port(), secrets.token_urlsafe(16))
+    server.initialise()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 class Victim:

@@ -35,10 +35,10 @@ from include.warehouse.integrity import SIDES, check_integrity, compare_sides, o
 from include.warehouse.migrations import current_revision, downgrade, upgrade
 from include.warehouse.record import RecordFile, write_durably
 from include.warehouse.replica import recorded_batches, replica_link
-from tests.integration.failover.test_failover import contents
 from tests.support.batches import Line, batch, lines_of
 from tests.support.lake import Lake
 from tests.support.servers import Victim
+from tests.support.sides import contents
 
 DAY = date(2010, 12, 2)
 

@@ -8,10 +8,7 @@ import pytest
 
 from include.enrichment.http import Service, ServiceClient
 from include.settings import Settings
-from tests.support.services import FakeServer
-
-MakeSettings = Callable[..., Settings]
-MakeClient = Callable[..., ServiceClient]
+from tests.support.services import FakeServer, MakeClient, MakeSettings
 
 
 @pytest.fixture(autouse=True)

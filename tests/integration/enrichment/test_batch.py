@@ -19,8 +19,17 @@ from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
 from include.records import EnrichRecord, SilverRecord
 from include.runs import Manifest
 from include.settings import Settings
-from tests.integration.enrichment.conftest import MakeSettings
-from tests.support.services import Behaviour, FakeServer, cut_off, drip_body, hang, rates_error, raw, status
+from tests.support.services import (
+    Behaviour,
+    FakeServer,
+    MakeSettings,
+    cut_off,
+    drip_body,
+    hang,
+    rates_error,
+    raw,
+    status,
+)
 
 LAST_QUOTED = max(ecb_history())
 AFTER = LAST_QUOTED + timedelta(days=30)

@@ -21,11 +21,11 @@ from include.enrichment.http import (
     ServiceUnavailable,
 )
 from include.settings import Settings
-from tests.integration.enrichment.conftest import MakeClient
 from tests.support.ports import free_port
 from tests.support.services import (
     Behaviour,
     FakeServer,
+    MakeClient,
     as_json,
     cut_off,
     drip_body,

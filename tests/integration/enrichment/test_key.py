@@ -13,12 +13,12 @@ from pydantic import TypeAdapter
 from include.enrichment import fx
 from include.enrichment.http import ServiceClient, ServiceUnavailable
 from include.enrichment.transport import KEY_PLACEHOLDER
-from tests.integration.enrichment.conftest import MakeClient
 from tests.support.ports import free_port
 from tests.support.services import (
     KEY,
     Behaviour,
     FakeServer,
+    MakeClient,
     as_json,
     cut_off,
     drip_body,

@@ -17,8 +17,7 @@ from pydantic import TypeAdapter
 
 from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
 from include.settings import Settings
-from tests.integration.enrichment.conftest import MakeClient
-from tests.support.services import FakeServer, as_json, hang, status
+from tests.support.services import FakeServer, MakeClient, as_json, hang, status
 
 pytestmark = pytest.mark.integration
 

@@ -18,8 +18,17 @@ from include.enrichment.__main__ import main
 from include.enrichment.country import facts, rest_countries_service
 from include.enrichment.datamuse import datamuse_service, related_words
 from include.settings import get_settings
-from tests.integration.enrichment.conftest import MakeClient
-from tests.support.services import COUNTRIES, KEY, FakeServer, as_json, hang, latest_rates, rates_error, status
+from tests.support.services import (
+    COUNTRIES,
+    KEY,
+    FakeServer,
+    MakeClient,
+    as_json,
+    hang,
+    latest_rates,
+    rates_error,
+    status,
+)
 
 pytestmark = pytest.mark.integration
 

@@ -17,26 +17,24 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, Engine, event, func, select
+from sqlalchemy import Engine, event, select
 
-from include.domain.star import DIMENSION_RULES
 from include.pipeline import publish, receipt
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse import failover, replica
 from include.warehouse.engine import WarehouseUnavailable, open_engine, transaction
-from include.warehouse.failover import Side, catch_up, known_batches, read, refresh_replica, serving_side
-from include.warehouse.figures import Scope, fact_hashes, member_hashes, side_figures
-from include.warehouse.gold import GoldStar
+from include.warehouse.failover import catch_up, known_batches, read, refresh_replica, serving_side
+from include.warehouse.figures import Scope, side_figures
 from include.warehouse.integrity import SIDES, check_integrity, compare_sides, open_side, repair
 from include.warehouse.migrations import downgrade, upgrade
 from include.warehouse.publish import PublishError
 from include.warehouse.record import RecordFile
 from include.warehouse.status import status
 from include.warehouse.tables import star_table
-from tests.integration.failover.conftest import PATIENCE
 from tests.support.batches import Line, batch, lines_of
 from tests.support.lake import Lake
 from tests.support.servers import Victim
+from tests.support.sides import both_sides_equal, contents, totals_of
 
 DAY = date(2010, 12, 2)
 EVERY = int(os.environ.get("RETAIL_CUT_EVERY", "10"))
@@ -44,36 +42,6 @@ EVERY = int(os.environ.get("RETAIL_CUT_EVERY", "10"))
 
 KILLS = int(os.environ.get("RETAIL_KILLS", "2"))
 """At how many moments of a publish the primary is killed, or stopped, with staging and without."""
-
-
-def totals_of(connection: Connection) -> dict[str, Any]:
-    """Return rows and GBP of the facts."""
-    fact = star_table("fact_sales")
-    rows, amount = connection.execute(select(func.count(), func.sum(fact.c.amount))).one()
-    return {"rows": rows, "amount": amount}
-
-
-def contents(settings: Settings, side: Side | None) -> dict[str, Any]:
-    """Return the row hash of every fact and member of a side, or of Gold."""
-    if side is None:
-        with GoldStar(settings) as gold:
-            return _hashes(gold, settings)
-    with open_side(settings, side) as connection:
-        return _hashes(connection, settings)
-
-
-def _hashes(source: Any, settings: Settings) -> dict[str, Any]:
-    members = {rule.table: member_hashes(source, settings, rule) for rule in DIMENSION_RULES}
-    for rows in members.values():
-        rows.pop(0, None)
-    return members | {"fact_sales": fact_hashes(source, settings, Scope())}
-
-
-def both_sides_equal(settings: Settings, expected: Settings) -> None:
-    there = contents(expected, "primary")
-    assert contents(settings, "primary") == there
-    assert contents(settings, "replica") == there
-    assert compare_sides(settings).whole
 
 
 def test_a_batch_is_live_on_both_sides_and_equal_to_gold(lake: Lake, settings: Settings) -> None:
@@ -283,7 +251,7 @@ def test_a_server_that_is_stopped_in_the_middle_of_a_publish_costs_bounded_time(
         victim.signal(signal.SIGCONT)
     assert found is not None
     assert found.warehouse == "replica"
-    assert seconds < 4 * PATIENCE + 3
+    assert seconds < 4 * settings.primary_patience_seconds + 3
     # What the stopped server does once it goes on must not put the primary back in charge.
     time.sleep(1)
     assert read(settings, totals_of).side == "replica"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from include.warehouse.engine import WarehouseMisconfigured
 from include.warehouse.failover import catch_up, read, serving_side
 from include.warehouse.integrity import check_integrity, compare_sides, days_with_facts, repair, sides
 from include.warehouse.status import status
-from tests.integration.failover.test_failover import DAY, contents, totals_of
 from tests.support.batches import batch, lines_of
 from tests.support.lake import Lake
+from tests.support.sides import contents, totals_of
+
+DAY = date(2010, 12, 2)
 
 
 @pytest.fixture

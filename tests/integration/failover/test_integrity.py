@@ -15,10 +15,10 @@ from include.warehouse.__main__ import main
 from include.warehouse.engine import open_engine, transaction
 from include.warehouse.failover import Side
 from include.warehouse.integrity import SIDES, check_integrity, compare_sides, days_with_facts, repair
-from tests.integration.failover.test_failover import both_sides_equal, contents
 from tests.support.batches import Line, batch, key, lines_of
 from tests.support.lake import Lake
 from tests.support.servers import Victim
+from tests.support.sides import both_sides_equal, contents
 
 DAY = date(2010, 12, 3)
 

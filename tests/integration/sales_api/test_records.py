@@ -11,8 +11,8 @@ from sqlalchemy import make_url, text
 
 from include.warehouse.engine import open_engine, transaction
 from include.warehouse.failover import Warehouse
-from tests.integration.sales_api.conftest import LINES, LOADED, Side
 from tests.support.batches import Line, batch
+from tests.support.sales import LINES, LOADED, Side
 
 
 def summed(lines: list[Line], invoices: bool = True) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from include.warehouse.record import Breaker, RecordFile
 from retail_api.data.sales import SalesRepository
 from retail_api.domain.paging import MAX_SIZE
 from retail_api.domain.sales import SORT_FIELDS
-from tests.integration.sales_api.conftest import COUNTRIES, DESCRIPTIONS, LINES, Side
 from tests.support.batches import Line
 from tests.support.lake import RATES
+from tests.support.sales import COUNTRIES, DESCRIPTIONS, LINES, Side
 
 FIELDS: dict[str, Callable[[Line], Any]] = {
     "invoice_date": lambda line: line.sold_at,

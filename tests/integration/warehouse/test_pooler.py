@@ -23,9 +23,9 @@ from include.warehouse.queries import totals
 from include.warehouse.receipts import save_receipt
 from include.warehouse.staging import create_staging, jdbc_options, purge_staging, qualified_staging_table
 from include.warehouse.tables import STAR, loaded_columns
-from tests.integration.warehouse.test_reads_and_receipts import receipt
 from tests.support.batches import batch, lines_of, stage, star_of
 from tests.support.pooler import BINARY, CERTIFIED, SERVERS, certificate, pooler
+from tests.support.records import receipt
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="pgbouncer is not installed (Debian: apt-get install pgbouncer)")
 
