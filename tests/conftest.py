@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "False")
 
@@ -15,6 +16,27 @@ from deploy.embedded.search import TypesenseServer
 from tests.support.ports import free_port
 from tests.support.servers import running_postgres
 from tests.support.shop import TYPESENSE_KEY
+
+TESTS = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="run the long forms too, which docs/testing.md lists")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test with the folder it is in, and skip the long ones unless they are asked for."""
+    long = pytest.mark.skipif(not config.getoption("--thorough"), reason="--thorough runs it")
+    for item in items:
+        item.add_marker(item.path.relative_to(TESTS).parts[0])
+        if "thorough" in item.keywords:
+            item.add_marker(long)
+
+
+@pytest.fixture(scope="session")
+def thorough(pytestconfig: pytest.Config) -> bool:
+    """Whether the long forms are to run."""
+    return bool(pytestconfig.getoption("--thorough"))
 
 
 @pytest.fixture(scope="session")

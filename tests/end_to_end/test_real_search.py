@@ -24,7 +24,6 @@ from tests.support.attempts import ATTEMPTS, attempt
 from tests.support.shop import settings_for
 
 pytestmark = [
-    pytest.mark.integration,
     pytest.mark.skipif(not os.environ.get("RETAIL_REAL_FILE"), reason="RETAIL_REAL_FILE is not set"),
 ]
 

@@ -35,7 +35,7 @@ from tests.support.system import (
     warehouse_away,
 )
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 FIRST_DAY = date(2011, 1, 4)
 DAYS = 4

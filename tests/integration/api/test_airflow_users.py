@@ -14,8 +14,6 @@ from werkzeug.security import generate_password_hash
 
 from tests.support.api_server import AUTH_SECONDS, FAILURES, OPERATOR, WINDOW_SECONDS, Server, eventually
 
-pytestmark = pytest.mark.integration
-
 HEALTH = "/retail/health"
 PATHS = ["/retail/health", "/retail/api/v1/health", "/retail/docs", "/retail/openapi.json", "/retail/metrics"]
 PATHS += ["/retail/nothing/here", "/retail/quality/run", "/retail/docs/swagger-ui.css", "/retail/"]

@@ -15,8 +15,6 @@ from include.search.server import SearchServer
 from include.settings import Settings
 from tests.support.ports import free_port
 
-pytestmark = pytest.mark.integration
-
 
 def test_it_starts_comes_back_and_stops_with_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TYPESENSE_NODES", "TYPESENSE_API_KEY"):

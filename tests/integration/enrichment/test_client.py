@@ -36,8 +36,6 @@ from tests.support.services import (
     status,
 )
 
-pytestmark = pytest.mark.integration
-
 
 class Pong(BaseModel):
     pong: int

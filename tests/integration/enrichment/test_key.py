@@ -28,8 +28,6 @@ from tests.support.services import (
     status,
 )
 
-pytestmark = pytest.mark.integration
-
 PATH = f"v6/{KEY_PLACEHOLDER}/latest/GBP"
 ECHO = f"<html>Cannot GET /v6/{KEY}/latest/GBP</html>".encode()
 

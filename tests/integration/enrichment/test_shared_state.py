@@ -12,14 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 from pydantic import TypeAdapter
 
 from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
 from include.settings import Settings
 from tests.support.services import FakeServer, MakeClient, as_json, hang, status
-
-pytestmark = pytest.mark.integration
 
 ANY: TypeAdapter[object] = TypeAdapter(object)
 GOOD = as_json({"pong": 1})

@@ -30,8 +30,6 @@ from tests.support.services import (
     status,
 )
 
-pytestmark = pytest.mark.integration
-
 SAMPLES = os.environ.get("RETAIL_API_SAMPLES", "")
 needs_samples = pytest.mark.skipif(not SAMPLES, reason="RETAIL_API_SAMPLES does not name a folder of recorded answers")
 

@@ -37,11 +37,6 @@ from tests.support.servers import Victim
 from tests.support.sides import both_sides_equal, contents, totals_of
 
 DAY = date(2010, 12, 2)
-EVERY = int(os.environ.get("RETAIL_CUT_EVERY", "10"))
-"""Of the statements of a publish the primary is cut at each so many-th; 1 takes two minutes."""
-
-KILLS = int(os.environ.get("RETAIL_KILLS", "2"))
-"""At how many moments of a publish the primary is killed, or stopped, with staging and without."""
 
 
 def test_a_batch_is_live_on_both_sides_and_equal_to_gold(lake: Lake, settings: Settings) -> None:
@@ -169,14 +164,15 @@ def test_a_lost_connection_to_a_primary_that_answers_is_tried_once_more(lake: La
 
 
 def test_cut_at_each_statement_both_sides_end_as_if_nothing_had_happened(
-    lake: Lake, undisturbed: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, undisturbed: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, thorough: bool
 ) -> None:
     publish(settings, lake.drop(1, lines_of(30)))
     with at_statement(-1, lambda _: None) as statements:
         publish(settings, lake.drop(2, lines_of(12, start=30)))
     # After the batch is recorded and its staging dropped, the commit follows; then old staging is purged.
     drops = sum("DROP TABLE" in statement for statement in statements)
-    cuts = [number for number, statement in enumerate(statements) if "set_config" not in statement][::EVERY]
+    every = 1 if thorough else 10
+    cuts = [number for number, statement in enumerate(statements) if "set_config" not in statement][::every]
     monkeypatch.setattr(failover, "answers", lambda *_: False)
     for number in cuts:
         with at_statement(number, terminate(settings)) as seen:
@@ -198,7 +194,7 @@ def test_cut_at_each_statement_both_sides_end_as_if_nothing_had_happened(
 @pytest.mark.parametrize("harm", ["killed", "stopped"])
 @pytest.mark.parametrize("staged", [True, False])
 def test_harmed_at_random_moments_both_sides_end_as_if_nothing_had_happened(
-    lake: Lake, undisturbed: Lake, settings: Settings, victim: Victim, staged: bool, harm: str
+    lake: Lake, undisturbed: Lake, settings: Settings, victim: Victim, staged: bool, harm: str, thorough: bool
 ) -> None:
     act, undo = victim.kill, victim.start
     if harm == "stopped":
@@ -210,7 +206,7 @@ def test_harmed_at_random_moments_both_sides_end_as_if_nothing_had_happened(
         with at_statement(-1, lambda _: None) as statements:
             publish(each.settings, each.drop(2, lines_of(size // 2, start=size), stage=staged))
     sides = Counter[str]()
-    for number in range(3, 3 + KILLS):
+    for number in range(3, 3 + (20 if thorough else 2)):
         lines = lines_of(size // 2, start=number * size // 2 - 100)
         run_id = lake.drop(number, lines, stage=staged)
         killer = threading.Timer(chance.uniform(0, 0.02), act)

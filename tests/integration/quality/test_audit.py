@@ -30,8 +30,6 @@ from include.warehouse.tables import star_table
 from tests.support.ports import free_port
 from tests.support.silver import CLAIMED_AT, load, rebuild, row, rows
 
-pytestmark = pytest.mark.integration
-
 MONDAY = date(2010, 12, 6)
 
 

@@ -15,8 +15,6 @@ from include.sample import generate_lines, write_sample
 from include.settings import Settings, get_settings
 from tests.support.silver import load, row, rows
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture(autouse=True)
 def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -21,8 +21,6 @@ from include.search.service import SearchService
 from include.settings import Settings
 from tests.support.shop import Line, MakeSettings, catalogue, write_shop
 
-pytestmark = pytest.mark.integration
-
 
 def held(server: SearchServer, settings: Settings) -> dict[str, dict[str, object]]:
     name = server.current(settings.search_alias)

@@ -25,8 +25,6 @@ from include.settings import Settings, get_settings
 from tests.support.ports import free_port
 from tests.support.shop import Line, catalogue, write_shop
 
-pytestmark = pytest.mark.integration
-
 BRITISH = SearchRequest(country="United Kingdom", q="candle")
 
 

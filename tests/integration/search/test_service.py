@@ -19,8 +19,6 @@ from include.search.index import bring_up_to_date
 from include.search.service import SearchService
 from tests.support.shop import Line, MakeSettings, write_shop
 
-pytestmark = pytest.mark.integration
-
 UK = "United Kingdom"
 MODES: tuple[Mode, ...] = ("text", "vector", "hybrid")
 
