@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deploy.embedded.postgres import PostgresServer, PostgresUnavailable
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 
 @contextmanager
@@ -63,10 +64,7 @@ class Victim:
         self.signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(10)  # a postmaster that nobody has waited for counts as running
-        end = time.monotonic() + 10
-        while any(_alive(process) for process in processes):
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        eventually(lambda: not any(_alive(process) for process in processes))
 
     def start(self) -> None:
         """Start the server, as a supervisor does: again if it ends at once.

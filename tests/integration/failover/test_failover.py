@@ -230,24 +230,22 @@ def _start(killer: threading.Timer, _: Any) -> None:
     killer.start()
 
 
-def test_a_server_that_is_stopped_in_the_middle_of_a_publish_costs_bounded_time(
+def test_a_server_that_is_stopped_in_the_middle_of_a_publish_is_given_up(
     lake: Lake, undisturbed: Lake, settings: Settings, victim: Victim
 ) -> None:
     for each in (lake, undisturbed):
         publish(each.settings, each.drop(1, lines_of(30)))
     run_id = lake.drop(2, lines_of(30, start=20))
-    started = time.monotonic()
     try:
-        with at_statement(25, lambda _: victim.signal(signal.SIGSTOP)):
+        with at_statement(25, lambda _: victim.signal(signal.SIGSTOP)) as statements:
             found = publish(settings, run_id)
-        seconds = time.monotonic() - started
         answer = read(settings, totals_of)
         assert answer.headers == {"X-Warehouse": "replica"}
     finally:
         victim.signal(signal.SIGCONT)
     assert found is not None
     assert found.warehouse == "replica"
-    assert seconds < 4 * settings.primary_patience_seconds + 3
+    assert len(statements) == 26  # it waits for one answer, and asks nothing more
     # What the stopped server does once it goes on must not put the primary back in charge.
     time.sleep(1)
     assert read(settings, totals_of).side == "replica"
@@ -256,13 +254,12 @@ def test_a_server_that_is_stopped_in_the_middle_of_a_publish_costs_bounded_time(
     both_sides_equal(settings, undisturbed.settings)
 
 
-def test_a_stopped_server_costs_a_publish_only_its_patience(lake: Lake, settings: Settings, victim: Victim) -> None:
+def test_a_publish_asks_nothing_of_a_server_that_is_stopped(lake: Lake, settings: Settings, victim: Victim) -> None:
     publish(settings, lake.drop(1, lines_of(30)))
     run_id = lake.drop(2, lines_of(30, start=20))
-    with victim.stopped():
-        started = time.monotonic()
+    with victim.stopped(), at_statement(-1, lambda _: None) as statements:
         found = publish(settings, run_id)
-        assert time.monotonic() - started < 10
+    assert statements == []
     assert found is not None
     assert found.warehouse == "replica"
     assert catch_up(settings).batches == [batch(2)]
