@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any, NamedTuple
 
 import duckdb
@@ -188,7 +189,7 @@ def judged(descriptions: Sequence[str], client: ServiceClient) -> dict[str, dict
     """Return category and brand (PRODUCT_FACTS) by description; the thesaurus helps where the model is not sure."""
     if not descriptions:
         return {}
-    model = ProductModel.train()
+    model = _model()
     answers = model.classify(descriptions)
     unsure = [text for text, answer in zip(descriptions, answers, strict=True) if answer.category == UNCATEGORISED]
     nouns = {text: noun for text in unsure if (noun := head_noun(text))}
@@ -206,6 +207,12 @@ def judged(descriptions: Sequence[str], client: ServiceClient) -> dict[str, dict
         }
         for text, answer in zip(descriptions, answers, strict=True)
     }
+
+
+@cache
+def _model() -> ProductModel:
+    """Return the model, which takes a second to train, once a process."""
+    return ProductModel.train()
 
 
 def missing_of(settings: Settings, batch: Batch) -> dict[str, dict[str, int]]:
