@@ -7,11 +7,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from include.lake.submitting import submit_command, submit_conf, submit_environment
 from include.pipeline import audit, claim, enrich, index, publish, receipt
 from include.receipts import Receipt
 from include.runs import landing
 from include.settings import PROJECT_ROOT, Settings
-from include.spark import submit_command, submit_conf, submit_environment
 
 MASTER = "local[2]"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from include.lake.submitting import submit_conf, submit_environment
 from include.settings import get_settings
-from include.spark import submit_conf, submit_environment
 
 
 @pytest.fixture(scope="session")
