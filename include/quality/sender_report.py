@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from include.domain.reasons import explain, field_of
 from include.files import replacing, write_atomically
+from include.quality.reasons import explain, field_of
 from include.records import StagedFile
 from include.runs import ClaimedFile, Manifest, RunFolder
 from include.settings import Settings
