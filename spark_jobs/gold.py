@@ -56,18 +56,9 @@ def write_dimension(spark: SparkSession, settings: Settings, dimension: Dimensio
 
     The dimension is small beside the facts and rewritten whole: a MERGE joins, then rewrites nearly as much.
     """
-    table = Table(settings.table("gold", dimension.table))
-
-    def rewrite() -> None:
-        known = table.read(spark)
-        touched = known.join(staged.select(dimension.key), dimension.key, "left_semi").select(staged.columns)
-        changed = merged(touched.unionByName(staged), dimension).exceptAll(touched)
-        if changed.isEmpty():
-            return
-        rows = merged(known.unionByName(staged), dimension).coalesce(1)
-        rows.write.format("delta").mode("overwrite").save(table.uri)
-
-    table.update(staged, rewrite)
+    Table(settings.table("gold", dimension.table)).rewrite(
+        spark, staged, dimension.key, partial(merged, dimension=dimension)
+    )
 
 
 def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from delta.exceptions import (
     ConcurrentAppendException,
@@ -73,9 +73,9 @@ def spark_session(settings: Settings, name: str, input_bytes: int) -> Iterator[S
     logging.getLogger("py4j").setLevel(logging.WARNING)
     remote = settings.spark_remote.get_secret_value()
     if remote == EMBEDDED:
-        with server_in_use(settings) as server, _closing(connected(server.url), input_bytes) as spark:
-            spark.client.set_retry_policies([_lost_server_policy()])
-            yield spark
+        with server_in_use(settings) as server:
+            with _closing(connected(server.url, LOST_SERVER_RETRIES), input_bytes) as spark:
+                yield spark
     elif remote:
         with _closing(connected(remote), input_bytes) as spark:
             yield spark
@@ -84,21 +84,24 @@ def spark_session(settings: Settings, name: str, input_bytes: int) -> Iterator[S
             yield spark
 
 
-def connected(url: str) -> SparkSession:
-    """Return a session of its own on a Spark Connect server."""
+def connected(url: str, retries: int | None = None) -> SparkSession:
+    """Return a session of its own on a Spark Connect server.
+
+    Args:
+        url: Its `sc://` address.
+        retries: How often to repeat a call that the server does not answer; PySpark's default, some ten minutes, if
+            not given.
+    """
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     # The builder of `pyspark.sql` refuses an address where spark-submit has set a master.
     import delta.connect  # noqa: F401  # names Delta's conflicts
+    from pyspark.sql.connect.client.retries import DefaultPolicy
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-    session: SparkSession = ConnectSession.builder.remote(url).create()
-    return session
-
-
-def _lost_server_policy() -> object:
-    from pyspark.sql.connect.client.retries import DefaultPolicy
-
-    return DefaultPolicy(max_retries=LOST_SERVER_RETRIES)
+    session = ConnectSession.builder.remote(url).create()
+    if retries is not None:
+        session.client.set_retry_policies([DefaultPolicy(max_retries=retries)])
+    return cast("SparkSession", session)
 
 
 @contextmanager
@@ -204,6 +207,27 @@ class Table:
         """Replace the rows that match `predicate` by `frame`, in one commit."""
         writer = frame.write.format("delta").mode("overwrite").option("replaceWhere", predicate)
         self.update(frame, partial(writer.save, self.uri))
+
+    def rewrite(self, spark: SparkSession, added: DataFrame, key: str, merge: Callable[[DataFrame], DataFrame]) -> None:
+        """Replace the whole table by `merge` of its rows and `added`, in one commit, unless that changes nothing.
+
+        The table is read again at each attempt, so what another run committed in between is merged, not lost.
+
+        Args:
+            spark: Session.
+            added: Rows with the table's columns; the first rows if there is no table.
+            key: Column by which `merge` brings rows together.
+            merge: Returns one row a key.
+        """
+
+        def change() -> None:
+            known = self.read(spark)
+            touched = known.join(added.select(key), key, "left_semi").select(added.columns)
+            if not merge(touched.unionByName(added)).exceptAll(touched).isEmpty():
+                rows = merge(known.unionByName(added)).coalesce(1)
+                rows.write.format("delta").mode("overwrite").save(self.uri)
+
+        self.update(added, change)
 
     def merge(self, frame: DataFrame, condition: str, clauses: str) -> None:
         """Merge `frame` (named `s` in SQL) into the table (named `t`).

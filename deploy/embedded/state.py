@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from deploy.embedded.addresses import chosen_ports, services_folder
 from deploy.embedded.postgres import PostgresServer
 from deploy.embedded.search import TypesenseServer
+from include.files import write_atomically
 from include.lake.submitting import submit_environment
 from include.settings import EMBEDDED, PROJECT_ROOT, Settings, get_settings
 
@@ -55,10 +56,7 @@ class Instance:
         if not kept.keys() >= Secrets.model_fields.keys():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.parent.chmod(0o700)
-            partial = path.with_suffix(".partial")
-            partial.touch(0o600)
-            partial.write_text(Secrets.model_validate(kept).model_dump_json())
-            partial.rename(path)
+            write_atomically(path, Secrets.model_validate(kept).model_dump_json(), mode=0o600)
         return Secrets.model_validate_json(path.read_bytes())
 
     def netrc(self) -> Path:
@@ -66,10 +64,7 @@ class Instance:
         path = self.services / "secrets" / "netrc"
         text = f"machine 127.0.0.1 login {CLI_USER} password {self.secrets().cli_password}\n"
         if not path.exists() or path.read_text() != text:
-            partial = path.with_suffix(".partial")
-            partial.touch(0o600)
-            partial.write_text(text)
-            partial.rename(path)
+            write_atomically(path, text, mode=0o600)
         return path
 
     def postgres(self) -> PostgresServer:

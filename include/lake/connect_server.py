@@ -45,7 +45,7 @@ ORPHANED_SECONDS = 5
 """After this long without its client a query is cancelled, so that one of a killed stage does not run on."""
 
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""How a client opens an HTTP/2 connection (RFC 9113, section 3.4), with empty settings; a server answers with its own."""
+"""How a client opens an HTTP/2 connection (RFC 9113, section 3.4), without settings; a server answers with its own."""
 
 
 class SparkServerUnavailable(Exception):
