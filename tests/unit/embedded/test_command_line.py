@@ -121,7 +121,7 @@ def test_an_unusable_setting_is_one_sentence(
     [
         (requests.ReadTimeout("HTTPConnectionPool(...)"), "Airflow did not answer as it should (ReadTimeout); see"),
         (OSError(28, os.strerror(28), "/data/landing"), "/data/landing: No space left on device."),
-        (spark.ClassesNotRecorded("Spark said: no"), "Spark said: no"),
+        (connect_server.ClassesNotRecorded("Spark said: no"), "Spark said: no"),
     ],
 )
 def test_other_failures_are_one_sentence(
