@@ -34,8 +34,9 @@ from include.domain.star import (
     Least,
     Newer,
 )
-from include.records import EnrichRecord, GoldRecord, SilverRecord
-from include.runs import Manifest, RunFolder, unpublished_batches
+from include.runs.folder import Manifest, RunFolder
+from include.runs.marks import unpublished_batches
+from include.runs.records import EnrichRecord, GoldRecord, SilverRecord
 from include.settings import Settings, get_settings
 from spark_jobs.session import (
     Table,

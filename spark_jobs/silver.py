@@ -38,8 +38,9 @@ from include.domain.classify import (
     UNSPECIFIED_COUNTRY,
 )
 from include.domain.line import WHOLE_AS_DECIMAL
-from include.records import BronzeRecord, SilverRecord
-from include.runs import Manifest, RunFolder, batches_of_day, mark_days, unpublished_batches
+from include.runs.folder import Manifest, RunFolder
+from include.runs.marks import batches_of_day, mark_days, unpublished_batches
+from include.runs.records import BronzeRecord, SilverRecord
 from include.settings import Settings, get_settings
 from spark_jobs.rules import TEXT_COLUMNS, marks_exchanged, may_name_day, moment, trimmed, violation
 from spark_jobs.session import (

@@ -32,8 +32,8 @@ from deploy.embedded.follow import NotFollowed, drop, find_run, follow, landing_
 from deploy.embedded.postgres import PostgresUnavailable
 from deploy.embedded.search import SearchServerUnavailable
 from deploy.embedded.state import ADMIN, CLI_USER, Instance
-from include.receipts import Receipt
-from include.runs import landing, waiting_files
+from include.receipts.model import Receipt
+from include.runs.landing import landing, waiting_files
 from include.settings import PROJECT_ROOT, Settings
 from include.spark import ClassesNotRecorded, class_archive, prepare
 from include.warehouse.engine import WarehouseUnavailable

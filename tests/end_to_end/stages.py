@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 from include.pipeline import audit, claim, enrich, index, publish, receipt
-from include.receipts import Receipt
-from include.runs import landing
+from include.receipts.model import Receipt
+from include.runs.landing import landing
 from include.settings import PROJECT_ROOT, Settings
 from include.spark import submit_command, submit_conf, submit_environment
 

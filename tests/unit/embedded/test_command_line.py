@@ -15,7 +15,7 @@ from deploy.embedded import jars
 from deploy.embedded.addresses import Ports, save_ports
 from deploy.embedded.state import Instance
 from include import spark
-from include.runs import landing
+from include.runs.landing import landing
 from include.settings import Settings, get_settings
 from tests.ports import free_port
 from tests.unit.embedded.conftest import Pretending
