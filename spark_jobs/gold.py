@@ -15,8 +15,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from include.domain.star import COUNTRY_FACTS, DIMENSION_RULES, PRODUCT_FACTS, Dimension
-from include.records import EnrichRecord, GoldRecord, SilverRecord
-from include.runs import Manifest, RunFolder, unpublished_batches
+from include.runs.folder import Manifest, RunFolder
+from include.runs.marks import unpublished_batches
+from include.runs.records import EnrichRecord, GoldRecord, SilverRecord
 from include.settings import Settings, get_settings
 from spark_jobs.session import Table, in_list, persisted, silver_table, spark_session, table_version
 from spark_jobs.star import (

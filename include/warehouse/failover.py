@@ -23,8 +23,9 @@ from sqlalchemy.exc import DBAPIError
 from include.domain.model import Model
 from include.quality.gate import STAGE as QUALITY_STAGE
 from include.quality.record import QualityRecord, ScoreRow, score_rows
-from include.receipts import Receipt, ReceiptUnbalanced
-from include.runs import RunFolder, RunRecordMissing, mark_published
+from include.receipts.model import Receipt, ReceiptUnbalanced
+from include.runs.folder import RunFolder, RunRecordMissing
+from include.runs.marks import mark_published
 from include.settings import Settings
 from include.warehouse import replica
 from include.warehouse.comparison import Difference, compare

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, func, select, text
 
 from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
-from include.runs import batch_id_of
+from include.runs.landing import batch_id_of
 from include.settings import Settings
 from include.warehouse import replica
 from include.warehouse.comparison import (

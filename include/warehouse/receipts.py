@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Engine
 
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.warehouse.engine import transaction
 from include.warehouse.portable import upsert
 from include.warehouse.tables import star_table

@@ -39,7 +39,7 @@ from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
 from include.files import flush
 from include.quality.record import ScoreRow
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.settings import Settings
 from include.warehouse.gold import GoldBatch, GoldStar
 from include.warehouse.portable import places, rounded_product, upsert

@@ -13,7 +13,7 @@ import pytest
 from deltalake import DeltaTable
 from sqlalchemy import text
 
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.settings import Settings, get_settings
 from include.warehouse.engine import open_engine, transaction
 from include.warehouse.migrations import upgrade

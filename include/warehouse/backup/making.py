@@ -19,7 +19,7 @@ from pydantic import Field
 
 from include.domain.model import Model
 from include.files import flush, write_durably
-from include.runs import RunFolder
+from include.runs.folder import RunFolder
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import replica
 from include.warehouse.backup import lake

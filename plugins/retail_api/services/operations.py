@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from include.quality.reasons import explain
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.settings import Settings
 from include.warehouse.failover import Answer, Warehouse
 from retail_api.data.operations import Found, OperationsRepository

@@ -21,7 +21,8 @@ from pydantic import SecretStr
 
 from include.files import write_durably
 from include.pipeline import publish, receipt
-from include.runs import RunFolder, mark_unpublished
+from include.runs.folder import RunFolder
+from include.runs.marks import mark_unpublished
 from include.settings import PROJECT_ROOT, Settings, get_settings
 from include.warehouse.__main__ import main
 from include.warehouse.backup import lake as lake_parts

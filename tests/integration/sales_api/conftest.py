@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection
 from deploy.embedded.postgres import PostgresServer
 from include.pipeline import publish
 from include.quality.record import ScoreRow
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS
 from include.warehouse.failover import record_receipt

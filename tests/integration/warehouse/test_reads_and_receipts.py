@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from include.receipts import FileEntry, Receipt, ReceiptUnbalanced
+from include.receipts.model import FileEntry, Receipt, ReceiptUnbalanced
 from include.settings import Settings, get_settings
 from include.warehouse.__main__ import main
 from include.warehouse.engine import transaction

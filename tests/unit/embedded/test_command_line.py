@@ -14,7 +14,8 @@ from deploy.embedded import __main__ as cli
 from deploy.embedded import jars
 from deploy.embedded.addresses import Ports, save_ports
 from deploy.embedded.state import Instance
-from include.runs import landing
+from include.lake import connect_server
+from include.runs.landing import landing
 from include.settings import Settings, get_settings
 from tests.ports import free_port
 from tests.unit.embedded.conftest import Pretending
