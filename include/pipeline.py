@@ -13,6 +13,8 @@ from decimal import Decimal
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from include.failover import Publication, record_receipt
+from include.failover import publish as publish_batch
 from include.quality.gate import STAGE, check
 from include.quality.reconciliation import reconcile
 from include.quality.record import QualityRecord, score_rows
@@ -42,9 +44,7 @@ from include.runs import (
     write_atomically,
 )
 from include.settings import Settings, get_settings
-from include.warehouse.failover import Publication, record_receipt
-from include.warehouse.failover import publish as publish_batch
-from include.warehouse.gold import gold_batch
+from include.warehouse import gold_batch
 
 
 def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: date | None = None) -> Manifest:
