@@ -13,7 +13,7 @@ from decimal import Decimal
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from include.failover import Publication, record_receipt
+from include.failover import Publication, record_receipt, update_replica
 from include.failover import publish as publish_batch
 from include.quality.gate import STAGE, check
 from include.quality.reconciliation import reconcile
@@ -113,6 +113,8 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
         mark_published(settings, manifest.batch_id)
         return None
     publication = publish_batch(settings, batch)
+    update = update_replica(settings)
+    publication = publication.with_replica(update.warnings, update.seconds)
     run.save_stage("publish", publication)
     mark_published(settings, manifest.batch_id)
     if manifest.kind == "drop":

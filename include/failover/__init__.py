@@ -15,7 +15,7 @@ from include.failover.replica.building import Refreshed
 from include.failover.replica.file import ReplicaUnusable, replica_link, replica_state
 from include.failover.replica.schema import REPLICA_TABLES, schema_version, unknown_member
 from include.failover.sides import SIDES, open_side
-from include.failover.standby import REPLICA_ERRORS, refresh_replica
+from include.failover.standby import REPLICA_ERRORS, ReplicaUpdate, refresh_replica, update_replica
 from include.failover.state import Breaker, FailoverState, Side, State, StateFile, locked, write_durably
 from include.failover.status import Status, status
 
@@ -34,6 +34,7 @@ __all__ = [
     "Refreshed",
     "Repaired",
     "ReplicaUnusable",
+    "ReplicaUpdate",
     "Scope",
     "Side",
     "State",
@@ -61,5 +62,6 @@ __all__ = [
     "side_figures",
     "status",
     "unknown_member",
+    "update_replica",
     "write_durably",
 ]
