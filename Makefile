@@ -28,7 +28,7 @@ java: # the one that Spark takes
 installed:
 	@test -e .venv/installed || { echo 'Not installed yet: run `make run`.'; exit 1; }
 ports: .venv/bin/uv # before the long installation that a first start begins with
-	@test -e .venv/installed || { $(UV) pip install --quiet --constraint requirements.txt pydantic-settings && \
+	@test -e .venv/installed || { $(UV) pip install --quiet --constraint requirements.txt pydantic-settings filelock && \
 	  $(BIN)/python -m deploy.embedded.addresses; }
 
 .venv/bin/uv: | python

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from include.settings import Settings
-from include.warehouse.migrations import upgrade
+from include.warehouse.schema.migrations import upgrade
 from tests.support.lake import Lake
 from tests.support.servers import Victim, running_postgres
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from include.quality.record import ScoreRow
-from include.receipts import FileEntry, Receipt
+from include.receipts.model import FileEntry, Receipt
 from tests.support.batches import batch
 
 

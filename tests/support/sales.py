@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from starlette.requests import HTTPConnection
 
 from include.quality.record import ScoreRow
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS
 from retail_api.security import Caller

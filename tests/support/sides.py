@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from include.domain.star import DIMENSION_RULES
+from include.failover.figures import Scope, fact_hashes, member_hashes
+from include.failover.repair import compare_sides
+from include.failover.sides import open_side
+from include.failover.state import Side
 from include.settings import Settings
-from include.warehouse.failover import Side
-from include.warehouse.figures import Scope, fact_hashes, member_hashes
 from include.warehouse.gold import GoldStar
-from include.warehouse.integrity import compare_sides, open_side
-from include.warehouse.tables import star_table
+from include.warehouse.schema.tables import star_table
 
 
 def totals_of(connection: Connection) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
 from include.settings import Settings
-from include.warehouse.engine import open_engine, transaction
-from include.warehouse.migrations import MIGRATIONS, downgrade, upgrade
+from include.warehouse.connection.engine import open_engine, transaction
+from include.warehouse.schema.migrations import MIGRATIONS, downgrade, upgrade
 
 REVISIONS = [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()][::-1]
 """From the first to the newest."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, text
 
-from include.warehouse.engine import transaction
+from include.warehouse.connection.engine import transaction
 from tests.support.warehouses import filled_warehouse
 
 PAGE = "SELECT * FROM fact_sales WHERE {} ORDER BY sold_at{order}, sale_id{order} LIMIT 50"

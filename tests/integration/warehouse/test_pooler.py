@@ -13,16 +13,16 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import URL, Engine, text
 
+from include.lake.submitting import JarsMissing, jar_paths
 from include.settings import Settings
-from include.spark import JarsMissing, jar_paths
-from include.warehouse.engine import WarehouseUnavailable, make_engine, open_engine, transaction
+from include.warehouse.connection.engine import WarehouseUnavailable, make_engine, open_engine, transaction
 from include.warehouse.health import connection_health, statistics
-from include.warehouse.migrations import downgrade, upgrade
-from include.warehouse.publish import publish
+from include.warehouse.publishing.publish import publish
+from include.warehouse.publishing.staging import create_staging, jdbc_options, purge_staging, qualified_staging_table
 from include.warehouse.queries import totals
 from include.warehouse.receipts import save_receipt
-from include.warehouse.staging import create_staging, jdbc_options, purge_staging, qualified_staging_table
-from include.warehouse.tables import STAR, loaded_columns
+from include.warehouse.schema.migrations import downgrade, upgrade
+from include.warehouse.schema.tables import STAR, loaded_columns
 from tests.support.batches import batch, lines_of, stage, star_of
 from tests.support.pooler import BINARY, CERTIFIED, SERVERS, certificate, pooler
 from tests.support.records import receipt

@@ -8,9 +8,9 @@ from sqlalchemy.exc import IntegrityError
 
 from include.quality.record import ScoreRow
 from include.settings import Settings
-from include.warehouse.engine import transaction
+from include.warehouse.connection.engine import transaction
 from include.warehouse.quality import save_scores
-from include.warehouse.tables import star_table
+from include.warehouse.schema.tables import star_table
 from tests.support.batches import batch
 from tests.support.records import score
 
