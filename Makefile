@@ -110,8 +110,8 @@ test: python java lint types install ## lint, types and the whole test suite (CO
 	@$(PYTEST)
 
 .PHONY: bench
-bench: python java .venv/installed-dev install ## time loads from drop to receipt, DuckDB beside them (RETAIL_REAL_FILE=path)
-	@$(BIN)/python -m tests.benchmarks.bench
+bench: python java .venv/installed-dev install ## time loads, DuckDB and Polars beside them (RETAIL_REAL_FILE=path, AGAINST=revision, ROUNDS=3)
+	@$(BIN)/python -m tests.benchmarks.bench $(if $(AGAINST),--against '$(AGAINST)') --rounds $(or $(ROUNDS),3)
 
 .PHONY: lock
 lock: .venv/installed ## resolve requirements*.in and the Spark jars anew
