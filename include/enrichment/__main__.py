@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from include.enrichment.client import ServiceClient
 from include.enrichment.country import facts, rest_countries_service
 from include.enrichment.datamuse import datamuse_service, related_words
 from include.enrichment.fx import exchange_rate_service, rates
-from include.enrichment.http import ServiceClient
 from include.settings import Settings, get_settings
 
 _SERVICES = {"fx": exchange_rate_service, "country": rest_countries_service, "related": datamuse_service}

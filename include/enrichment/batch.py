@@ -21,7 +21,7 @@ from deltalake.exceptions import TableNotFoundError
 from include.domain.money import CURRENCIES
 from include.domain.star import PRODUCT_FACTS
 from include.enrichment import country, datamuse, fx
-from include.enrichment.http import ServiceClient
+from include.enrichment.client import ServiceClient
 from include.enrichment.product.model import ProductModel, model_version
 from include.enrichment.product.taxonomy import UNCATEGORISED
 from include.enrichment.product.text import head_noun

@@ -67,7 +67,7 @@ def test_days_after_the_history_are_asked_with_and_without_a_key(
     )
     assert {rate.rate_date for rate in found[3:6]} == {after_history}
     assert found[2].missing_reason == found[6].missing_reason == "no_rate_near_day"
-    assert fake.requests == [f"/v6/{key}/latest/GBP" if key else "/v6/latest/GBP"]
+    assert (fake.requests, fake.keys) == (["/v6/latest/GBP"], [f"Bearer {key}" if key else None])
 
 
 def test_days_that_the_history_serves_are_not_asked(fake: FakeServer, make_client: MakeClient) -> None:
