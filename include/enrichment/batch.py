@@ -22,9 +22,10 @@ from include.domain.money import CURRENCIES
 from include.domain.star import PRODUCT_FACTS
 from include.enrichment import country, datamuse, fx
 from include.enrichment.client import ServiceClient
-from include.enrichment.product.model import ProductModel, model_version
+from include.enrichment.product.model import model_version
 from include.enrichment.product.taxonomy import UNCATEGORISED
 from include.enrichment.product.text import head_noun
+from include.enrichment.product.training import kept_model
 from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
 from include.records import EnrichRecord, SilverRecord
 from include.runs import Manifest
@@ -171,7 +172,7 @@ def record_products(settings: Settings, batch: Batch, client: ServiceClient, now
         for code, described in latest.items()
         if code in unjudged or described != (known[code]["described_at"], known[code]["description"])
     }
-    answers = judged(sorted({latest[code].description for code in unjudged}), client)
+    answers = judged(settings, sorted({latest[code].description for code in unjudged}), client)
     rows = []
     for code, (described_at, description) in renewed.items():
         old = known.get(code, {})
@@ -184,11 +185,11 @@ def record_products(settings: Settings, batch: Batch, client: ServiceClient, now
     return PRODUCTS.upsert(settings, rows)
 
 
-def judged(descriptions: Sequence[str], client: ServiceClient) -> dict[str, dict[str, Any]]:
+def judged(settings: Settings, descriptions: Sequence[str], client: ServiceClient) -> dict[str, dict[str, Any]]:
     """Return category and brand (PRODUCT_FACTS) by description; the thesaurus helps where the model is not sure."""
     if not descriptions:
         return {}
-    model = ProductModel.train()
+    model = kept_model(settings.data_dir / "services" / "product_model")
     answers = model.classify(descriptions)
     unsure = [text for text, answer in zip(descriptions, answers, strict=True) if answer.category == UNCATEGORISED]
     nouns = {text: noun for text in unsure if (noun := head_noun(text))}

@@ -14,18 +14,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 from include.enrichment.product.evaluation import confusion_table, descriptions_of, evaluate, load_labels
-from include.enrichment.product.model import ProductModel
+from include.enrichment.product.training import train
 from include.sources.model import SourceRejected
 
 
 def _classify(descriptions: Sequence[str]) -> None:
-    for description, facts in zip(descriptions, ProductModel.train().classify(descriptions), strict=True):
+    for description, facts in zip(descriptions, train().classify(descriptions), strict=True):
         print(json.dumps({"description": description, **asdict(facts)}, ensure_ascii=False))
 
 
 def _evaluate(path: Path, held_out: bool) -> None:
     labels = load_labels("held_out" if held_out else "tuning")
-    model = ProductModel.train()
+    model = train()
     scores = evaluate(model, labels, descriptions_of(path))
     print(f"model              {model.version}")
     print(f"labels             {'held out' if held_out else 'tuning'}, {scores.rows} of {len(labels)} in the file")

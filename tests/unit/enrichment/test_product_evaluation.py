@@ -19,6 +19,7 @@ from include.enrichment.product.evaluation import (
     load_labels,
 )
 from include.enrichment.product.model import ProductModel
+from include.enrichment.product.training import train
 from include.sources.model import CANONICAL_COLUMNS
 
 REAL_FILE = os.environ.get("RETAIL_REAL_FILE", "")
@@ -26,7 +27,7 @@ REAL_FILE = os.environ.get("RETAIL_REAL_FILE", "")
 
 @pytest.fixture(scope="module")
 def model() -> ProductModel:
-    return ProductModel.train()
+    return train()
 
 
 def invoice_lines(path: Path, products: list[tuple[str, str]]) -> Path:
