@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from include.settings import PROJECT_ROOT
 from include.sources.__main__ import main
 from tests.unit.sources.material import csv_lines, text_of
 
@@ -33,9 +30,3 @@ def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     (tmp_path / "good.csv").write_text(text_of(csv_lines(3)))
     assert main([str(tmp_path / "good.csv")]) == 0
     assert json.loads(capsys.readouterr().out)[0]["rows"] == 3
-
-
-def test_only_a_pdf_waits_for_the_pdf_library() -> None:
-    code = "import sys, include.sources.staging; print(*sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
-    assert {"pdfplumber", "pdfminer", "pandas"}.isdisjoint(found.stdout.split())
