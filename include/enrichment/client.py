@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from pydantic import TypeAdapter
 
-from include.enrichment.metrics import ServiceMetrics
 from include.enrichment.service import Service, ServiceUnavailable
+from include.records import ServiceMetrics
 from include.settings import Settings
 
 if TYPE_CHECKING:

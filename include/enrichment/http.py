@@ -30,10 +30,10 @@ from urllib3.util import Retry
 
 from include.enrichment.breaker import SqliteBreakerStorage
 from include.enrichment.limits import SharedLimits
-from include.enrichment.metrics import ServiceMetrics
 from include.enrichment.retries import retry_context
 from include.enrichment.service import QuestionRefused, Service, ServiceUnavailable
 from include.enrichment.transport import AnswerTooLarge, BoundedAdapter
+from include.records import ServiceMetrics
 from include.settings import Settings
 
 MAX_ATTEMPTS = 4

@@ -27,7 +27,7 @@ from include.enrichment.product.model import (
 from include.enrichment.product.packaged import table
 from include.enrichment.product.taxonomy import UNCATEGORISED
 from include.enrichment.product.text import MOTIFS, words
-from include.runs import partial_of
+from include.files import replacing
 
 REGULARISATION = 0.5
 DRESSINGS = 2
@@ -92,12 +92,9 @@ def keep(model: ProductModel, folder: Path) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{model.version}.npz"
-    partial = partial_of(path)
-    with partial.open("wb") as stream:
+    with replacing(path) as partial, partial.open("wb") as stream:
         np.savez(stream, **asdict(model.weights))
-    partial.replace(path)
     for other in folder.glob("product-*.npz"):
         if other != path:
             other.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ import duckdb
 from pydantic import Field
 
 from include.domain.model import Model
+from include.files import flush, write_durably
 from include.runs import RunFolder
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import replica
@@ -36,14 +37,13 @@ from include.warehouse.backup.manifest import (
     backups_locked,
     damage,
     described,
-    flush,
     thin_out,
 )
 from include.warehouse.backup.primary import Snapshot, snapshot
 from include.warehouse.backup.programs import require_readable
 from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.gold import GoldStar, GoldUnreadable
-from include.warehouse.record import Record, RecordFile, write_durably
+from include.warehouse.record import Record, RecordFile
 from include.warehouse.replica import ReplicaUnusable, replica_link
 
 log = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError
 from sqlalchemy import Connection
 
 from include.domain.model import Model
+from include.files import flush, write_durably
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import replica
 from include.warehouse.backup import lake, primary
@@ -37,7 +38,6 @@ from include.warehouse.backup.manifest import (
     Manifest,
     backups_locked,
     damage,
-    flush,
     folders,
     read_manifest,
     require_whole,
@@ -45,7 +45,7 @@ from include.warehouse.backup.manifest import (
 from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.failover import REPLICA_ERRORS, CaughtUp, catch_up, refresh_replica
 from include.warehouse.gold import GoldStar
-from include.warehouse.record import Breaker, Record, RecordFile, write_durably
+from include.warehouse.record import Breaker, Record, RecordFile
 from include.warehouse.replica import ReplicaUnusable, replica_link
 
 log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ import pytest
 from deltalake import DeltaTable
 from pydantic import SecretStr
 
+from include.files import write_durably
 from include.pipeline import publish, receipt
 from include.runs import RunFolder, mark_unpublished
 from include.settings import PROJECT_ROOT, Settings, get_settings
@@ -33,7 +34,7 @@ from include.warehouse.failover import known_batches, refresh_replica, serving_s
 from include.warehouse.gold import GoldUnreadable
 from include.warehouse.integrity import SIDES, check_integrity, compare_sides, open_side
 from include.warehouse.migrations import current_revision, downgrade, upgrade
-from include.warehouse.record import RecordFile, write_durably
+from include.warehouse.record import RecordFile
 from include.warehouse.replica import recorded_batches, replica_link
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
