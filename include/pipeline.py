@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from include.files import write_atomically
-from include.quality.gate import STAGE, check
+from include.quality.findings import QualityRecord, score_rows
+from include.quality.holding import STAGE, stop_if_held
 from include.quality.reconciliation import reconcile
-from include.quality.record import QualityRecord, score_rows
 from include.quality.sender_report import rejection_report
 from include.receipts import FileEntry, QualityEntry, Receipt
 from include.records import (
@@ -88,7 +88,7 @@ def audit(settings: Settings, run_id: str) -> QualityRecord:
     manifest, bronze, silver = run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord)
     reconcile(manifest, bronze, silver)
     record = assess(run, manifest, bronze, silver)
-    check(record)
+    stop_if_held(record)
     return record
 
 

@@ -1,4 +1,4 @@
-"""Looks things up by hand and prints what is known, and how the outside service fared, as JSON.
+"""Looks up exchange rates, countries or related words and prints answers and service metrics as JSON.
 
 Usage: python -m include.enrichment fx DAY... | country NAME... | related WORD...
 """

@@ -1,4 +1,4 @@
-"""What a batch needs to know of days, countries and products, looked up and recorded in the reference tables.
+"""Looks up what a batch needs to know about days, countries and products, and records it in the reference tables.
 
 Nothing here fails a run because a service is down: what is missing is recorded as missing and looked up again by every
 later run, and Gold corrects the rows of earlier batches once it is found.
@@ -112,7 +112,7 @@ def record_rates(settings: Settings, days: Sequence[date], client: ServiceClient
 
 
 def _distance(rates: dict[str, Any]) -> tuple[timedelta, bool]:
-    """Return how far rates are from their day and whether they are other than the ECB's: the smaller the better."""
+    """Return how far rates are from their day, then whether their source is another than the ECB: less is better."""
     if rates["rate_date"] is None:
         return timedelta.max, True
     return abs(rates["invoice_day"] - rates["rate_date"]), rates["source"] != "ecb"
@@ -150,7 +150,7 @@ def record_countries(settings: Settings, names: Sequence[str], client: ServiceCl
 
 
 def record_products(settings: Settings, batch: Batch, client: ServiceClient, now: datetime) -> int:
-    """Record category and brand of goods described anew or judged by another model; return the table's version.
+    """Record category and brand of goods with a new description or model; return the table's version.
 
     The description is that of the latest line that has a price, over all batches. Goods without one have no row.
     """
@@ -222,7 +222,7 @@ def missing_of(settings: Settings, batch: Batch) -> dict[str, dict[str, int]]:
 
 
 def stale(settings: Settings, batch: Batch) -> tuple[list[date], list[str], list[str]]:
-    """Return invoice days, countries and stock codes of earlier batches that Gold holds otherwise than is recorded."""
+    """Return invoice days, countries and stock codes of earlier batches for which Gold differs from what is recorded."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name in ("fx_rates", "countries", "products"):

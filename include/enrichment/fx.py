@@ -49,7 +49,7 @@ _PositiveRate = Annotated[Decimal, Field(gt=0, lt=1_000_000_000)]
 
 
 class FxRate(Model):
-    """Rates from GBP on a day: 1 GBP is so many units of each currency.
+    """Rates from GBP on a day: units of each currency for 1 GBP.
 
     Attributes:
         day: The day asked for.

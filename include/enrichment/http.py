@@ -1,4 +1,4 @@
-"""Calls of outside services: a call ends soon, one way or another, and a bad service costs a run next to nothing.
+"""Calls outside services. A call always ends in time, and a service that fails costs a run seconds at most.
 
 A question passes, in this order: the cache on disk; the number of questions a run may ask; the pause the service asked
 for; the circuit breaker; the monthly budget and the rate limit; then up to four attempts within one deadline, each

@@ -1,4 +1,4 @@
-"""The network end of the service clients: one HTTP exchange within a time, a size and without giving the key away."""
+"""One HTTP exchange: within a time and a size, and without exposing the key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class BoundedAdapter(HTTPAdapter):
     headers and bodies that drip byte by byte can hold a caller for minutes. The exchange therefore runs on a daemon
     thread, which is left behind when the time is over.
 
-    The key goes into a copy of the request, which nobody else gets to see: it is in no exception, log or cache.
+    The key is sent in the header of a copy of the request that does not leave this class: no exception, log or cache
+    holds it.
     """
 
     def __init__(self, key: SecretStr) -> None:

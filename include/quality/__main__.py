@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from include.quality.gate import STAGE, NotReleased, held_batches, release, release_command
-from include.quality.record import QualityRecord
+from include.quality.findings import QualityRecord
+from include.quality.holding import STAGE, NotReleased, held_batches, release, release_command
 from include.records import BronzeRecord, SilverRecord
 from include.runs import RunFolder, RunRecordMissing
 from include.settings import Settings, get_settings
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     releasing.add_argument("--by", help="who decides (default: the user of the operating system)")
     releasing.set_defaults(action=_release)
 
-    reporting = actions.add_parser("report", help="write a run's HTML report anew and print its path")
+    reporting = actions.add_parser("report", help="write a run's HTML report again and print its path")
     reporting.add_argument("run_id", help="Airflow run id")
     reporting.set_defaults(action=_report)
 

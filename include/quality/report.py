@@ -8,9 +8,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from include.files import write_atomically
-from include.quality.gate import release_command
+from include.quality.findings import QualityRecord, Status
 from include.quality.history import Verdict
-from include.quality.record import QualityRecord, Status
+from include.quality.holding import release_command
 from include.quality.rules import DIMENSIONS, RULES, WEIGHTS
 from include.runs import RunFolder
 

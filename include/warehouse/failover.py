@@ -21,8 +21,8 @@ from sqlalchemy import Connection, Engine, QueuePool, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from include.domain.model import Model
-from include.quality.gate import STAGE as QUALITY_STAGE
-from include.quality.record import QualityRecord, ScoreRow, score_rows
+from include.quality.findings import QualityRecord, ScoreRow, score_rows
+from include.quality.holding import STAGE as QUALITY_STAGE
 from include.receipts import Receipt, ReceiptUnbalanced
 from include.runs import RunFolder, RunRecordMissing, mark_published
 from include.settings import Settings

@@ -38,7 +38,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
 from include.files import flush
-from include.quality.record import ScoreRow
+from include.quality.findings import ScoreRow
 from include.receipts import Receipt
 from include.settings import Settings
 from include.warehouse.gold import GoldBatch, GoldStar

@@ -107,7 +107,7 @@ def train() -> ProductModel:
 
 def fit(phrases: Sequence[Phrase]) -> Fitted:
     """Fit TF-IDF features and linear support vector machines: one for the category, one within each category."""
-    # scikit-learn takes 2 s to import, which whoever uses a kept model saves.
+    # scikit-learn takes 2 s to import; only training needs it.
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import FeatureUnion
     from sklearn.svm import LinearSVC

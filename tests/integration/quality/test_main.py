@@ -10,7 +10,7 @@ import pytest
 
 from include.pipeline import audit
 from include.quality.__main__ import main
-from include.quality.gate import QualityBelowBar
+from include.quality.holding import QualityBelowBar
 from include.sample import generate_lines, write_sample
 from include.settings import Settings, get_settings
 from tests.integration.quality.stages import load, row, rows

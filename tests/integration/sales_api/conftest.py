@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection
 
 from deploy.embedded.postgres import PostgresServer
 from include.pipeline import publish
-from include.quality.record import ScoreRow
+from include.quality.findings import ScoreRow
 from include.receipts import Receipt
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS

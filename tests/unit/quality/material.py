@@ -12,7 +12,7 @@ from typing import Any, Literal
 import duckdb
 
 from include.quality.batch import prepare
-from include.quality.record import RuleScore
+from include.quality.findings import RuleScore
 from include.quality.scoring import score_rules
 from include.records import SilverRecord
 from include.runs import Manifest

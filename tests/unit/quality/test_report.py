@@ -8,8 +8,7 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from include.quality.history import Verdict
-from include.quality.record import (
+from include.quality.findings import (
     Drift,
     DriftAlert,
     Example,
@@ -21,6 +20,7 @@ from include.quality.record import (
     Score,
     Status,
 )
+from include.quality.history import Verdict
 from include.quality.report import STATUS_COLOURS, percent, render
 from include.quality.rules import DIMENSIONS, RULES
 
