@@ -222,7 +222,7 @@ def missing_of(settings: Settings, batch: Batch) -> dict[str, dict[str, int]]:
 
 
 def stale(settings: Settings, batch: Batch) -> tuple[list[date], list[str], list[str]]:
-    """Return invoice days, countries and stock codes of earlier batches for which Gold differs from what is recorded."""
+    """Return invoice days, countries and stock codes that Gold holds for earlier batches and that are outdated."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name in ("fx_rates", "countries", "products"):
