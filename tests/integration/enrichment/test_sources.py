@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from include.enrichment import fx
-from include.enrichment.__main__ import main
+from include.enrichment.__main__ import app
 from include.enrichment.country import facts, rest_countries_service
 from include.enrichment.datamuse import datamuse_service, related_words
 from include.settings import get_settings
@@ -240,16 +241,17 @@ def test_the_recorded_words_are_understood(fake: FakeServer, make_client: MakeCl
 
 
 def test_the_command_line_prints_answers_and_metrics(
-    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RETAIL_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("ENABLE_EXTERNAL_ENRICHMENT", "true")
     monkeypatch.setenv("RETAIL_DATAMUSE_URL", fake.url)
     get_settings.cache_clear()
     try:
-        assert main(["related", "hot"]) == 0
+        done = CliRunner().invoke(app, ["related", "hot"])
     finally:
         get_settings.cache_clear()
-    account = json.loads(capsys.readouterr().out)
+    assert done.exit_code == 0
+    account = json.loads(done.stdout)
     assert account["answers"] == {"hot": ["hoter", "hotest"]}
     assert account["service"]["requests"] == 1
