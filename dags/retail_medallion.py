@@ -18,7 +18,7 @@ from airflow.providers.standard.sensors.filesystem import FileSensor
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseHook, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.runs import plain_names
+from include.runs.landing import plain_names
 from include.settings import EMBEDDED, get_settings
 from retail_spark import SPARK_CONNECTION, SparkStage
 from retail_timetable import BackfillOnlyTimetable

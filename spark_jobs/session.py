@@ -73,9 +73,8 @@ def spark_session(settings: Settings, name: str, input_bytes: int) -> Iterator[S
     logging.getLogger("py4j").setLevel(logging.WARNING)
     remote = settings.spark_remote.get_secret_value()
     if remote == EMBEDDED:
-        with server_in_use(settings) as server:
-            with _closing(connected(server.url, LOST_SERVER_RETRIES), input_bytes) as spark:
-                yield spark
+        with server_in_use(settings) as url, _closing(connected(url, LOST_SERVER_RETRIES), input_bytes) as spark:
+            yield spark
     elif remote:
         with _closing(connected(remote), input_bytes) as spark:
             yield spark

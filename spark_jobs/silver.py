@@ -11,8 +11,9 @@ from decimal import Decimal
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from include.records import BronzeRecord, SilverRecord
-from include.runs import Manifest, RunFolder, batches_of_day, mark_days, unpublished_batches
+from include.runs.folder import Manifest, RunFolder
+from include.runs.marks import batches_of_day, mark_days, unpublished_batches
+from include.runs.records import BronzeRecord, SilverRecord
 from include.settings import Settings, get_settings
 from spark_jobs.lines import (
     DUPLICATE,

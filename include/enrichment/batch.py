@@ -27,8 +27,8 @@ from include.enrichment.product.taxonomy import UNCATEGORISED
 from include.enrichment.product.text import head_noun
 from include.enrichment.product.training import kept_model
 from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
-from include.records import EnrichRecord, SilverRecord
-from include.runs import Manifest
+from include.runs.folder import Manifest
+from include.runs.records import EnrichRecord, SilverRecord
 from include.settings import Settings
 
 NO_DESCRIPTION = "no_description"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from pydantic import TypeAdapter
 
 from include.enrichment.service import Service, ServiceUnavailable
-from include.records import ServiceMetrics
+from include.runs.records import ServiceMetrics
 from include.settings import Settings
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from include.enrichment.limits import SharedLimits
 from include.enrichment.retries import retry_context
 from include.enrichment.service import QuestionRefused, Service, ServiceUnavailable
 from include.enrichment.transport import AnswerTooLarge, BoundedAdapter
-from include.records import ServiceMetrics
+from include.runs.records import ServiceMetrics
 from include.settings import Settings
 
 MAX_ATTEMPTS = 4

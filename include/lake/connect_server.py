@@ -255,8 +255,8 @@ def is_kept(settings: Settings) -> bool:
 
 
 @contextmanager
-def server_in_use(settings: Settings) -> Iterator[ServerAddress]:
-    """Hold the instance's server, started if need be, until the context ends.
+def server_in_use(settings: Settings) -> Iterator[str]:
+    """Yield the address of the instance's server, started if need be; it does not stop until the context ends.
 
     Raises:
         SparkServerUnavailable: If nobody starts it, it does not become ready, or it runs other jars.
@@ -277,7 +277,7 @@ def server_in_use(settings: Settings) -> Iterator[ServerAddress]:
             time.sleep(0.1)
         if address.version != class_archive(settings).name:
             raise SparkServerUnavailable("The Spark Connect server runs other jars. Restart: `make stop`, `make up`.")
-        yield address
+        yield address.url
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import typer
 from include.quality.findings import QualityRecord
 from include.quality.holding import STAGE, NotReleased, held_batches, release_command
 from include.quality.holding import release as release_run
-from include.records import BronzeRecord, SilverRecord
-from include.runs import RunFolder, RunRecordMissing
+from include.runs.folder import RunFolder, RunRecordMissing
+from include.runs.records import BronzeRecord, SilverRecord
 from include.settings import get_settings
 from include.sources.model import SourceRejected
 

@@ -12,7 +12,7 @@ from include.quality.findings import QualityRecord, Status
 from include.quality.history import Verdict
 from include.quality.holding import release_command
 from include.quality.rules import DIMENSIONS, RULES, WEIGHTS
-from include.runs import RunFolder
+from include.runs.folder import RunFolder
 
 TEMPLATE = "report.html.j2"
 STATUS_COLOURS: dict[Status, str] = {
