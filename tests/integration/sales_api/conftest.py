@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection
 from deploy.embedded.postgres import PostgresServer
 from include.failover import record_receipt
 from include.pipeline import publish
-from include.quality.record import ScoreRow
+from include.quality.findings import ScoreRow
 from include.receipts.model import Receipt
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS
