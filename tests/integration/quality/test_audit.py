@@ -25,10 +25,8 @@ from include.runs.folder import ClaimedFile, RunFolder
 from include.runs.records import STILL_WRITTEN, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.settings import Settings
 from include.warehouse import open_engine, star_table, transaction, upgrade
-from tests.integration.quality.stages import CLAIMED_AT, load, rebuild, row, rows
-from tests.ports import free_port
-
-pytestmark = pytest.mark.integration
+from tests.support.ports import free_port
+from tests.support.silver import CLAIMED_AT, load, rebuild, row, rows
 
 MONDAY = date(2010, 12, 6)
 

@@ -14,9 +14,7 @@ from include.quality.__main__ import app
 from include.quality.holding import QualityBelowBar
 from include.sample import generate_lines, write_sample
 from include.settings import Settings, get_settings
-from tests.integration.quality.stages import load, row, rows
-
-pytestmark = pytest.mark.integration
+from tests.support.silver import load, row, rows
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from include.domain.classify import NON_PRODUCT_CODES
 from include.domain.line import violations
 from include.sample import SampleError, SampleStyle, catalogue, generate_lines, main, write_sample
 from include.sources.model import CANONICAL_COLUMNS
-from tests.unit.sources.material import Stage
+from tests.support.source_files import Stage
 
 DAY = date(2011, 1, 4)
 LINES = list(generate_lines(5_000, 7, DAY, 5))
