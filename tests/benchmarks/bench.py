@@ -24,7 +24,7 @@ from rich.table import Table
 
 from deploy.embedded.follow import drop, find_run, follow
 from deploy.embedded.state import Instance
-from include.sample import SampleStyle, generate_lines, write_sample
+from deploy.sample import SampleStyle, generate_lines, write_sample
 from include.settings import PROJECT_ROOT
 from tests.benchmarks import duckdb_pipeline
 from tests.end_to_end.system import system

@@ -8,10 +8,10 @@ from datetime import date
 
 import pytest
 
+from deploy.sample import generate_lines, write_sample
 from include.pipeline import audit
 from include.quality.__main__ import main
 from include.quality.gate import QualityBelowBar
-from include.sample import generate_lines, write_sample
 from include.settings import Settings, get_settings
 from tests.integration.quality.stages import load, row, rows
 

@@ -18,11 +18,11 @@ from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
 from deploy.embedded.postgres import PostgresServer
+from deploy.sample import SampleStyle, generate_lines, write_sample
 from include.pipeline import claim, index, publish, receipt
 from include.runs.folder import RunFolder
 from include.runs.landing import landing
 from include.runs.records import GoldRecord
-from include.sample import SampleStyle, generate_lines, write_sample
 from include.settings import Settings
 from include.warehouse.failover import catch_up, serving_side
 from include.warehouse.integrity import check_integrity, compare_sides
