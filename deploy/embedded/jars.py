@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from include.files import sha256_of
+from include.lake.submitting import submit_environment
 from include.settings import PROJECT_ROOT, Settings
-from include.spark import submit_environment
 
 LOCK = PROJECT_ROOT / "deploy" / "spark-jars.lock"
 PACKAGES = (
