@@ -93,7 +93,7 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
         PublishError: If the rows of the batch contradict themselves or the star.
         WarehouseUnavailable: If neither the primary nor the replica can take the batch.
     """
-    from include.aggregates import write_aggregates, write_documents  # as in `audit`
+    from include.lake.aggregates import write_aggregates, write_documents  # as in `audit`
 
     run = RunFolder(settings, run_id)
     manifest, silver = run.manifest(), run.stage("silver", SilverRecord)
