@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from include.failover import Publication, record_receipt, update_replica
+from include.failover import publish as publish_batch
 from include.files import write_atomically
 from include.quality.gate import STAGE, check
 from include.quality.reconciliation import reconcile
@@ -31,9 +33,7 @@ from include.runs.records import (
     unreadable,
 )
 from include.settings import Settings, get_settings
-from include.warehouse.failover import Publication, record_receipt
-from include.warehouse.failover import publish as publish_batch
-from include.warehouse.gold import gold_batch
+from include.warehouse import gold_batch
 
 
 def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: date | None = None) -> Manifest:
@@ -102,6 +102,8 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
         mark_published(settings, manifest.batch_id)
         return None
     publication = publish_batch(settings, batch)
+    update = update_replica(settings)
+    publication = publication.with_replica(update.warnings, update.seconds)
     run.save_stage("publish", publication)
     mark_published(settings, manifest.batch_id)
     if manifest.kind == "drop":
