@@ -105,7 +105,7 @@ lint: python .venv/installed-dev ## check style, format and which package import
 types: python .venv/installed-dev ## check types
 	@$(BIN)/mypy
 check: lint types ## lint, types and the unit tests: quick
-	@$(PYTEST) tests/unit
+	@$(PYTEST) tests/unit tests/architecture
 test: python java lint types install ## lint, types and the whole test suite (COVERAGE=yes measures it)
 	@$(PYTEST)
 
