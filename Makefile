@@ -108,7 +108,7 @@ types: python .venv/installed-dev ## check types
 	@$(BIN)/mypy
 check: lint types test-unit ## lint, types and the unit tests: quick
 test-unit: python .venv/installed-dev ## the unit tests
-	@$(call tested,$(PYTEST) tests/unit)
+	@$(call tested,$(PYTEST) tests/unit tests/architecture)
 test-integration: install .venv/installed-dev ## the tests with real engines, but for Spark
 	@$(call tested,$(PYTEST) tests/dags tests/integration --ignore=tests/integration/spark_jobs)
 test-spark: install .venv/installed-dev ## the tests of the Spark jobs

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 from include.quality.findings import ScoreRow
-
 from include.receipts.model import FileEntry, Receipt
 from tests.support.batches import batch
 

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from include.quality.findings import ScoreRow
 from starlette.requests import HTTPConnection
 
+from include.quality.findings import ScoreRow
 from include.receipts.model import Receipt
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS
