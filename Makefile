@@ -108,7 +108,7 @@ types: python .venv/installed-dev ## check types
 	@$(BIN)/mypy
 check: lint types test-unit ## lint, types and the unit tests: quick
 test-unit: python .venv/installed-dev ## the unit tests
-	@$(call tested,$(PYTEST) tests/unit)
+	@$(call tested,$(PYTEST) tests/unit tests/architecture)
 test-integration: install .venv/installed-dev ## the tests with real engines, but for Spark
 	@$(call tested,$(PYTEST) tests/dags tests/integration --ignore=tests/integration/spark_jobs)
 test-spark: install .venv/installed-dev ## the tests of the Spark jobs
@@ -135,8 +135,8 @@ test-thorough: ## the whole suite with the long forms that docs/testing.md lists
 	@$(MAKE) THOROUGH=yes test
 
 .PHONY: bench
-bench: python java .venv/installed-dev install ## time loads from drop to receipt, DuckDB beside them (RETAIL_REAL_FILE=path)
-	@$(BIN)/python -m tests.benchmarks.bench
+bench: python java .venv/installed-dev install ## time loads, DuckDB and Polars beside them (RETAIL_REAL_FILE=path, AGAINST=revision, ROUNDS=3)
+	@$(BIN)/python -m tests.benchmarks.bench $(if $(AGAINST),--against '$(AGAINST)') --rounds $(or $(ROUNDS),3)
 
 .PHONY: lock
 lock: .venv/installed ## resolve requirements*.in and the Spark jars anew

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from include.quality.record import ScoreRow
+from include.quality.findings import ScoreRow
 from include.receipts.model import FileEntry, Receipt
 from tests.support.batches import batch
 

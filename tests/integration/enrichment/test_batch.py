@@ -13,8 +13,8 @@ from deltalake import write_deltalake
 
 from include.enrichment.batch import enrich
 from include.enrichment.fx import ecb_history
-from include.enrichment.http import REASONS
 from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
+from include.enrichment.service import REASONS
 from include.runs.folder import Manifest
 from include.runs.records import EnrichRecord, SilverRecord
 from include.settings import Settings

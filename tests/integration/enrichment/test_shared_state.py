@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
+from include.enrichment.client import ServiceClient
+from include.enrichment.service import Service, ServiceUnavailable
 from include.settings import Settings
 from tests.support.services import FakeServer, Handler, MakeClient, as_json, status
 from tests.support.waiting import PATIENCE_SECONDS

@@ -20,7 +20,7 @@ from deploy.embedded.postgres import PostgresServer
 from include.enrichment import fx
 from include.enrichment.reference import FX_RATES
 from include.failover import compare_sides
-from include.pipeline import audit, claim, enrich, index, publish, receipt
+from include.pipeline import audit, claim, enrich, index, receipt
 from include.receipts.model import Receipt
 from include.runs.folder import RunFolder
 from include.runs.landing import landing
@@ -29,6 +29,7 @@ from include.settings import Settings, get_settings
 from include.warehouse import open_engine, totals, transaction, upgrade
 from spark_jobs import bronze, gold, silver
 from spark_jobs.session import Table
+from tests.support.steps import publish
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
 FIRST_DAY = [
@@ -156,7 +157,9 @@ def test_rows_that_runs_add_to_a_table_side_by_side_are_all_kept(spark: SparkSes
         return rows.groupBy("key").agg(F.sum("id").alias("id"))
 
     def add(number: int) -> None:
-        table.rewrite(spark, spark.range(number, number + 1).select(F.lit("all").alias("key"), "id"), "key", total)
+        table.rewrite(
+            spark, spark.range(number, number + 1).select(F.lit("all").alias("key"), "id"), ("key", "id"), total
+        )
 
     with ThreadPoolExecutor(max_workers=3) as pool:
         list(pool.map(add, range(1, 7)))

@@ -28,7 +28,7 @@ def rows_of(engine: Engine, settings: Settings, mart: Mart, key_column: str) -> 
 
 
 def sums(lines: Iterable[Line], group: Callable[[Line], Any]) -> dict[Any, dict[str, Any]]:
-    """Return revenue and gross sales as `include.aggregates` defines them: of all lines, and of sales."""
+    """Return revenue and gross sales as `include.lake.aggregates` defines them: of all lines, and of sales."""
     groups: dict[Any, list[Line]] = defaultdict(list)
     for line in lines:
         groups[group(line)].append(line)

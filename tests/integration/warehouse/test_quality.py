@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from include.quality.record import ScoreRow
+from include.quality.findings import ScoreRow
 from include.settings import Settings
 from include.warehouse.connection.engine import transaction
 from include.warehouse.quality import save_scores
