@@ -42,6 +42,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         "RETAIL_DATA_DIR": str(scratch / "data"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{scratch}/airflow.db",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(scratch / "logs"),
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",  # other work on the machine must not fail the test
     }
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
