@@ -114,7 +114,7 @@ bench: python java .venv/installed-dev install ## time loads from drop to receip
 	@$(BIN)/python -m tests.benchmarks.bench
 
 .PHONY: lock
-lock: .venv/installed ## resolve requirements*.in and the Spark jars anew
+lock: .venv/installed ## resolve requirements*.in and the Spark jars again
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 	@$(BIN)/python -m deploy.embedded lock-jars
