@@ -16,9 +16,9 @@ from deltalake import DeltaTable
 from include.failover import Publication, ReplicaUpdate, record_receipt, update_replica
 from include.failover import publish as publish_batch
 from include.files import write_atomically
-from include.quality.gate import STAGE, check
+from include.quality.findings import QualityRecord, score_rows
+from include.quality.holding import STAGE, stop_if_held
 from include.quality.reconciliation import reconcile
-from include.quality.record import QualityRecord, score_rows
 from include.quality.sender_report import rejection_report
 from include.receipts.account import RunRecords, account
 from include.receipts.model import FileEntry, Receipt
@@ -80,7 +80,7 @@ def audit(settings: Settings, run_id: str) -> QualityRecord:
     manifest, bronze, silver = run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord)
     reconcile(manifest, bronze, silver)
     record = assess(run, manifest, bronze, silver)
-    check(record)
+    stop_if_held(record)
     return record
 
 

@@ -23,7 +23,7 @@ from include.receipts.model import FileEntry, Receipt
 from include.runs.folder import RunFolder
 from include.settings import PROJECT_ROOT
 from tests.benchmarks import duckdb_pipeline
-from tests.end_to_end.system import (
+from tests.support.system import (
     Killer,
     airflow,
     forget_days,
@@ -36,7 +36,7 @@ from tests.end_to_end.system import (
     warehouse_away,
 )
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 FIRST_DAY = date(2011, 1, 4)
 DAYS = 4

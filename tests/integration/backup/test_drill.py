@@ -51,10 +51,10 @@ from include.warehouse.backup import programs, restoring
 from include.warehouse.backup.making import back_up
 from include.warehouse.backup.manifest import MANIFEST, BackupDamaged, BackupFailed, list_backups, read_manifest
 from include.warehouse.backup.restoring import restore, resume
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.failover.test_failover import contents
-from tests.integration.warehouse.batches import Line, batch, lines_of
+from tests.support.batches import Line, batch, lines_of
+from tests.support.lake import Lake
+from tests.support.servers import Victim
+from tests.support.sides import contents
 
 DAY = date(2010, 12, 2)
 

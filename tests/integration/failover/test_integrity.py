@@ -17,10 +17,10 @@ from include.operate import main
 from include.pipeline import publish, receipt
 from include.settings import Settings, get_settings
 from include.warehouse.connection.engine import open_engine, transaction
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.failover.test_failover import both_sides_equal, contents
-from tests.integration.warehouse.batches import Line, batch, key, lines_of
+from tests.support.batches import Line, batch, key, lines_of
+from tests.support.lake import Lake
+from tests.support.servers import Victim
+from tests.support.sides import both_sides_equal, contents
 
 DAY = date(2010, 12, 3)
 

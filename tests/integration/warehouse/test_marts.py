@@ -13,7 +13,7 @@ from include.settings import Settings
 from include.warehouse.connection.engine import transaction
 from include.warehouse.publishing.publish import publish
 from include.warehouse.schema.marts import COUNTRY_SALES, CUSTOMER_RFM, DAILY_SALES, PRODUCT_SALES, Mart
-from tests.integration.warehouse.batches import Line, batch, key, lines_of, stage
+from tests.support.batches import Line, batch, key, lines_of, stage
 
 
 def published(engine: Engine, settings: Settings, lines: Iterable[Line], number: int = 1) -> None:

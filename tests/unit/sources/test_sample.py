@@ -17,7 +17,7 @@ from deploy.sample.__main__ import app
 from include.domain.classify import NON_PRODUCT_CODES
 from include.domain.line import violations
 from include.sources.model import CANONICAL_COLUMNS
-from tests.unit.sources.material import Stage
+from tests.support.source_files import Stage
 
 DAY = date(2011, 1, 4)
 LINES = list(generate_lines(5_000, 7, DAY, 5))
