@@ -30,7 +30,7 @@ from include.failover.sides import SIDES, open_side
 from include.failover.standby import refresh_replica
 from include.failover.state import StateFile
 from include.failover.status import status
-from include.pipeline import publish, receipt
+from include.pipeline import receipt
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse.connection.engine import WarehouseUnavailable, open_engine, transaction
 from include.warehouse.publishing.publish import PublishError
@@ -40,6 +40,7 @@ from tests.support.batches import Line, batch, lines_of
 from tests.support.lake import Lake
 from tests.support.servers import Victim
 from tests.support.sides import both_sides_equal, contents, totals_of
+from tests.support.steps import publish
 
 DAY = date(2010, 12, 2)
 

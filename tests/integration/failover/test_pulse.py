@@ -11,13 +11,13 @@ from sqlalchemy import Connection, func, select, text
 from include.failover.reads import Warehouse
 from include.failover.replica.file import replica_link
 from include.failover.state import Breaker, StateFile
-from include.pipeline import publish
 from include.settings import Settings
 from include.warehouse.connection.engine import WarehouseUnavailable
 from include.warehouse.schema.tables import star_table
 from tests.support.batches import lines_of
 from tests.support.lake import Lake
 from tests.support.servers import Victim
+from tests.support.steps import publish
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 

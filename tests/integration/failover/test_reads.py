@@ -14,12 +14,12 @@ from include.failover.catching_up import catch_up
 from include.failover.reads import Warehouse
 from include.failover.standby import refresh_replica
 from include.failover.state import FAILURES_TO_OPEN, Breaker, StateFile
-from include.pipeline import publish
 from include.settings import Settings
 from include.warehouse.schema.tables import star_table
 from tests.support.batches import lines_of
 from tests.support.lake import Lake
 from tests.support.servers import Victim
+from tests.support.steps import publish
 
 FACT = star_table("fact_sales")
 

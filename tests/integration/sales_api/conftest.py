@@ -11,12 +11,12 @@ from pydantic import SecretStr
 
 from deploy.embedded.postgres import PostgresServer
 from include.failover import record_receipt
-from include.pipeline import publish
 from include.settings import Settings
 from include.warehouse import upgrade
 from retail_api.app import create_app
 from tests.support.lake import Lake
 from tests.support.sales import FIRST, LINES, RECEIPT, SCORES, Side, believed, quarantine_rows
+from tests.support.steps import publish
 
 
 @pytest.fixture(scope="package")

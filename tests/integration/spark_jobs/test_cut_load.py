@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 from deploy.embedded.postgres import PostgresServer
 from deploy.sample import SampleStyle, generate_lines, write_sample
 from include.failover import catch_up, check_integrity, compare_sides, serving_side
-from include.pipeline import claim, index, publish, receipt
+from include.pipeline import claim, index, receipt
 from include.runs.folder import RunFolder
 from include.runs.landing import landing
 from include.runs.records import GoldRecord
@@ -29,6 +29,7 @@ from spark_jobs import gold
 from tests.integration.spark_jobs.test_stages import run_until
 from tests.support.ports import free_port
 from tests.support.servers import Victim
+from tests.support.steps import publish
 
 CUTS = 5
 """At how many moments the primary is killed; each takes a run of all stages."""

@@ -20,7 +20,7 @@ from deploy.embedded.postgres import PostgresServer
 from include.enrichment import fx
 from include.enrichment.reference import FX_RATES
 from include.failover import compare_sides
-from include.pipeline import audit, claim, enrich, index, publish, receipt
+from include.pipeline import audit, claim, enrich, index, receipt
 from include.receipts.model import Receipt
 from include.runs.folder import RunFolder
 from include.runs.landing import landing
@@ -29,6 +29,7 @@ from include.settings import Settings, get_settings
 from include.warehouse import open_engine, totals, transaction, upgrade
 from spark_jobs import bronze, gold, silver
 from spark_jobs.session import Table
+from tests.support.steps import publish
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
 FIRST_DAY = [
