@@ -38,7 +38,7 @@ def test_the_supervisor_is_configured_without_secrets(instance: Instance) -> Non
     parsed = configparser.RawConfigParser()
     parsed.read_string(text)
     programs = {name.removeprefix("program:") for name in parsed.sections() if name.startswith("program:")}
-    assert programs == {"postgres", "typesense", *supervisor.COMPONENTS}
+    assert programs == {"postgres", "typesense", supervisor.SPARK, *supervisor.COMPONENTS}
     assert parsed["unix_http_server"]["chmod"] == "0600"
     assert shlex.split(parsed["program:scheduler"]["command"])[1:] == ["scheduler", "--skip-serve-logs"]
     assert str(instance.services / "postgres") in shlex.split(parsed["program:postgres"]["command"])
