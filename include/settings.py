@@ -146,8 +146,8 @@ class Settings(BaseSettings):
         typesense_protocol: Protocol of the nodes; beyond this machine and its containers it should be https
             (`TYPESENSE_PROTOCOL`).
         typesense_api_key: Key that may search and index (`TYPESENSE_API_KEY`).
-        typesense_connect_timeout_seconds: Longest time a search waits for a connection (`TYPESENSE_CONNECT_TIMEOUT`).
-        typesense_timeout_seconds: Longest time a search waits for its answer; several nodes share it
+        typesense_connect_timeout_seconds: How long a search may wait for a connection (`TYPESENSE_CONNECT_TIMEOUT`).
+        typesense_timeout_seconds: How long a search may wait for its answer; of several nodes each gets its share
             (`TYPESENSE_TIMEOUT`).
         typesense_index_timeout_seconds: Longest time for one call of the indexing (`TYPESENSE_INDEX_TIMEOUT`).
         search_alias: Name under which the products are searched; the collections behind it begin with it.

@@ -6,6 +6,7 @@ moves the link, so a reader sees the old replica or the new one; a batch is one 
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -19,7 +20,6 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from include.domain.model import Model
 from include.failover.replica.schema import schema_version
-from include.files import flush
 from include.settings import Settings
 from include.warehouse import MODEL_SCHEMA, PublishError
 
@@ -154,8 +154,12 @@ def fresh_path(settings: Settings, moment: datetime) -> Path:
 
 def flush_to_disk(path: Path) -> None:
     """Flush a file and the entry in its folder, so that both survive a power cut."""
-    flush(path)
-    flush(path.parent)
+    for place in (path, path.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def put_in_place(settings: Settings, path: Path) -> None:
