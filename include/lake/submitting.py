@@ -112,7 +112,16 @@ def driver_conf(settings: Settings, master: str, *options: str) -> dict[str, str
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.default.parallelism": "2",
+        # The usual pages, of 32 MB here, are allocated and cleared for a handful of rows.
+        "spark.buffer.pageSize": "4m",
         "spark.sql.ui.explainMode": "simple",
+        # Records of past queries for a web page that nobody serves.
+        "spark.sql.ui.retainedExecutions": "1",
+        "spark.ui.retainedJobs": "1",
+        "spark.ui.retainedStages": "1",
+        "spark.ui.retainedTasks": "1",
+        "spark.connect.ui.retainedSessions": "1",
+        "spark.connect.ui.retainedStatements": "1",
         "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.sql.maxPlanStringLength": "2000",
         "spark.databricks.delta.snapshotPartitions": "1",
@@ -123,7 +132,6 @@ def driver_conf(settings: Settings, master: str, *options: str) -> dict[str, str
         "spark.hadoop.parquet.block.size": str(8 * 1024 * 1024),
         "spark.sql.files.openCostInBytes": str(256 * 1024),
         "spark.sql.parquet.compression.codec": "zstd",
-        "spark.cleaner.referenceTracking": "false",
         "spark.local.dir": str(settings.data_dir / "services" / "spark-local"),
     }
 
@@ -148,7 +156,9 @@ def submit_conf(settings: Settings, input_bytes: int, master: str) -> dict[str, 
     if settings.spark_remote.get_secret_value() or master.startswith("sc://"):
         return client_conf(settings)
     options = ("-XX:TieredStopAtLevel=1",) if input_bytes < LARGE_INPUT_BYTES else ()
-    return driver_conf(settings, master, *options)
+    conf = driver_conf(settings, master, *options)
+    # What a single stage leaves behind goes with its driver.
+    return conf | {"spark.cleaner.referenceTracking": "false"} if is_local(master) else conf
 
 
 def submit_command(application: Path | str, args: list[str], conf: dict[str, str], master: str) -> list[str]:
