@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from include.settings import PROJECT_ROOT, Settings
@@ -83,6 +84,7 @@ def session_conf(input_bytes: int) -> dict[str, str]:
         "spark.sql.codegen.wholeStage": "false" if small else "true",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN" if small else "FALLBACK",
         "spark.sql.adaptive.enabled": "false" if small else "true",
+        "spark.sql.parquet.columnarReaderBatchSize": "512" if small else "4096",
     }
 
 
@@ -128,6 +130,7 @@ def driver_conf(settings: Settings, master: str, *options: str) -> dict[str, str
         "spark.databricks.delta.stats.skipping": "true",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
+        "spark.broadcast.compress": "false",
         # Row groups and splits small enough that both cores get an equal share of one file.
         "spark.hadoop.parquet.block.size": str(8 * 1024 * 1024),
         "spark.sql.files.openCostInBytes": str(256 * 1024),
@@ -168,6 +171,14 @@ def submit_command(application: Path | str, args: list[str], conf: dict[str, str
     return [str(spark_submit), "--master", master, *properties, str(application), *args]
 
 
+def spark_home() -> str:
+    """Return the folder of the installed PySpark, which spark-submit would else start Python to find."""
+    found = find_spec("pyspark")
+    if found is None or not found.submodule_search_locations:
+        raise JarsMissing("PySpark is not installed. Run `make install`.")
+    return found.submodule_search_locations[0]
+
+
 def submit_environment() -> dict[str, str]:
     """Return the environment of a spark-submit: the project importable, this Python for driver and workers."""
     bin_dir = Path(sys.executable).parent
@@ -176,6 +187,7 @@ def submit_environment() -> dict[str, str]:
         "PYTHONPATH": str(PROJECT_ROOT),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "SPARK_HOME": spark_home(),
         "SPARK_LOCAL_IP": "127.0.0.1",
         # The JVM that works out the command of the other one.
         "SPARK_LAUNCHER_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto",
