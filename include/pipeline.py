@@ -1,6 +1,6 @@
-"""The Python steps of a run: claim, enrich, audit, publish, index, receipt. Each can be run without Airflow.
+"""The Python steps of a run: claim, enrich, audit, publish, replicate, aggregate, index, receipt.
 
-`python -m include.pipeline claim|enrich|audit|publish|index|receipt RUN_ID` does what the DAG's task of that name does.
+`python -m include.pipeline STEP RUN_ID` does what the DAG's task of that name does, without Airflow.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from include.failover import Publication, record_receipt, update_replica
+from include.failover import Publication, ReplicaUpdate, record_receipt, update_replica
 from include.failover import publish as publish_batch
 from include.files import write_atomically
 from include.quality.findings import QualityRecord, score_rows
@@ -34,6 +35,8 @@ from include.runs.records import (
 )
 from include.settings import Settings, get_settings
 from include.warehouse import gold_batch
+
+STEPS = ("claim", "enrich", "audit", "publish", "replicate", "aggregate", "index", "receipt")
 
 
 def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: date | None = None) -> Manifest:
@@ -82,7 +85,7 @@ def audit(settings: Settings, run_id: str) -> QualityRecord:
 
 
 def publish(settings: Settings, run_id: str) -> Publication | None:
-    """Make the batch live in the warehouse, in one transaction; then bring the aggregates up to it.
+    """Make the batch live in the warehouse, in one transaction.
 
     While the primary is away the batch goes to the replica, which then serves; that is no failure.
 
@@ -93,8 +96,6 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
         PublishError: If the rows of the batch contradict themselves or the star.
         WarehouseUnavailable: If neither the primary nor the replica can take the batch.
     """
-    from include.aggregates import write_aggregates, write_documents  # as in `audit`
-
     run = RunFolder(settings, run_id)
     manifest, silver = run.manifest(), run.stage("silver", SilverRecord)
     batch = gold_batch(run)
@@ -102,17 +103,35 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
         mark_published(settings, manifest.batch_id)
         return None
     publication = publish_batch(settings, batch)
-    update = update_replica(settings)
-    publication = publication.with_replica(update.warnings, update.seconds)
     run.save_stage("publish", publication)
     mark_published(settings, manifest.batch_id)
     if manifest.kind == "drop":
         for batch_id in silver.unpublished:
             if not _holds_lines(settings, batch_id):
                 mark_published(settings, batch_id)  # nothing is left of it to publish
-    write_aggregates(settings, silver.months)
-    write_documents(settings)
     return publication
+
+
+def replicate(settings: Settings, run_id: str) -> ReplicaUpdate:
+    """Bring the replica what the primary has; one that cannot take it costs a warning.
+
+    Raises:
+        WarehouseUnavailable: If others hold the lock of publishes too long.
+    """
+    record = update_replica(settings)
+    RunFolder(settings, run_id).save_stage("replica", record)
+    return record
+
+
+def aggregate(settings: Settings, run_id: str) -> list[Path]:
+    """Bring the sums by day, month, country and product up to what is published; return the JSON documents."""
+    from include.lake.aggregates import write_aggregates, write_documents  # as in `audit`
+
+    months = RunFolder(settings, run_id).stage("silver", SilverRecord).months
+    if not months:
+        return []
+    write_aggregates(settings, months)
+    return write_documents(settings)
 
 
 def index(settings: Settings, run_id: str) -> IndexRecord:
@@ -189,6 +208,7 @@ def _records(run: RunFolder) -> RunRecords:
         audit=run.stage(STAGE, QualityRecord),
         gold=gold,
         publish=run.stage("publish", Publication) if gold.token else None,
+        replica=run.stage("replica", ReplicaUpdate) if gold.token else None,
         index=indexed,
     )
 
@@ -217,7 +237,7 @@ def _first_load(run: RunFolder, file: ClaimedFile) -> FileEntry | None:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m include.pipeline", description=__doc__)
-    parser.add_argument("step", choices=["claim", "enrich", "audit", "publish", "index", "receipt"])
+    parser.add_argument("step", choices=STEPS)
     parser.add_argument("run_id", help="Airflow run id")
     parser.add_argument("--day", type=date.fromisoformat, help="claim: invoice day to rebuild instead of files")
     arguments = parser.parse_args()
@@ -233,6 +253,10 @@ def main() -> None:
     elif arguments.step == "publish":
         publication = publish(settings, arguments.run_id)
         print(publication.model_dump_json(indent=2) if publication else "nothing to publish")
+    elif arguments.step == "replicate":
+        print(replicate(settings, arguments.run_id).model_dump_json(indent=2))
+    elif arguments.step == "aggregate":
+        print(*aggregate(settings, arguments.run_id), sep="\n")
     elif arguments.step == "index":
         print(index(settings, arguments.run_id).model_dump_json(indent=2))
     else:

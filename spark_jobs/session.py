@@ -207,21 +207,27 @@ class Table:
         writer = frame.write.format("delta").mode("overwrite").option("replaceWhere", predicate)
         self.update(frame, partial(writer.save, self.uri))
 
-    def rewrite(self, spark: SparkSession, added: DataFrame, key: str, merge: Callable[[DataFrame], DataFrame]) -> None:
+    def rewrite(
+        self,
+        spark: SparkSession,
+        added: DataFrame,
+        columns: Sequence[str],
+        merge: Callable[[DataFrame], DataFrame],
+    ) -> None:
         """Replace the whole table by `merge` of its rows and `added`, in one commit, unless that changes nothing.
 
         The table is read again at each attempt, so what another run committed in between is merged, not lost.
 
         Args:
             spark: Session.
-            added: Rows with the table's columns; the first rows if there is no table.
-            key: Column by which `merge` brings rows together.
+            added: Rows to add; the first rows if there is no table.
+            columns: All columns of the table, first the one by which `merge` brings rows together.
             merge: Returns one row a key.
         """
 
         def change() -> None:
             known = self.read(spark)
-            touched = known.join(added.select(key), key, "left_semi").select(added.columns)
+            touched = known.join(added.select(columns[0]), columns[0], "left_semi").select(*columns)
             if not merge(touched.unionByName(added)).exceptAll(touched).isEmpty():
                 rows = merge(known.unionByName(added)).coalesce(1)
                 rows.write.format("delta").mode("overwrite").save(self.uri)

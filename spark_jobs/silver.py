@@ -64,7 +64,7 @@ def insert_new(spark: SparkSession, table: Table, lines: DataFrame, months: list
 
     def insert() -> None:
         known = table.read(spark).where(F.col("invoice_month").isin(months)).select("invoice_month", "sale_id")
-        table.append(lines.join(known, ["invoice_month", "sale_id"], "left_anti").select(lines.columns))
+        table.append(lines.join(known, ["invoice_month", "sale_id"], "left_anti").select(*SILVER_SCHEMA.fieldNames()))
 
     table.update(lines, insert)
 

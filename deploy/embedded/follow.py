@@ -19,7 +19,20 @@ from include.runs.landing import UNFINISHED_SUFFIXES, landing, waiting_files
 from include.settings import Settings
 
 DAG_ID = "retail_medallion"
-TASKS = ("wait_for_files", "claim_files", "bronze", "silver", "enrich", "audit", "gold", "publish", "index", "receipt")
+TASKS = (
+    "wait_for_files",
+    "claim_files",
+    "bronze",
+    "silver",
+    "enrich",
+    "audit",
+    "gold",
+    "publish",
+    "replicate",
+    "aggregate",
+    "index",
+    "receipt",
+)
 NOTICE_SECONDS = 120.0
 FINISHED = {"success", "failed"}
 API_PATIENCE_SECONDS = 90.0

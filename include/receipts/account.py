@@ -52,6 +52,18 @@ class Published(Protocol):
         """Sentences worth reading."""
 
 
+class Replicated(Protocol):
+    """What the receipt takes from the record of an update of the replica."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences worth reading."""
+
+
 @dataclass(frozen=True)
 class RunRecords:
     """What the stages of a run recorded; None for a stage that had nothing to do."""
@@ -63,6 +75,7 @@ class RunRecords:
     audit: QualityRecord | None = None
     gold: GoldRecord | None = None
     publish: Published | None = None
+    replica: Replicated | None = None
     index: IndexRecord | None = None
 
 
@@ -205,7 +218,7 @@ def _seconds(records: RunRecords) -> dict[str, float]:
         seconds |= {
             "load": records.gold.load_seconds,
             "publish": records.publish.primary_seconds,
-            "replica": records.publish.replica_seconds,
+            "replica": records.publish.replica_seconds + (records.replica.seconds if records.replica else 0.0),
         }
     return {name: round(value, 1) for name, value in seconds.items()}
 
@@ -246,6 +259,8 @@ def _warnings(records: RunRecords, files: list[FileEntry], put_back: Mapping[str
         warnings += records.audit.drift.warnings()
     if records.publish:
         warnings += records.publish.warnings
+    if records.replica:
+        warnings += records.replica.warnings
     if records.index and records.index.status == "pending":
         warnings.append(
             f"The product search is not up to date: {records.index.reason} The next run catches up, or "
