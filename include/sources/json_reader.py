@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from include.sources.columns import canonical, check_required, optional_column_warnings, unique_name
-from include.sources.json_document import DECODER, Fields, JsonDocument, plain
+from include.sources.json_document import DECODER, Fields, JsonDocument, plain_json
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions
 from include.sources.staged import Batch, RecordBuffer
 from include.sources.text import TextEncoding, line_blocks, storable
@@ -129,7 +129,9 @@ class _Records:
             if position is None:
                 name = self._extra(key, names)
                 if value is not None and value != "":
-                    extras[name] = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+                    extras[name] = (
+                        value if isinstance(value, str) else json.dumps(plain_json(value), ensure_ascii=False)
+                    )
             elif value is None:
                 continue
             elif not isinstance(value, str):
