@@ -190,8 +190,8 @@ class Settings(BaseSettings):
     backup_schedule: str = Field(default="30 2 * * *", pattern=r"^[0-9*,/A-Za-z-]+( [0-9*,/A-Za-z-]+){4}$")
     primary_patience_seconds: float = Field(default=10.0, gt=0)
     date_order: Literal["auto", "day_first", "month_first"] = "auto"
-    poll_seconds: float = Field(default=2.0, gt=0)
-    settle_seconds: float = Field(default=2.0, ge=0)
+    poll_seconds: float = Field(default=1.0, gt=0)
+    settle_seconds: float = Field(default=1.0, ge=0)
     max_line_bytes: int = Field(default=1_048_576, ge=1_024)
     quality_bar: float = Field(default=0.85, ge=0, le=1)
     spark_driver_memory: str = Field(default="1500m", pattern=r"^[0-9]+[mg]$")
