@@ -8,9 +8,9 @@ from fastapi import APIRouter, HTTPException, Path, status
 from fastapi.responses import HTMLResponse
 
 from include.runs import RUN_ID
+from retail_api.access.security import Reader
+from retail_api.resources import SharedSettings
 from retail_api.routes.answers import problem_responses
-from retail_api.security import Reader
-from retail_api.state import SettingsOf
 
 router = APIRouter(tags=["pages"])
 
@@ -25,7 +25,7 @@ PAGE_HEADERS = {
 def quality_report(
     run_id: Annotated[str, Path(description="Airflow run id", examples=["drop__20110104T101500"])],
     caller: Reader,
-    settings: SettingsOf,
+    settings: SharedSettings,
 ) -> HTMLResponse:
     """Return the quality report of a run."""
     report = settings.data_dir / "quality" / f"{run_id}.html"

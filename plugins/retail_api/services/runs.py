@@ -15,7 +15,7 @@ DAG_ID = "retail_medallion"
 class RunsService:
     """Starts runs and tells of them.
 
-    Each method raises `Problem` with Airflow's own status and words where it refuses.
+    Each method raises `AirflowRefused` with Airflow's own status and words where it refuses.
     """
 
     def __init__(self, airflow: AirflowApi) -> None:

@@ -26,6 +26,7 @@ from include.warehouse.portable import SQLITE
 from include.warehouse.replica import REPLICA_TABLES
 from include.warehouse.tables import star_table
 from include.warehouse.watch import primary_failed, said, watched_engine
+from retail_api.domain.errors import Conflict, Unavailable
 from retail_api.domain.warehouse import (
     Configuration,
     Difference,
@@ -36,7 +37,6 @@ from retail_api.domain.warehouse import (
     ValidateRequest,
     Validation,
 )
-from retail_api.problems import Problem, unavailable
 
 MAKING_SECONDS = 600.0
 """How long making the tables may take."""
@@ -85,7 +85,7 @@ class WarehouseService:
         """Make the schemas if they are not there.
 
         Raises:
-            Problem: 409 if there is no PostgreSQL, its settings cannot work, or it refuses.
+            Conflict: If there is no PostgreSQL, its settings cannot work, or it refuses.
             WarehouseUnavailable: If the server cannot be reached.
         """
         with self._making(answers) as engine:
@@ -96,7 +96,7 @@ class WarehouseService:
         """Bring the tables to the newest revision if they are not there.
 
         Raises:
-            Problem: 409 if there is no PostgreSQL, its settings cannot work, or it refuses.
+            Conflict: If there is no PostgreSQL, its settings cannot work, or it refuses.
             WarehouseUnavailable: If the server cannot be reached.
         """
         with self._making(answers) as engine:
@@ -109,7 +109,8 @@ class WarehouseService:
         """Check one side; changes nothing.
 
         Raises:
-            Problem: 409 if the side is one that there is not, 503 if Gold cannot be read.
+            Conflict: If there is no such side.
+            Unavailable: If Gold cannot be read.
             WarehouseUnavailable: If the side does not answer.
         """
         side = request.side or warehouse.serves()
@@ -118,9 +119,9 @@ class WarehouseService:
                 self._require(warehouse.primary_answers)
             report = check_integrity(self._settings, side, request.date_from, request.date_to)
         except WarehouseMisconfigured as error:
-            raise _not_to_be_made(error) from error
+            raise Conflict(str(error)) from error
         except GoldUnreadable as error:
-            raise unavailable(f"Gold cannot be read, so nothing can be held against it: {error}") from error
+            raise Unavailable(f"Gold cannot be read, so nothing can be held against it: {error}") from error
         except DBAPIError as error:
             if primary_failed(error):
                 raise WarehouseUnavailable(said(error)) from error
@@ -144,18 +145,18 @@ class WarehouseService:
 
     @contextmanager
     def _making(self, answers: Answers) -> Iterator[Engine]:
-        """Yield an engine to change the schema with; what the server says against it becomes a problem."""
+        """Yield an engine to change the schema with; what the server says against it becomes a `Conflict`."""
         try:
             self._require(answers)
             with watched_engine(self._settings, MAKING_SECONDS) as engine:
                 yield engine
         except WarehouseMisconfigured as error:
-            raise _not_to_be_made(error) from error
+            raise Conflict(str(error)) from error
         except DBAPIError as error:
             if primary_failed(error):
                 raise WarehouseUnavailable(said(error)) from error
-            raise Problem(
-                409, f"The server refuses: {said(error)}. The role of DATABASE_URL may lack the right to CREATE."
+            raise Conflict(
+                f"The server refuses: {said(error)}. The role of DATABASE_URL may lack the right to CREATE."
             ) from error
 
     def _statistics(self, connection: Connection) -> Statistics:
@@ -189,7 +190,3 @@ class WarehouseService:
             connections=None,
             connections_allowed=None,
         )
-
-
-def _not_to_be_made(error: WarehouseMisconfigured) -> Problem:
-    return Problem(409, str(error))

@@ -25,8 +25,8 @@ from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS
 from include.warehouse.failover import record_receipt
 from include.warehouse.migrations import upgrade
+from retail_api.access.security import Caller
 from retail_api.app import create_app
-from retail_api.security import Caller
 from tests.integration.failover.lake import Lake
 from tests.integration.warehouse.batches import Line, batch
 

@@ -15,8 +15,8 @@ from include.warehouse.audit import LONGEST, AuditEntry, save_entries, storable
 from include.warehouse.engine import WarehouseUnavailable, transaction
 from include.warehouse.migrations import upgrade
 from include.warehouse.tables import star_table
-from retail_api import audit
-from retail_api.audit import AuditTrail
+from retail_api.access import audit_trail as audit
+from retail_api.access.audit_trail import AuditTrail
 from tests.ports import free_port
 
 AUDIT = star_table("etl_audit")

@@ -13,9 +13,9 @@ from fastapi.testclient import TestClient
 
 from include.settings import Settings
 from include.warehouse.record import RecordFile
-from retail_api.condition import DataHealth
+from retail_api.domain.health import DataHealth
 from retail_api.problems import ProblemDetails
-from retail_api.state import State
+from retail_api.resources import Resources
 
 Client = Callable[[str | None], TestClient]
 
@@ -86,12 +86,12 @@ def test_health_asks_everything_at_once(app: FastAPI, client: Client, monkeypatc
         await asyncio.sleep(0.6)
         return False
 
-    def slow(_: State) -> tuple[DataHealth, None, str]:
+    def slow(_: Resources) -> tuple[DataHealth, None, str]:
         time.sleep(0.6)
         return DataHealth(), None, "Reads are not answered."
 
-    monkeypatch.setattr("retail_api.condition._data", slow)
-    app.state.retail.metadata_ping = silent
+    monkeypatch.setattr("retail_api.services.health._data", slow)
+    app.state.retail.ping_airflow_database = silent
     started = time.monotonic()
     found = client("reader").get("/health").json()
     assert time.monotonic() - started < 1.1

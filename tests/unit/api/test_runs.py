@@ -13,10 +13,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
+from retail_api.access.security import Reader
 from retail_api.data import airflow_api as module
 from retail_api.data.airflow_api import AirflowApi
 from retail_api.routes.runs import airflow_api
-from retail_api.security import Reader
 from retail_api.services.runs import DAG_ID
 
 RUN: dict[str, Any] = {

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from include.settings import Settings
 from retail_api import app as module
 from retail_api import metrics
-from retail_api.audit import AuditTrail
+from retail_api.access.audit_trail import AuditTrail
 from retail_plugin import RetailPlugin
 
 
@@ -80,7 +80,7 @@ def test_the_audit_thread_goes_on(settings: Settings, monkeypatch: pytest.Monkey
         again.set()
         return 0
 
-    monkeypatch.setattr("retail_api.audit.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("retail_api.access.audit_trail.RETRY_SECONDS", 0.05)
     monkeypatch.setattr(AuditTrail, "deliver", deliver)
     trail = AuditTrail(settings)
     trail.start()

@@ -12,8 +12,8 @@ from starlette.requests import HTTPConnection
 from include.settings import Settings
 from include.warehouse.failover import Warehouse
 from retail_api import metrics
-from retail_api.audit import AuditTrail
-from retail_api.data.census import CensusTaker
+from retail_api.access.audit_trail import AuditTrail
+from retail_api.data.cache import DataCache
 from retail_api.data.files import FilesRepository
 from retail_api.metrics import Metrics
 from retail_api.services.exports import ExportPlaces
@@ -28,33 +28,33 @@ MAX_EXPORTS = 2
 """Exports at a time; each holds a connection and much of a core."""
 
 
-class State:
+class Resources:
     """Shared by all requests of a process; opens the warehouse when it is first needed.
 
     Attributes:
-        census: Counts of invoice lines, kept as long as they hold.
+        cache: What was read of the data, kept until it changes.
         exports: Limits exports at a time.
         sorts: Limits heavy sorts at a time.
-        metadata_ping: Tells whether Airflow's database answers; None outside of Airflow.
+        ping_airflow_database: Returns whether Airflow's database answers; None outside of Airflow.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         settings.api.mkdir(parents=True, exist_ok=True)
         settings.api.chmod(0o700)  # names and addresses of people
-        self.census = CensusTaker()
+        self.cache = DataCache()
         self.sorts = threading.BoundedSemaphore(MAX_SORTS)
         self.exports = ExportPlaces(MAX_EXPORTS)
         self.audit = AuditTrail(settings)
         self.metrics = Metrics(settings)
-        self.metadata_ping: Callable[[], Awaitable[bool]] | None = None
+        self.ping_airflow_database: Callable[[], Awaitable[bool]] | None = None
         self._warehouse: Warehouse | None = None
         self._search: SearchService | None = None
         self._lock = threading.Lock()
 
     @property
     def warehouse(self) -> Warehouse:
-        """The warehouse, for reads of whoever serves.
+        """The warehouse, for reads of the active side.
 
         Raises:
             WarehouseUnavailable: If DATABASE_URL is missing or unusable.
@@ -100,23 +100,23 @@ class State:
                 self._search = None
 
 
-def state_of(request: HTTPConnection) -> State:
-    """Return the state of the app that handles a request."""
-    return cast("State", request.app.state.retail)
+def resources_of(request: HTTPConnection) -> Resources:
+    """Return what the app that handles a request shares."""
+    return cast("Resources", request.app.state.retail)
 
 
-def _settings(state: Annotated[State, Depends(state_of)]) -> Settings:
-    return state.settings
+def _settings(resources: Annotated[Resources, Depends(resources_of)]) -> Settings:
+    return resources.settings
 
 
-def _warehouse(state: Annotated[State, Depends(state_of)]) -> Warehouse:
-    return state.warehouse
+def _warehouse(resources: Annotated[Resources, Depends(resources_of)]) -> Warehouse:
+    return resources.warehouse
 
 
-SharedState = Annotated[State, Depends(state_of)]
-"""The state."""
+Shared = Annotated[Resources, Depends(resources_of)]
+"""All of it."""
 
-SettingsOf = Annotated[Settings, Depends(_settings)]
+SharedSettings = Annotated[Settings, Depends(_settings)]
 """The settings."""
 
 SharedWarehouse = Annotated[Warehouse, Depends(_warehouse)]
