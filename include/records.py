@@ -121,6 +121,7 @@ class IndexEntry(Model):
         collection: The collection that is searched.
         rebuilt: Whether it was made anew.
         documents: Products as sold in a country that it holds.
+        compared: Documents that were compared with those held: of the products that may have changed, or all.
         upserted: Documents that were written.
         removed: Documents that no longer exist.
         embedded: Vectors that had to be computed; the others were known.
@@ -132,6 +133,7 @@ class IndexEntry(Model):
     collection: str | None = None
     rebuilt: bool = False
     documents: int = 0
+    compared: int = 0
     upserted: int = 0
     removed: int = 0
     embedded: int = 0

@@ -39,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> int:
         settings = get_settings()
         if arguments.action == "status":
             return _status(settings)
-        record = bring_up_to_date(settings, arguments.action, rebuild=arguments.action == "rebuild")
+        record = bring_up_to_date(settings, arguments.action, rebuild=arguments.action == "rebuild", compare_all=True)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             print(problem["msg"].removeprefix("Value error, "), file=sys.stderr)

@@ -19,7 +19,8 @@ from include.records import IndexRecord
 from include.runs import RunFolder
 from include.search.__main__ import main
 from include.search.entities import NotIndexed, SearchMisconfigured, SearchRequest, SearchUnavailable
-from include.search.index import bring_up_to_date, pending
+from include.search.index import bring_up_to_date
+from include.search.last_indexing import pending
 from include.search.service import SearchService
 from include.settings import Settings, get_settings
 from tests.integration.search.shop import Line, catalogue, write_shop
