@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends
+from sqlalchemy import Connection
 from starlette.requests import HTTPConnection
 
 from include.settings import Settings
@@ -15,17 +17,23 @@ from retail_api import metrics
 from retail_api.access.audit_trail import AuditTrail
 from retail_api.data.cache import DataCache
 from retail_api.data.files import FilesRepository
+from retail_api.data.version import data_version
 from retail_api.metrics import Metrics
 from retail_api.services.exports import ExportPlaces
 
 if TYPE_CHECKING:
     from include.search.service import SearchService
 
+log = logging.getLogger(__name__)
+
 MAX_SORTS = 2
 """Heavy sorts at a time; the others are to have a core and connections left."""
 
 MAX_EXPORTS = 2
 """Exports at a time; each holds a connection and much of a core."""
+
+WARM_UP_SECONDS = 5.0
+"""How long an end waits for a warm-up."""
 
 
 class Resources:
@@ -50,6 +58,7 @@ class Resources:
         self.ping_airflow_database: Callable[[], Awaitable[bool]] | None = None
         self._warehouse: Warehouse | None = None
         self._search: SearchService | None = None
+        self._warm_up: threading.Thread | None = None
         self._lock = threading.Lock()
 
     @property
@@ -78,6 +87,11 @@ class Resources:
                 self._search = SearchService(self.settings)
             return self._search
 
+    @property
+    def warming_up(self) -> bool:
+        """Whether that is being done which the first requests would otherwise wait for."""
+        return self._warm_up is not None and self._warm_up.is_alive()
+
     def connections(self) -> tuple[int, int]:
         """Return how many connections to the primary are in use and how many lie ready."""
         return self._warehouse.connections() if self._warehouse is not None else (0, 0)
@@ -86,9 +100,13 @@ class Resources:
         """Start what works beside the requests, and clear away what a crash has left."""
         FilesRepository(self.settings).forget_abandoned()
         self.audit.start()
+        self._warm_up = threading.Thread(target=self._prepare, name="retail-warm-up", daemon=True)
+        self._warm_up.start()
 
     def close(self) -> None:
         """Close what was opened."""
+        if self._warm_up is not None:
+            self._warm_up.join(timeout=WARM_UP_SECONDS)
         self.audit.close()
         metrics.close()
         with self._lock:
@@ -98,6 +116,20 @@ class Resources:
             if self._search is not None:
                 self._search.close()
                 self._search = None
+
+    def _prepare(self) -> None:
+        """Count the lines and get the search ready; what fails is left to the first request that needs it."""
+        steps: list[Callable[[], object]] = [lambda: self.warehouse.read(self._count_lines)]
+        if self.settings.search_nodes:
+            steps.append(lambda: self.search.warm_up())
+        for step in steps:
+            try:
+                step()
+            except Exception as error:
+                log.warning("The first requests will take longer: %s", error)
+
+    def _count_lines(self, connection: Connection) -> None:
+        self.cache.line_counts(connection, data_version(connection))
 
 
 def resources_of(request: HTTPConnection) -> Resources:

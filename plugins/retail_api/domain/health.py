@@ -80,11 +80,13 @@ class Health(Model):
         status: `ok`; `degraded`: reads are answered, but something listed in `problems` is not as it should be; `down`:
             reads cannot be answered (HTTP status 503).
         airflow_metadata: Airflow's own database; none outside of Airflow.
+        warnings: What is worth knowing and does not keep the system from answering.
         audit_waiting: Entries of the audit trail that the warehouse does not have yet.
     """
 
     status: Literal["ok", "degraded", "down"]
     problems: list[str]
+    warnings: list[str] = Field(default_factory=list)
     checked_at: datetime
     warehouse: WarehouseHealth
     airflow_metadata: SideHealth | None

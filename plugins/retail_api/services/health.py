@@ -55,6 +55,7 @@ def health(resources: Resources) -> Health:
     return Health(
         status="down" if serves is None else "degraded" if problems else "ok",
         problems=problems,
+        warnings=_warnings(resources),
         checked_at=datetime.now(UTC),
         warehouse=warehouse,
         airflow_metadata=None,
@@ -74,6 +75,15 @@ def with_airflow_database(found: Health, database: SideHealth) -> Health:
             "problems": [*found.problems, "Airflow's database does not answer."],
         }
     )
+
+
+def _warnings(resources: Resources) -> list[str]:
+    warnings = []
+    if resources.warming_up:
+        warnings.append("This worker is warming up: its first answers may take seconds longer.")
+    if resources.settings.search_nodes and not resources.settings.typesense_search_key.get_secret_value():
+        warnings.append("Searches use TYPESENSE_API_KEY, which can change the index: set TYPESENSE_SEARCH_KEY.")
+    return warnings
 
 
 def _side(result: Callable[[float], SideHealth], end: float) -> SideHealth:
