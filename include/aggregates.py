@@ -17,7 +17,8 @@ import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from include.runs import unpublished_batches, write_atomically
+from include.files import write_atomically
+from include.runs.marks import unpublished_batches
 from include.settings import Settings, get_settings
 
 TOP_PRODUCTS = 100

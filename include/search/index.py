@@ -20,7 +20,7 @@ from deltalake.exceptions import DeltaError
 from filelock import FileLock
 
 from include.domain.model import Model
-from include.records import IndexRecord
+from include.runs.records import IndexRecord
 from include.search.catalogue import PublishedLake, open_lake
 from include.search.changes import changed_products
 from include.search.documents import (

@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from include.domain.model import Model
-from include.records import IndexRecord
-from include.runs import write_atomically
+from include.files import write_atomically
+from include.runs.records import IndexRecord
 from include.search.catalogue import LakeMark, PublishedLake
 from include.search.documents import WRITTEN_AT, recipe
 from include.search.server import SearchServer

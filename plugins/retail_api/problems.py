@@ -22,9 +22,9 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from include.failover import Answer
 from include.search.entities import ProductUnknown, SearchRefused, SearchUnavailable
-from include.warehouse.engine import WarehouseUnavailable
-from include.warehouse.failover import HEADER
+from include.warehouse import WarehouseUnavailable
 from retail_api.domain.errors import (
     RETRY_SECONDS,
     AirflowFailed,
@@ -129,7 +129,7 @@ def response_to(error: ApiError, instance: str) -> JSONResponse:
     status = status_of(error)
     headers = dict(CHALLENGE) if status == 401 else {}
     if error.side:
-        headers[HEADER] = error.side
+        headers |= Answer(None, error.side).headers
     if error.retry_seconds:
         headers["Retry-After"] = str(error.retry_seconds)
     return problem_response(status, error.detail, instance, headers=headers, **error.members)

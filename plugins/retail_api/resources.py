@@ -11,8 +11,8 @@ from fastapi import Depends
 from sqlalchemy import Connection
 from starlette.requests import HTTPConnection
 
+from include.failover import Warehouse
 from include.settings import Settings
-from include.warehouse.failover import Warehouse
 from retail_api import metrics
 from retail_api.access.audit_trail import AuditTrail
 from retail_api.data.cache import DataCache

@@ -19,16 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.postgres import PostgresServer
+from include.failover import StateFile, catch_up, compare_sides, publish, refresh_replica
 from include.settings import Settings
+from include.warehouse import GoldBatch, open_engine, transaction, upgrade
 from include.warehouse.backup.making import back_up
 from include.warehouse.backup.manifest import list_backups, read_manifest
 from include.warehouse.backup.restoring import restore
-from include.warehouse.engine import open_engine, transaction
-from include.warehouse.failover import catch_up, publish, refresh_replica
-from include.warehouse.gold import GoldBatch
-from include.warehouse.integrity import compare_sides
-from include.warehouse.migrations import upgrade
-from include.warehouse.record import RecordFile
 from tests.benchmarks.failover_bench import small_batch
 from tests.benchmarks.real_gold import BATCH_ID, write
 from tests.ports import free_port
@@ -61,9 +57,10 @@ def main(source: Path) -> None:
         upgrade(settings)
         try:
             write(settings, source)
-            with RecordFile(settings).change() as record:
-                record.put(GoldBatch(batch_id=BATCH_ID, run_id="all", kind="drop", token="1"), "pending", "measured")
-                record.turn("failed_over", "measured")
+            with StateFile(settings).change() as record:
+                batch = GoldBatch(batch_id=BATCH_ID, run_id="all", kind="drop", token="1")
+                record.note_batch(batch, "pending", "measured")
+                record.change_state("failed_over", "measured")
             refresh_replica(settings)
             catch_up(settings)
             made = measure("backup", lambda: back_up(settings), lambda done: f"{done.bytes / 1e6:.0f} MB, {done.parts}")

@@ -8,11 +8,10 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
+from include.failover import Scope, gold_figures, member_hashes, side_figures
 from include.settings import Settings
+from include.warehouse import GoldStar, newest_batch
 from include.warehouse.backup.manifest import Contents
-from include.warehouse.figures import Scope, gold_figures, member_hashes, side_figures
-from include.warehouse.gold import GoldStar
-from include.warehouse.replica import newest_batch
 
 _EXAMPLES = 3
 

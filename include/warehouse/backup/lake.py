@@ -14,8 +14,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from include.settings import Settings
+from include.warehouse import STAR
 from include.warehouse.backup.manifest import BackupFailed
-from include.warehouse.tables import STAR
 
 LAYERS = ("gold", "quality", "reference", "silver", "bronze")
 """Later layers first: what is pinned last is then never behind what was made from it."""

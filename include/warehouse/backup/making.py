@@ -18,9 +18,11 @@ import duckdb
 from pydantic import Field
 
 from include.domain.model import Model
-from include.runs import RunFolder
+from include.failover import FailoverState, ReplicaUnusable, StateFile, replica, replica_link
+from include.files import flush, write_durably
+from include.runs.folder import RunFolder
 from include.settings import BACKED_UP_FOLDERS, Settings
-from include.warehouse import replica
+from include.warehouse import GoldStar, GoldUnreadable, WarehouseUnavailable
 from include.warehouse.backup import lake
 from include.warehouse.backup.contents import contents_of, differences
 from include.warehouse.backup.manifest import (
@@ -36,15 +38,10 @@ from include.warehouse.backup.manifest import (
     backups_locked,
     damage,
     described,
-    flush,
     thin_out,
 )
 from include.warehouse.backup.primary import Snapshot, snapshot
 from include.warehouse.backup.programs import require_readable
-from include.warehouse.engine import WarehouseUnavailable
-from include.warehouse.gold import GoldStar, GoldUnreadable
-from include.warehouse.record import Record, RecordFile, write_durably
-from include.warehouse.replica import ReplicaUnusable, replica_link
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +84,7 @@ class _Moment:
     """What is held of the moment a backup is of."""
 
     made_at: datetime
-    record: Record
+    record: FailoverState
     tables: list[lake.Pinned]
     gold: GoldStar | None
 
@@ -162,7 +159,7 @@ def _fill(settings: Settings, folder: Path, name: str, *, without_primary: bool)
     has_primary = settings.database_type != "sqlite" and not without_primary
     with ExitStack() as stack:
         begun = time.monotonic()
-        with RecordFile(settings).publishing():
+        with StateFile(settings).publishing():
             locked = time.monotonic()
             _copy_records(settings, folder)
             primary = stack.enter_context(_primary(settings)) if has_primary else None
@@ -201,7 +198,7 @@ def _primary(settings: Settings) -> Iterator[Snapshot]:
             yield found
     except WarehouseUnavailable as error:
         raise WarehouseUnavailable(
-            f"{error} No backup was made. `python -m include.warehouse backup --without-primary` backs up the rest, "
+            f"{error} No backup was made. `python -m include.operate backup --without-primary` backs up the rest, "
             "from which a restore can fill the primary again."
         ) from error
 
@@ -225,7 +222,7 @@ def _unfinished_runs(view: Settings) -> list[str]:
 
 def _hold(settings: Settings, folder: Path, stack: ExitStack) -> _Moment:
     """Copy the replica and the record of who serves, and pin what has versions."""
-    record = RecordFile(settings)
+    record = StateFile(settings)
     made_at = datetime.now(UTC)
     (folder / REPLICA).mkdir()
     _copy_replica(settings, folder / REPLICA)

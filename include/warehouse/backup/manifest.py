@@ -15,10 +15,9 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from include.domain.model import Model
-from include.runs import sha256_of
+from include.failover import Figures, State, locked
+from include.files import flush, sha256_of
 from include.settings import Settings
-from include.warehouse.figures import Figures
-from include.warehouse.record import State, locked
 
 MANIFEST = "manifest.json"
 PRIMARY = "primary.dump"
@@ -263,7 +262,7 @@ def require_whole(folder: Path) -> Manifest:
         more = f" and {len(found) - _EXAMPLES} more" if len(found) > _EXAMPLES else ""
         raise BackupDamaged(
             f"Backup {folder.name} is damaged, so nothing was restored from it: {'; '.join(found[:_EXAMPLES])}{more}. "
-            "`python -m include.warehouse backups` shows which others are whole."
+            "`python -m include.operate backups` shows which others are whole."
         )
     return manifest
 
@@ -324,12 +323,3 @@ def delete(folder: Path) -> None:
     if hidden != folder:
         folder.rename(hidden)
     shutil.rmtree(hidden)
-
-
-def flush(path: Path) -> None:
-    """Flush a file or the entries of a folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

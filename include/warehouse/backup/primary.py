@@ -17,16 +17,25 @@ from sqlalchemy import Connection, Engine, insert, inspect
 from sqlalchemy.exc import DBAPIError
 
 from include.domain.star import DIMENSION_RULES
+from include.failover import REPLICA_TABLES, schema_version, unknown_member
 from include.settings import Settings
+from include.warehouse import (
+    WarehouseUnavailable,
+    advisory_lock,
+    current_revision,
+    error_text,
+    make_anew,
+    primary_failed,
+    publish_lock_key,
+    set_local,
+    star_table,
+    transaction,
+    upgrade_within,
+    watched_engine,
+)
 from include.warehouse.backup.contents import contents_of, differences
 from include.warehouse.backup.manifest import BackupFailed, Contents, Manifest
 from include.warehouse.backup.programs import data_of, dump, program, require_session
-from include.warehouse.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
-from include.warehouse.migrations import current_revision, make_anew, upgrade_within
-from include.warehouse.publish import publish_lock_key
-from include.warehouse.replica import REPLICA_TABLES, schema_version, unknown_member
-from include.warehouse.tables import star_table
-from include.warehouse.watch import primary_failed, said, watched_engine
 
 LIMIT_SECONDS = 3600.0
 LOCK_SECONDS = 60.0
@@ -88,7 +97,7 @@ def snapshot(settings: Settings) -> Iterator[Snapshot]:
         if revision is None:
             raise BackupFailed(
                 f"Schema {settings.warehouse_schema} of the primary has no warehouse tables to back up. "
-                "Run `python -m include.warehouse migrate`."
+                "Run `python -m include.operate migrate`."
             )
         major = _major(connection)
         program("pg_dump", major)
@@ -106,8 +115,8 @@ def _explained(consequence: str) -> Iterator[None]:
         yield
     except (DBAPIError, psycopg.Error) as error:
         if primary_failed(error):
-            raise WarehouseUnavailable(f"{consequence}: {said(error)}") from error
-        raise BackupFailed(f"{consequence}: {said(error)}") from error
+            raise WarehouseUnavailable(f"{consequence}: {error_text(error)}") from error
+        raise BackupFailed(f"{consequence}: {error_text(error)}") from error
 
 
 def holds_data(settings: Settings) -> bool:

@@ -17,9 +17,8 @@ from typing import IO, cast
 from sqlalchemy import URL
 
 from include.settings import Settings
+from include.warehouse import transaction_pooler, warehouse_url
 from include.warehouse.backup.manifest import BackupFailed
-from include.warehouse.configuration import transaction_pooler
-from include.warehouse.engine import warehouse_url
 
 PROGRAM_SECONDS = 3600.0
 """How long one of the programs may take."""

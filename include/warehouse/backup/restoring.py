@@ -22,8 +22,21 @@ from pydantic import Field, ValidationError
 from sqlalchemy import Connection
 
 from include.domain.model import Model
+from include.failover import (
+    REPLICA_ERRORS,
+    Breaker,
+    CaughtUp,
+    FailoverState,
+    ReplicaUnusable,
+    StateFile,
+    catch_up,
+    refresh_replica,
+    replica,
+    replica_link,
+)
+from include.files import flush, write_durably
 from include.settings import BACKED_UP_FOLDERS, Settings
-from include.warehouse import replica
+from include.warehouse import GoldStar, WarehouseUnavailable
 from include.warehouse.backup import lake, primary
 from include.warehouse.backup.contents import contents_of, differences
 from include.warehouse.backup.making import ARCHIVE
@@ -37,16 +50,10 @@ from include.warehouse.backup.manifest import (
     Manifest,
     backups_locked,
     damage,
-    flush,
     folders,
     read_manifest,
     require_whole,
 )
-from include.warehouse.engine import WarehouseUnavailable
-from include.warehouse.failover import REPLICA_ERRORS, CaughtUp, catch_up, refresh_replica
-from include.warehouse.gold import GoldStar
-from include.warehouse.record import Breaker, Record, RecordFile, write_durably
-from include.warehouse.replica import ReplicaUnusable, replica_link
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +169,7 @@ def restore(
         folder, manifest = _chosen(settings, name)
         done = Restored(backup=manifest.name, made_at=manifest.made_at, in_flight=manifest.in_flight)
         try:
-            with RecordFile(settings).publishing():
+            with StateFile(settings).publishing():
                 if not replace:
                     _require_empty(settings, only_primary)
                 if only_primary:
@@ -170,8 +177,8 @@ def restore(
                 else:
                     _restore_all(settings, folder, manifest, done)
         except OSError as error:
-            cut = RecordFile(settings).restore.exists()
-            after = "Run `python -m include.warehouse restore --resume`." if cut else "The old state stays."
+            cut = StateFile(settings).restore.exists()
+            after = "Run `python -m include.operate restore --resume`." if cut else "The old state stays."
             raise BackupFailed(f"Backup {manifest.name} was not restored: {error}. {after}") from error
         _complete(settings, manifest, done, only_primary)
     done.seconds = round(time.monotonic() - started, 2)
@@ -184,7 +191,7 @@ def resume(settings: Settings) -> Resumed:
     Raises:
         WarehouseUnavailable: If the primary does not answer, so that it cannot be told.
     """
-    record = RecordFile(settings)
+    record = StateFile(settings)
     with backups_locked(settings), record.publishing(restoring=True):
         if not record.restore.exists():
             return Resumed(outcome="left")
@@ -219,9 +226,7 @@ def _chosen(settings: Settings, name: str | None) -> tuple[Path, Manifest]:
         if not wrong:
             return folder, manifest
         log.warning("Backup %s is passed over: %s", folder.name, "; ".join(wrong[:3]))
-    raise BackupFailed(
-        f"There is no whole backup in {settings.backups}. Make one: `python -m include.warehouse backup`."
-    )
+    raise BackupFailed(f"There is no whole backup in {settings.backups}. Make one: `python -m include.operate backup`.")
 
 
 def _require_empty(settings: Settings, only_primary: bool) -> None:
@@ -235,18 +240,18 @@ def _require_empty(settings: Settings, only_primary: bool) -> None:
     if found:
         raise BackupFailed(
             f"There is data in {', '.join(found)}, and a restore replaces it for good: say --replace to do so. "
-            "`python -m include.warehouse backup` keeps it first. Nothing was changed."
+            "`python -m include.operate backup` keeps it first. Nothing was changed."
         )
 
 
 def _restore_primary(settings: Settings, folder: Path, manifest: Manifest, done: Restored) -> None:
     if settings.database_type == "sqlite" or manifest.primary is None:
         raise BackupFailed(f"Backup {manifest.name} and these settings have no primary in common. Nothing was changed.")
-    record = RecordFile(settings)
+    record = StateFile(settings)
     # From the commit on whoever is ahead has to serve.
     with primary.loading(settings, manifest, folder / PRIMARY) as loaded, record.change() as noted:
         _note_primary(done, loaded)
-        noted.turn("failed_over", f"The primary was restored from backup {manifest.name} and may lack batches.")
+        noted.change_state("failed_over", f"The primary was restored from backup {manifest.name} and may lack batches.")
 
 
 def _note_primary(done: Restored, loaded: primary.Loaded) -> None:
@@ -256,7 +261,7 @@ def _note_primary(done: Restored, loaded: primary.Loaded) -> None:
 
 
 def _restore_all(settings: Settings, folder: Path, manifest: Manifest, done: Restored) -> None:
-    record = RecordFile(settings)
+    record = StateFile(settings)
     note = _Note(backup=manifest.name)
     try:
         _make_ready(settings, folder, manifest, note)
@@ -273,7 +278,7 @@ def _restore_all(settings: Settings, folder: Path, manifest: Manifest, done: Res
         if isinstance(error, Exception):
             raise WarehouseUnavailable(
                 f"The primary did not say whether it took backup {manifest.name}: {error} Run "
-                "`python -m include.warehouse restore --resume` when it answers; nothing is published until then."
+                "`python -m include.operate restore --resume` when it answers; nothing is published until then."
             ) from error
         raise
     _put_in_place(settings, note)
@@ -312,7 +317,7 @@ def _make_ready(settings: Settings, folder: Path, manifest: Manifest, note: _Not
         _copied(folder / REPLICA / replica_link(settings).name, note.replica)
         with closing(sqlite3.connect(note.replica)) as raw:
             raw.execute("PRAGMA journal_mode = WAL")  # a backup has no files beside it; in use, readers go on in writes
-    state = RecordFile(settings).path
+    state = StateFile(settings).path
     held = _held(note, settings.replica)
     write_durably(held / "incoming" / state.name, _record_after(folder, manifest).model_dump_json(indent=2))
     note.moves.append(_move(held, settings.replica, state.name))
@@ -320,11 +325,13 @@ def _make_ready(settings: Settings, folder: Path, manifest: Manifest, note: _Not
     os.sync()
 
 
-def _record_after(folder: Path, manifest: Manifest) -> Record:
-    record = Record.model_validate_json((folder / REPLICA / "state.json").read_bytes())
+def _record_after(folder: Path, manifest: Manifest) -> FailoverState:
+    record = FailoverState.model_validate_json((folder / REPLICA / "state.json").read_bytes())
     record.breaker = Breaker()
     if manifest.primary is None:
-        record.turn("failed_over", f"Backup {manifest.name} was made without the primary, which is filled from Gold.")
+        record.change_state(
+            "failed_over", f"Backup {manifest.name} was made without the primary, which is filled from Gold."
+        )
     return record
 
 
@@ -388,7 +395,7 @@ def _put_in_place(settings: Settings, note: _Note) -> None:
     else:
         replica_link(settings).unlink(missing_ok=True)
     lake.take_back(settings, note.versions)
-    RecordFile(settings).restore.unlink()
+    StateFile(settings).restore.unlink()
     _clear(note, keep_replica=True)
 
 
@@ -425,7 +432,7 @@ def _complete(settings: Settings, manifest: Manifest, done: Restored, only_prima
         try:
             done.caught_up = catch_up(settings)
         except (BackupFailed, *REPLICA_ERRORS) as error:
-            done.warnings.append(f"The primary is not caught up: {error} See `python -m include.warehouse catch-up`.")
+            done.warnings.append(f"The primary is not caught up: {error} See `python -m include.operate catch-up`.")
 
 
 def _compared(settings: Settings, expected: Contents, source: Connection | GoldStar, hashed: bool) -> Part:

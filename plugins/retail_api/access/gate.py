@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from include.warehouse.audit import AuditEntry, Outcome
+from include.warehouse import AuditEntry, Outcome
 from retail_api.access.security import EDIT, READ, SAFE_METHODS, Authenticate, Caller, address_of
 from retail_api.domain.errors import ApiError, Reason, Refused, TooLarge, Unavailable
 from retail_api.metrics import UNMATCHED

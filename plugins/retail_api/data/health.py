@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
 
-from include.warehouse.replica import newest_batch
-from include.warehouse.tables import star_table
+from include.warehouse import newest_batch, star_table
 from retail_api.domain.health import DataHealth, Reading
 
 

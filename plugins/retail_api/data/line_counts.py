@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Date, func, literal_column, select, type_coerce
 
-from include.warehouse.tables import FACT, star_table
+from include.warehouse import FACT, star_table
 
 NOT_A_SALE = star_table(FACT).c.kind != literal_column("'sale'")
 """Condition of the index on rare kinds, word for word, as SQLite compares words."""

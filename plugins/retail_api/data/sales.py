@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from include.domain.money import CURRENCIES
-from include.warehouse.tables import FACT, star_table
+from include.warehouse import FACT, star_table
 from retail_api.data.cache import DataCache
 from retail_api.data.line_counts import NOT_A_SALE, DayCount, LineCounts, days_of_page
 from retail_api.data.ordering import by_code_point, directed

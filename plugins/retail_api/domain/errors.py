@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from include.warehouse.failover import Side
+from include.failover import Side
 
 RETRY_SECONDS = 5
 """When to ask again what does not answer: the warehouse's breaker tries its server again within 15 s."""

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from include.domain.model import Model
-from include.warehouse.failover import Side
+from include.failover import Side
 
 
 class Reading(NamedTuple):
@@ -39,7 +39,7 @@ class WarehouseHealth(Model):
     Attributes:
         serves: The side that answers reads: the primary (PostgreSQL) or the replica (SQLite); none if neither can.
         state: `primary`; `failed_over` if the primary lacks batches, `catching_up` while it is brought them.
-        reason: Why the replica serves; `python -m include.warehouse status` says what the server said.
+        reason: Why the replica serves; `python -m include.operate status` says what the server said.
         breaker: Whether reads go past a primary that did not answer lately.
         pending_batches: Batches that the primary lacks.
         replica_lacks: Batches that the replica lacks.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
 
-from include.warehouse.health import ConnectionHealth
+from include.warehouse import ConnectionHealth
 from retail_api.access.security import Editor, Reader
 from retail_api.domain.errors import Unavailable
 from retail_api.domain.health import WarehouseHealth

@@ -10,12 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
 from datetime import UTC, datetime
 
-from include.warehouse import replica
-from include.warehouse.engine import WarehouseUnavailable
-from include.warehouse.failover import Side
-from include.warehouse.record import Record, RecordFile
-from include.warehouse.replica import ReplicaUnusable, replica_state
-from include.warehouse.watch import said
+from include.failover import FailoverState, ReplicaUnusable, Side, StateFile, open_side, replica_state
+from include.warehouse import WarehouseUnavailable, error_text
 from retail_api.data.health import data_age, pipeline_gauges
 from retail_api.domain.health import DataHealth, Health, Reading, SideHealth, WarehouseHealth
 from retail_api.resources import Resources
@@ -103,7 +99,7 @@ def _warehouse(
     if not copy.answers:
         problems.append("The replica cannot stand in.")
     try:
-        record = RecordFile(resources.settings).read()
+        record = StateFile(resources.settings).read()
     except WarehouseUnavailable as error:
         unknown = WarehouseHealth(serves=serves, state="unknown", breaker="closed", primary=primary, replica=copy)
         log.warning("The state of the warehouse cannot be read: %s", error)
@@ -116,15 +112,15 @@ def _warehouse(
         reason=_reason(record),
         breaker="open" if record.breaker.retry_at else "closed",
         retry_at=record.breaker.retry_at,
-        pending_batches=[batch.batch_id for batch in record.of("pending")],
-        replica_lacks=[batch.batch_id for batch in record.of("done")],
+        pending_batches=[batch.batch_id for batch in record.batches_in_state("pending")],
+        replica_lacks=[batch.batch_id for batch in record.batches_in_state("done")],
         primary=primary,
         replica=copy,
     )
     return found, problems
 
 
-def _reason(record: Record) -> str:
+def _reason(record: FailoverState) -> str:
     """Return why the replica serves; what the server said names hosts, which a reader has no need to know."""
     if record.state != "primary":
         return "The primary lacks batches that it could not take."
@@ -147,12 +143,12 @@ def _primary(resources: Resources) -> SideHealth:
 def _replica(resources: Resources) -> SideHealth:
     started = time.perf_counter()
     try:
-        with replica.reading(resources.settings) as connection:
+        with open_side(resources.settings, "replica") as connection:
             replica_state(connection)
     except ReplicaUnusable as error:
         log.warning("The replica cannot stand in: %s", error)
         return SideHealth(
-            answers=False, problem="It cannot be used. Make a new one: python -m include.warehouse refresh-replica."
+            answers=False, problem="It cannot be used. Make a new one: python -m include.operate refresh-replica."
         )
     return SideHealth(answers=True, latency_ms=_since(started))
 
@@ -187,12 +183,12 @@ def gauges(resources: Resources) -> list[Reading]:
     found: list[Reading] = []
     try:
         answer = resources.warehouse.read(pipeline_gauges, timeout_seconds=READ_SECONDS)
-        record = RecordFile(resources.settings).read()
+        record = StateFile(resources.settings).read()
     except Exception as error:
-        log.warning("Gauges of the pipeline are missing: %s", said(error))
+        log.warning("Gauges of the pipeline are missing: %s", error_text(error))
     else:
         found += answer.value
-        pending = float(len(record.of("pending")))
+        pending = float(len(record.batches_in_state("pending")))
         found.append(Reading("retail_warehouse_pending_batches", "Batches that the primary lacks", {}, pending))
         for side in ("primary", "replica"):
             serves = float(answer.side == side)

@@ -11,8 +11,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from include.warehouse.failover import Answer, Warehouse
-from include.warehouse.watch import timed_out
+from include.failover import Answer, Warehouse
+from include.warehouse import timed_out
 from retail_api.data.cache import DataCache
 from retail_api.data.sales import SalesRepository
 from retail_api.domain.errors import NotFound, TooBusy, Unavailable

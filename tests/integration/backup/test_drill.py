@@ -19,22 +19,38 @@ import pytest
 from deltalake import DeltaTable
 from pydantic import SecretStr
 
+from include.failover import (
+    SIDES,
+    StateFile,
+    check_integrity,
+    compare_sides,
+    known_batches,
+    open_side,
+    refresh_replica,
+    replica_link,
+    serving_side,
+)
+from include.files import write_durably
+from include.operate import main
 from include.pipeline import publish, receipt
-from include.runs import RunFolder, mark_unpublished
+from include.runs.folder import RunFolder
+from include.runs.marks import mark_unpublished
 from include.settings import PROJECT_ROOT, Settings, get_settings
-from include.warehouse.__main__ import main
+from include.warehouse import (
+    GoldUnreadable,
+    WarehouseUnavailable,
+    current_revision,
+    downgrade,
+    open_engine,
+    recorded_batches,
+    transaction,
+    upgrade,
+)
 from include.warehouse.backup import lake as lake_parts
 from include.warehouse.backup import programs, restoring
 from include.warehouse.backup.making import back_up
 from include.warehouse.backup.manifest import MANIFEST, BackupDamaged, BackupFailed, list_backups, read_manifest
 from include.warehouse.backup.restoring import restore, resume
-from include.warehouse.engine import WarehouseUnavailable, open_engine, transaction
-from include.warehouse.failover import known_batches, refresh_replica, serving_side
-from include.warehouse.gold import GoldUnreadable
-from include.warehouse.integrity import SIDES, check_integrity, compare_sides, open_side
-from include.warehouse.migrations import current_revision, downgrade, upgrade
-from include.warehouse.record import RecordFile, write_durably
-from include.warehouse.replica import recorded_batches, replica_link
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
 from tests.integration.failover.test_failover import contents
@@ -59,7 +75,7 @@ def everything(settings: Settings) -> dict[str, Any]:
             schema = "retail_dwh." if side == "primary" else ""
             query = f"SELECT run_id, amount_loaded FROM {schema}etl_receipt ORDER BY 1"
             found[f"{side} receipts"] = [row[0] for row in connection.exec_driver_sql(query)]
-    record = RecordFile(settings).read()
+    record = StateFile(settings).read()
     files = {
         path: path.read_bytes() for name in ("runs", "receipts") for path in (settings.data_dir / name).rglob("*.json")
     }
@@ -260,7 +276,8 @@ def environment(settings: Settings) -> dict[str, str]:
 DYING = """
 import os, signal, sys
 from include.settings import Settings
-from include.warehouse import replica
+from include.failover import replica
+
 from include.warehouse.backup import lake, making, manifest, primary, restoring
 
 def die(*_):
@@ -285,7 +302,7 @@ else:
 def die_in(settings: Settings, what: str, module: str, name: str, number: int = 1) -> None:
     """Make a process back up or restore, and kill itself when it calls a function for the `number`-th time."""
     done = subprocess.run(
-        [sys.executable, "-c", DYING, what, f"include.warehouse.{module}", name, str(number)],
+        [sys.executable, "-c", DYING, what, module, name, str(number)],
         env=os.environ | environment(settings) | {"PYTHONPATH": str(PROJECT_ROOT)},
         cwd=PROJECT_ROOT,
         capture_output=True,
@@ -298,12 +315,12 @@ def die_in(settings: Settings, what: str, module: str, name: str, number: int = 
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("backup.making", "_copy_replica"),
-        ("backup.primary", "dump"),
-        ("backup.lake", "_copy_log"),
-        ("backup.making", "write_durably"),
-        ("backup.making", "described"),
-        ("backup.making", "flush"),
+        ("include.warehouse.backup.making", "_copy_replica"),
+        ("include.warehouse.backup.primary", "dump"),
+        ("include.warehouse.backup.lake", "_copy_log"),
+        ("include.warehouse.backup.making", "write_durably"),
+        ("include.warehouse.backup.making", "described"),
+        ("include.warehouse.backup.making", "flush"),
     ],
 )
 def test_killed_while_it_backs_up_it_leaves_no_half_backup(settings: Settings, module: str, name: str) -> None:
@@ -322,11 +339,11 @@ def test_killed_while_it_backs_up_it_leaves_no_half_backup(settings: Settings, m
 @pytest.mark.parametrize(
     ("module", "name", "number"),
     [
-        ("backup.restoring", "_copied", 3),
-        ("backup.restoring", "_fill_archive", 1),
-        ("backup.primary", "_copy_rows", 1),
-        ("backup.primary", "differences", 1),
-        ("backup.restoring", "write_durably", 2),
+        ("include.warehouse.backup.restoring", "_copied", 3),
+        ("include.warehouse.backup.restoring", "_fill_archive", 1),
+        ("include.warehouse.backup.primary", "_copy_rows", 1),
+        ("include.warehouse.backup.primary", "differences", 1),
+        ("include.warehouse.backup.restoring", "write_durably", 2),
     ],
 )
 def test_killed_before_its_commit_a_restore_leaves_the_old_state(
@@ -352,11 +369,11 @@ def test_killed_after_its_commit_a_restore_is_finished(lake: Lake, settings: Set
     publish(settings, lake.drop(3, lines_of(20, start=80)))
     match point:
         case "first move":
-            die_in(settings, "restore", "backup.restoring", "flush")
+            die_in(settings, "restore", "include.warehouse.backup.restoring", "flush")
         case "replica":
-            die_in(settings, "restore", "replica", "put_in_place")
+            die_in(settings, "restore", "include.failover.replica", "put_in_place")
         case _:
-            die_in(settings, "restore", "backup.restoring", point)
+            die_in(settings, "restore", "include.warehouse.backup.restoring", point)
     with pytest.raises(WarehouseUnavailable, match="--resume"):
         refresh_replica(settings)
     with pytest.raises(WarehouseUnavailable, match="--resume"):

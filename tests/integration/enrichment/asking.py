@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
+from include.enrichment.client import ServiceClient
+from include.enrichment.service import Service, ServiceUnavailable
 from include.settings import Settings
 
 

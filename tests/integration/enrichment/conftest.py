@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from include.enrichment.http import Service, ServiceClient
+from include.enrichment.client import ServiceClient
+from include.enrichment.service import Service
 from include.settings import Settings
 from tests.services import FakeServer
 

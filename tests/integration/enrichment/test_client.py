@@ -12,14 +12,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from include.enrichment.http import (
-    MAX_ATTEMPTS,
-    REASONS,
-    QuestionRefused,
-    Service,
-    ServiceClient,
-    ServiceUnavailable,
-)
+from include.enrichment.client import ServiceClient
+from include.enrichment.http import MAX_ATTEMPTS
+from include.enrichment.service import REASONS, QuestionRefused, Service, ServiceUnavailable
 from include.settings import Settings
 from tests.integration.enrichment.conftest import MakeClient
 from tests.ports import free_port

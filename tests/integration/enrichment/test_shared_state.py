@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
+from include.enrichment.client import ServiceClient
+from include.enrichment.service import Service, ServiceUnavailable
 from include.settings import Settings
 from tests.integration.enrichment.conftest import MakeClient
 from tests.services import FakeServer, as_json, hang, status

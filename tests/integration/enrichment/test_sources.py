@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from include.enrichment import fx
-from include.enrichment.__main__ import main
+from include.enrichment.__main__ import app
 from include.enrichment.country import facts, rest_countries_service
 from include.enrichment.datamuse import datamuse_service, related_words
 from include.settings import get_settings
@@ -67,7 +68,7 @@ def test_days_after_the_history_are_asked_with_and_without_a_key(
     )
     assert {rate.rate_date for rate in found[3:6]} == {after_history}
     assert found[2].missing_reason == found[6].missing_reason == "no_rate_near_day"
-    assert fake.requests == [f"/v6/{key}/latest/GBP" if key else "/v6/latest/GBP"]
+    assert (fake.requests, fake.keys) == (["/v6/latest/GBP"], [f"Bearer {key}" if key else None])
 
 
 def test_days_that_the_history_serves_are_not_asked(fake: FakeServer, make_client: MakeClient) -> None:
@@ -240,16 +241,17 @@ def test_the_recorded_words_are_understood(fake: FakeServer, make_client: MakeCl
 
 
 def test_the_command_line_prints_answers_and_metrics(
-    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RETAIL_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("ENABLE_EXTERNAL_ENRICHMENT", "true")
     monkeypatch.setenv("RETAIL_DATAMUSE_URL", fake.url)
     get_settings.cache_clear()
     try:
-        assert main(["related", "hot"]) == 0
+        done = CliRunner().invoke(app, ["related", "hot"])
     finally:
         get_settings.cache_clear()
-    account = json.loads(capsys.readouterr().out)
+    assert done.exit_code == 0
+    account = json.loads(done.stdout)
     assert account["answers"] == {"hot": ["hoter", "hotest"]}
     assert account["service"]["requests"] == 1

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from include.runs import mark_published, mark_unpublished, unpublished_batches
+from include.runs.marks import mark_published, mark_unpublished, unpublished_batches
 from include.search.catalogue import read_products
 from include.search.documents import CONTENT_HASH, document
 from include.search.index import bring_up_to_date

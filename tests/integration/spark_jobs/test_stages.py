@@ -20,15 +20,14 @@ from sqlalchemy import text
 from deploy.embedded.postgres import PostgresServer
 from include.enrichment import fx
 from include.enrichment.reference import FX_RATES
+from include.failover import compare_sides
 from include.pipeline import audit, claim, enrich, index, publish, receipt
-from include.receipts import Receipt
-from include.records import SilverRecord, StagedFile
-from include.runs import RunFolder, landing
+from include.receipts.model import Receipt
+from include.runs.folder import RunFolder
+from include.runs.landing import landing
+from include.runs.records import SilverRecord, StagedFile
 from include.settings import Settings, get_settings
-from include.warehouse.engine import open_engine, transaction
-from include.warehouse.integrity import compare_sides
-from include.warehouse.migrations import upgrade
-from include.warehouse.queries import totals
+from include.warehouse import open_engine, totals, transaction, upgrade
 from spark_jobs import bronze, gold, silver
 from spark_jobs.session import Table
 
@@ -158,10 +157,15 @@ def test_rows_that_runs_add_to_a_table_side_by_side_are_all_kept(spark: SparkSes
     table = Table(str(tmp_path / "table"))
 
     def total(rows: DataFrame) -> DataFrame:
-        return rows.agg(F.sum("id").alias("id"))
+        return rows.groupBy("key").agg(F.sum("id").alias("id"))
+
+    def add(number: int) -> None:
+        table.rewrite(
+            spark, spark.range(number, number + 1).select(F.lit("all").alias("key"), "id"), ("key", "id"), total
+        )
 
     with ThreadPoolExecutor(max_workers=3) as pool:
-        list(pool.map(lambda number: table.rewrite(spark, spark.range(number, number + 1), total), range(1, 7)))
+        list(pool.map(add, range(1, 7)))
     assert [row.id for row in table.read(spark).collect()] == [1 + 2 + 3 + 4 + 5 + 6]
 
 

@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from include.quality.record import ScoreRow
+from include.quality.findings import ScoreRow
 from include.settings import Settings
-from include.warehouse.engine import transaction
+from include.warehouse.connection.engine import transaction
 from include.warehouse.quality import save_scores
-from include.warehouse.tables import star_table
+from include.warehouse.schema.tables import star_table
 from tests.integration.warehouse.batches import batch
 
 
