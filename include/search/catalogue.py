@@ -47,7 +47,7 @@ _DESCRIPTIONS = """
 
 
 class TableMark(Model):
-    """A version of a table; the digest of its files' names tells it from one of another history."""
+    """A version of a table; the digest of its files' names distinguishes it from one of another history."""
 
     version: int
     files_sha256: str
@@ -73,7 +73,7 @@ class PublishedLake:
     unpublished: list[str]
 
     def mark(self) -> LakeMark:
-        """Return what tells this state from others."""
+        """Return what identifies this state."""
         tables = {name: table_mark(table) for name, table in self.tables.items()}
         return LakeMark(tables=tables, unpublished=self.unpublished)
 
@@ -132,7 +132,7 @@ def read_products(settings: Settings) -> list[Product]:
 
 
 def table_mark(table: DeltaTable) -> TableMark:
-    """Return what tells this version of a table from others."""
+    """Return what identifies this version of a table."""
     files = "\n".join(sorted(table.file_uris()))
     return TableMark(version=table.version(), files_sha256=hashlib.sha256(files.encode()).hexdigest())
 

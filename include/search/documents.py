@@ -67,7 +67,7 @@ def embedded_text(words: Sequence[str], more: Sequence[str], category: Sequence[
 def document(product: Product, model: str) -> dict[str, Any]:
     """Return the document of a product, without its vector.
 
-    `content_sha256` tells documents apart whose content or vector differs; what is absent is left out.
+    `content_sha256` differs where the content or the vector does; what is absent is left out.
     """
     words = canonical(product.description)
     others = dict.fromkeys(word for text in product.alternatives for word in canonical(text) if word not in words)
@@ -158,12 +158,12 @@ def schema(model: str) -> dict[str, Any]:
 
 
 def fingerprint(model: str) -> str:
-    """Return what tells collections apart that were made for another schema or model."""
+    """Return what differs between collections that were made for different schemas or models."""
     return hashlib.sha256(json.dumps([model, schema(model)], sort_keys=True).encode()).hexdigest()[:8]
 
 
 def recipe(model: str) -> str:
-    """Return what tells apart the ways in which documents are made: model, synonyms and code."""
+    """Return what differs where documents are made in another way: by model, synonyms or code."""
     here = Path(__file__).parent
     made_by = [here / name for name in ("catalogue.py", "documents.py", "filters.py", "language.py", "synonyms.yaml")]
     made_by.append(here.parent / "enrichment" / "product" / "text.py")

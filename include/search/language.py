@@ -40,7 +40,7 @@ class Synonyms(Model):
     Attributes:
         same: Groups of words or phrases that mean the same; the first is what the others are turned into.
         found_by: Word -> more words by which products that have it are found, at a lower weight.
-        ignored: Words that tell nothing.
+        ignored: Words that mean nothing for a search.
     """
 
     same: list[list[str]] = Field(default_factory=list)

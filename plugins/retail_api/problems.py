@@ -84,7 +84,7 @@ class ProblemDetails(BaseModel):
         status: HTTP status.
         detail: What is wrong with this request, and the remedy.
         instance: Path of the request.
-        correlation_id: Id under which the log tells of this request.
+        correlation_id: Id of this request in the log.
         errors: What is wrong with which part of the request.
     """
 

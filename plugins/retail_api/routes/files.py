@@ -76,8 +76,8 @@ async def upload(
 ) -> Landed:
     """Take files in, all of the form or none: `curl -F file=@jan.csv -F file=@feb.csv`.
 
-    CSV, JSON, JSON lines and PDF, plain or packed by gzip or xz, told by content. Each file appears whole and is loaded
-    like any file that is dropped into the folder: by itself within seconds.
+    CSV, JSON, JSON lines and PDF, plain or packed by gzip or xz, recognised by content. Each file appears whole and is
+    loaded like any file that is dropped into the folder: by itself within seconds.
     """
     content_type = request.headers.get("Content-Type", "")
     landed = await FilesService(settings).take_form(content_type, request.stream(), query.replace)
@@ -185,7 +185,7 @@ def quarantined(request: Request, caller: Reader, settings: SharedSettings, run_
     responses=_DOWNLOAD | problem_responses(404),
 )
 def download_quarantined(caller: Reader, settings: SharedSettings, run_id: RunId, name: ShownName) -> StreamingResponse:
-    """Return the bytes of a file that a run has kept out, or of the report for whoever sent it."""
+    """Return the bytes of a file that a run has kept out, or of the report for the sender."""
     return _download(FilesService(settings), name, run_id)
 
 

@@ -35,7 +35,7 @@ class Export:
     """A file that is being made.
 
     Attributes:
-        headers: Headers that tell who gives the lines.
+        headers: Headers that name the side that gives the lines.
         chunks: The file's content.
         close: Gives back what the export holds; to be called whether or not the content was read to its end.
     """
@@ -46,7 +46,7 @@ class Export:
 
 
 class ExportPlaces:
-    """Limits exports at a time: so many in all, one of each user."""
+    """Limits exports at a time: `most` in all, one of each user."""
 
     def __init__(self, most: int) -> None:
         self._most = most

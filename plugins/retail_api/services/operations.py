@@ -28,7 +28,7 @@ EntityT = TypeVar("EntityT", bound=Entity)
 
 
 class OperationsService:
-    """Reads records of whoever serves.
+    """Reads records on the active side of the warehouse.
 
     Each method raises `WarehouseUnavailable` if neither side answers.
     """

@@ -13,7 +13,7 @@ DAG_ID = "retail_medallion"
 
 
 class RunsService:
-    """Starts runs and tells of them.
+    """Starts and lists runs.
 
     Each method raises `AirflowRefused` with Airflow's own status and words where it refuses.
     """

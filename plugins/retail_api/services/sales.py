@@ -53,7 +53,7 @@ class SalesService:
             sales = SalesRepository(connection, self._cache)
             selection = sales.select(query)
             cursor = query.position
-            wanted = query.size + 1  # the line after the page tells whether there is another
+            wanted = query.size + 1  # a line after the page means that there is another
             if cursor:
                 rows = sales.after(selection, cursor, wanted)
             elif selection.total <= SORTED_LINES or selection.indexed(query.order):

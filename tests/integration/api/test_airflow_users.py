@@ -314,7 +314,7 @@ def test_a_stopped_postgresql_costs_readers_a_second_and_changes_an_excuse(serve
                 time.sleep(0.3)
             assert max(took) < 2.0
             assert statistics.median(took) < 0.5
-            # Who was verified before goes on reading; whoever was not, and changes, have to wait.
+            # Callers verified before go on reading; others, and changes, have to wait.
             started = time.perf_counter()
             refused = late.get(HEALTH, auth=("new", "comer"))
             assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)

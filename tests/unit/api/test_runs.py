@@ -156,7 +156,7 @@ def test_a_path_stays_a_run(airflow: FakeAirflow, client: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "detail", "told"),
+    ("status", "detail", "answered"),
     [
         (403, "Forbidden", 403),
         (404, "Dag not found", 404),
@@ -167,11 +167,11 @@ def test_a_path_stays_a_run(airflow: FakeAirflow, client: Any) -> None:
     ],
 )
 def test_refusals_of_airflow_reach_the_caller(
-    airflow: FakeAirflow, client: Any, status: int, detail: Any, told: int
+    airflow: FakeAirflow, client: Any, status: int, detail: Any, answered: int
 ) -> None:
     airflow.refuses = (status, detail)
     answer = client("editor").post("/api/v1/runs")
-    assert answer.status_code == told
+    assert answer.status_code == answered
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert (status in module.PASSED_ON) == ("Airflow refuses" in answer.json()["detail"])
 
