@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, status
+from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 
 from include.runs.folder import RUN_ID
 from retail_api.access.security import Reader
+from retail_api.domain.errors import NotFound
 from retail_api.resources import SharedSettings
 from retail_api.routes.answers import problem_responses
 
@@ -30,5 +31,5 @@ def quality_report(
     """Return the quality report of a run."""
     report = settings.data_dir / "quality" / f"{run_id}.html"
     if not RUN_ID.match(run_id) or not report.is_file():
-        raise HTTPException(status.HTTP_404_NOT_FOUND, "This run has no quality report; task audit writes it.")
+        raise NotFound("This run has no quality report; task audit writes it.")
     return HTMLResponse(report.read_text(encoding="utf-8"), headers=PAGE_HEADERS)

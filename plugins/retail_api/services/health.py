@@ -23,7 +23,6 @@ CHECK_SECONDS = 1.3
 
 READ_SECONDS = 0.8
 
-
 _checks = ThreadPoolExecutor(8, thread_name_prefix="retail-health")
 
 
@@ -99,32 +98,32 @@ def _warehouse(
     if not copy.answers:
         problems.append("The replica cannot stand in.")
     try:
-        record = StateFile(resources.settings).read()
+        state = StateFile(resources.settings).read()
     except WarehouseUnavailable as error:
         unknown = WarehouseHealth(serves=serves, state="unknown", breaker="closed", primary=primary, replica=copy)
         log.warning("The state of the warehouse cannot be read: %s", error)
         return unknown, [*problems, "Which side serves cannot be read."]
-    if record.state != "primary":
+    if state.state != "primary":
         problems.append("The replica serves, as the primary lacks batches.")
     found = WarehouseHealth(
         serves=serves,
-        state=record.state,
-        reason=_reason(record),
-        breaker="open" if record.breaker.retry_at else "closed",
-        retry_at=record.breaker.retry_at,
-        pending_batches=[batch.batch_id for batch in record.batches_in_state("pending")],
-        replica_lacks=[batch.batch_id for batch in record.batches_in_state("done")],
+        state=state.state,
+        reason=_reason(state),
+        breaker="open" if state.breaker.retry_at else "closed",
+        retry_at=state.breaker.retry_at,
+        pending_batches=[batch.batch_id for batch in state.batches_in_state("pending")],
+        replica_lacks=[batch.batch_id for batch in state.batches_in_state("done")],
         primary=primary,
         replica=copy,
     )
     return found, problems
 
 
-def _reason(record: FailoverState) -> str:
+def _reason(state: FailoverState) -> str:
     """Return why the replica serves; what the server said names hosts, which a reader has no need to know."""
-    if record.state != "primary":
+    if state.state != "primary":
         return "The primary lacks batches that it could not take."
-    return "The primary did not answer lately." if record.breaker.reason else ""
+    return "The primary did not answer lately." if state.breaker.reason else ""
 
 
 def _primary(resources: Resources) -> SideHealth:
@@ -183,12 +182,12 @@ def gauges(resources: Resources) -> list[Reading]:
     found: list[Reading] = []
     try:
         answer = resources.warehouse.read(pipeline_gauges, timeout_seconds=READ_SECONDS)
-        record = StateFile(resources.settings).read()
+        state = StateFile(resources.settings).read()
     except Exception as error:
         log.warning("Gauges of the pipeline are missing: %s", error_text(error))
     else:
         found += answer.value
-        pending = float(len(record.batches_in_state("pending")))
+        pending = float(len(state.batches_in_state("pending")))
         found.append(Reading("retail_warehouse_pending_batches", "Batches that the primary lacks", {}, pending))
         for side in ("primary", "replica"):
             serves = float(answer.side == side)
