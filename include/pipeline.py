@@ -125,7 +125,7 @@ def replicate(settings: Settings, run_id: str) -> ReplicaUpdate:
 
 def aggregate(settings: Settings, run_id: str) -> list[Path]:
     """Bring the sums by day, month, country and product up to what is published; return the JSON documents."""
-    from include.aggregates import write_aggregates, write_documents  # as in `audit`
+    from include.lake.aggregates import write_aggregates, write_documents  # as in `audit`
 
     months = RunFolder(settings, run_id).stage("silver", SilverRecord).months
     if not months:

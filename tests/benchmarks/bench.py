@@ -3,10 +3,10 @@
 Usage: python -m tests.benchmarks.bench [--file CSV] [--rounds N] [--against REVISION]; `make bench` calls it.
 
 FILE is a large CSV of invoice lines, by default RETAIL_REAL_FILE, else one made by the sample generator (1,067,371
-rows). Each round starts from nothing and loads, one after the other: 1,000 rows with Spark cold, 1,000 rows warm, 100,000
-rows, FILE, 2,000 new rows onto all that. With a revision, each round is run on it too, taking turns (A B A B), from a
-worktree with an installation of its own. Prints medians and ratios, names what is slower than `baseline.json` beside this
-file by a fifth, and writes `bench/results/<time>.json`; `--save` makes its ratios the baseline.
+rows). Each round starts from nothing and loads, one after the other: 1,000 rows with Spark cold, 1,000 rows with Spark
+warm, 100,000 rows, FILE, 2,000 new rows onto all that. With a revision, each round is run on it too, in turns (ABAB),
+from a worktree with an installation of its own. Prints medians and ratios, names what has become slower than
+`baseline.json` beside this file by a fifth, and writes `bench/results/<time>.json`; `--save` makes a new baseline.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from typing import Annotated, Any
 
 import psutil
 import typer
-from deploy.sample import SampleStyle, generate_lines, write_sample
 from rich.console import Console
 from rich.table import Table
-from tests.support.ports import free_port
 
+from deploy.sample import SampleStyle, generate_lines, write_sample
 from include.settings import PROJECT_ROOT
 from tests.benchmarks import duckdb_pipeline, polars_pipeline
+from tests.support.ports import free_port
 
 BASELINE = Path(__file__).with_name("baseline.json")
 LARGE_ROWS = 1_067_371

@@ -9,10 +9,7 @@ import pytest
 from include.enrichment.client import ServiceClient
 from include.enrichment.service import Service
 from include.settings import Settings
-from tests.services import FakeServer
-
-MakeSettings = Callable[..., Settings]
-MakeClient = Callable[..., ServiceClient]
+from tests.support.services import FakeServer, MakeClient, MakeSettings
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,20 @@ from pydantic import TypeAdapter
 from include.enrichment import fx
 from include.enrichment.client import ServiceClient
 from include.enrichment.service import ServiceUnavailable
-from tests.integration.enrichment.conftest import MakeClient
-from tests.ports import free_port
-from tests.services import KEY, Behaviour, FakeServer, as_json, cut_off, drip_body, hang, play, rates_error, status
+from tests.support.ports import free_port
+from tests.support.services import (
+    KEY,
+    Behaviour,
+    FakeServer,
+    MakeClient,
+    as_json,
+    cut_off,
+    drip_body,
+    hang,
+    play,
+    rates_error,
+    status,
+)
 
 pytestmark = pytest.mark.integration
 

@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from include.pipeline import audit, index, publish, receipt
+from include.pipeline import audit, index, receipt
 from include.quality.audit import assess
 from include.quality.findings import QualityRecord
 from include.quality.history import last_verdicts
@@ -25,10 +25,9 @@ from include.runs.folder import ClaimedFile, RunFolder
 from include.runs.records import STILL_WRITTEN, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.settings import Settings
 from include.warehouse import open_engine, star_table, transaction, upgrade
-from tests.integration.quality.stages import CLAIMED_AT, load, rebuild, row, rows
-from tests.ports import free_port
-
-pytestmark = pytest.mark.integration
+from tests.support.ports import free_port
+from tests.support.silver import CLAIMED_AT, load, rebuild, row, rows
+from tests.support.steps import publish
 
 MONDAY = date(2010, 12, 6)
 

@@ -9,14 +9,12 @@ from datetime import date
 import pytest
 from typer.testing import CliRunner
 
+from deploy.sample import generate_lines, write_sample
 from include.pipeline import audit
 from include.quality.__main__ import app
 from include.quality.holding import QualityBelowBar
-from include.sample import generate_lines, write_sample
 from include.settings import Settings, get_settings
-from tests.integration.quality.stages import load, row, rows
-
-pytestmark = pytest.mark.integration
+from tests.support.silver import load, row, rows
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from include.search.documents import CONTENT_HASH, document
 from include.search.index import bring_up_to_date
 from include.search.server import SearchServer
 from include.settings import Settings
-from tests.integration.search.shop import Line, catalogue, write_shop
+from tests.support.shop import Line, catalogue, write_shop
 
 pytestmark = pytest.mark.integration
 

@@ -16,8 +16,7 @@ from include.search.index import bring_up_to_date
 from include.search.server import SearchServer
 from include.search.service import SearchService
 from include.settings import Settings
-from tests.integration.search.conftest import MakeSettings
-from tests.integration.search.shop import catalogue, write_shop
+from tests.support.shop import MakeSettings, catalogue, write_shop
 
 pytestmark = pytest.mark.integration
 

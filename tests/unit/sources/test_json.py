@@ -11,7 +11,7 @@ import pytest
 from include.sources.json_reader import read_json
 from include.sources.model import FileDecisions, SourceRejected
 from include.sources.text import encoding_of
-from tests.unit.sources.material import LIMIT, Reject, Stage
+from tests.support.source_files import LIMIT, Reject, Stage
 
 RECORD: dict[str, Any] = {
     "Invoice": "536365",

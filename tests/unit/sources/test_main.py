@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from include.sources.__main__ import app
-from tests.unit.sources.material import csv_lines, text_of
+from tests.support.source_files import csv_lines, text_of
 
 
 def test_files_are_described(tmp_path: Path) -> None:

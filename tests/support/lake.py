@@ -21,7 +21,7 @@ from include.sources.model import FileDecisions, SourceReading
 from include.warehouse.connection.engine import open_engine
 from include.warehouse.schema.portable import places
 from include.warehouse.schema.tables import FACT, PRODUCT, STAR, loaded_columns, star_table
-from tests.integration.warehouse.batches import Line, Rows, batch, stage_rows, star_of
+from tests.support.batches import Line, Rows, batch, stage_rows, star_of
 
 RATES = {"USD": "1.5626", "EUR": "1.1882", "CAD": "1.5893", "AUD": "1.6169", "JPY": "131.55"}
 ENRICHED_AT = datetime(2026, 11, 24, 8)

@@ -13,8 +13,14 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from include.enrichment.client import ServiceClient
+from include.settings import Settings
+
 KEY = "k3yK3YsecretK3Y"
 """The key that the fake of exchangerate-api accepts."""
+
+MakeSettings = Callable[..., Settings]
+MakeClient = Callable[..., ServiceClient]
 
 
 def country(name: str, official: str, cca2: str, cca3: str, **facts: Any) -> dict[str, Any]:
