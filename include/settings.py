@@ -145,7 +145,9 @@ class Settings(BaseSettings):
             (`TYPESENSE_NODES`).
         typesense_protocol: Protocol of the nodes; beyond this machine and its containers it should be https
             (`TYPESENSE_PROTOCOL`).
-        typesense_api_key: Key that may search and index (`TYPESENSE_API_KEY`).
+        typesense_api_key: Key that may do everything; the indexing uses it (`TYPESENSE_API_KEY`).
+        typesense_search_key: Key that may search the products and nothing else (`TYPESENSE_SEARCH_KEY`); the indexing
+            registers it with the service. Without it searches use the other key.
         typesense_connect_timeout_seconds: How long a search may wait for a connection (`TYPESENSE_CONNECT_TIMEOUT`).
         typesense_timeout_seconds: How long a search may wait for its answer; of several nodes each gets its share
             (`TYPESENSE_TIMEOUT`).
@@ -221,6 +223,7 @@ class Settings(BaseSettings):
     )
     typesense_protocol: Literal["http", "https"] = Field(default="http", alias="TYPESENSE_PROTOCOL")
     typesense_api_key: SecretStr = Field(default=SecretStr(""), alias="TYPESENSE_API_KEY")
+    typesense_search_key: SecretStr = Field(default=SecretStr(""), alias="TYPESENSE_SEARCH_KEY")
     typesense_connect_timeout_seconds: float = Field(default=0.5, gt=0, le=10, alias="TYPESENSE_CONNECT_TIMEOUT")
     typesense_timeout_seconds: float = Field(default=1.2, gt=0, le=30, alias="TYPESENSE_TIMEOUT")
     typesense_index_timeout_seconds: float = Field(default=120.0, ge=1, le=3600, alias="TYPESENSE_INDEX_TIMEOUT")
@@ -250,6 +253,7 @@ class Settings(BaseSettings):
         "supabase_anon_key",
         "supabase_service_key",
         "typesense_api_key",
+        "typesense_search_key",
     )
     @classmethod
     def _trimmed(cls, value: SecretStr) -> SecretStr:

@@ -157,6 +157,7 @@ class IndexEntry(Model):
         collection: The collection that is searched.
         rebuilt: Whether the whole index was built again.
         documents: Products as sold in a country that it holds.
+        compared: Documents that were compared with those held: of the products that may have changed, or all.
         upserted: Documents that were written.
         removed: Documents that no longer exist.
         embedded: Vectors that had to be computed; the others were known.
@@ -168,6 +169,7 @@ class IndexEntry(Model):
     collection: str | None = None
     rebuilt: bool = False
     documents: int = 0
+    compared: int = 0
     upserted: int = 0
     removed: int = 0
     embedded: int = 0
