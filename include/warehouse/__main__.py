@@ -14,10 +14,10 @@ from alembic.util import CommandError
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection, Engine
 
+from include.backup.making import BackedUp, back_up
+from include.backup.manifest import BackupFailed, Backups, list_backups
+from include.backup.restoring import Restored, Resumed, restore, resume
 from include.settings import Settings, get_settings
-from include.warehouse.backup.making import BackedUp, back_up
-from include.warehouse.backup.manifest import BackupFailed, Backups, list_backups
-from include.warehouse.backup.restoring import Restored, Resumed, restore, resume
 from include.warehouse.configuration import masked, problems
 from include.warehouse.dictionary import data_dictionary
 from include.warehouse.engine import WarehouseMisconfigured, WarehouseUnavailable, open_engine, transaction

@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.postgres import PostgresServer
+from include.backup.making import back_up
+from include.backup.manifest import list_backups, read_manifest
+from include.backup.restoring import restore
 from include.settings import Settings
-from include.warehouse.backup.making import back_up
-from include.warehouse.backup.manifest import list_backups, read_manifest
-from include.warehouse.backup.restoring import restore
 from include.warehouse.engine import open_engine, transaction
 from include.warehouse.failover import catch_up, publish, refresh_replica
 from include.warehouse.gold import GoldBatch

@@ -19,15 +19,15 @@ import pytest
 from deltalake import DeltaTable
 from pydantic import SecretStr
 
+from include.backup import lake as lake_parts
+from include.backup import programs, restoring
+from include.backup.making import back_up
+from include.backup.manifest import MANIFEST, BackupDamaged, BackupFailed, list_backups, read_manifest
+from include.backup.restoring import restore, resume
 from include.pipeline import publish, receipt
 from include.runs import RunFolder, mark_unpublished
 from include.settings import PROJECT_ROOT, Settings, get_settings
 from include.warehouse.__main__ import main
-from include.warehouse.backup import lake as lake_parts
-from include.warehouse.backup import programs, restoring
-from include.warehouse.backup.making import back_up
-from include.warehouse.backup.manifest import MANIFEST, BackupDamaged, BackupFailed, list_backups, read_manifest
-from include.warehouse.backup.restoring import restore, resume
 from include.warehouse.engine import WarehouseUnavailable, open_engine, transaction
 from include.warehouse.failover import known_batches, refresh_replica, serving_side
 from include.warehouse.gold import GoldUnreadable
@@ -261,7 +261,7 @@ DYING = """
 import os, signal, sys
 from include.settings import Settings
 from include.warehouse import replica
-from include.warehouse.backup import lake, making, manifest, primary, restoring
+from include.backup import lake, making, manifest, primary, restoring
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -285,7 +285,7 @@ else:
 def die_in(settings: Settings, what: str, module: str, name: str, number: int = 1) -> None:
     """Make a process back up or restore, and kill itself when it calls a function for the `number`-th time."""
     done = subprocess.run(
-        [sys.executable, "-c", DYING, what, f"include.warehouse.{module}", name, str(number)],
+        [sys.executable, "-c", DYING, what, module, name, str(number)],
         env=os.environ | environment(settings) | {"PYTHONPATH": str(PROJECT_ROOT)},
         cwd=PROJECT_ROOT,
         capture_output=True,
@@ -298,12 +298,12 @@ def die_in(settings: Settings, what: str, module: str, name: str, number: int = 
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("backup.making", "_copy_replica"),
-        ("backup.primary", "dump"),
-        ("backup.lake", "_copy_log"),
-        ("backup.making", "write_durably"),
-        ("backup.making", "described"),
-        ("backup.making", "flush"),
+        ("include.backup.making", "_copy_replica"),
+        ("include.backup.primary", "dump"),
+        ("include.backup.lake", "_copy_log"),
+        ("include.backup.making", "write_durably"),
+        ("include.backup.making", "described"),
+        ("include.backup.making", "flush"),
     ],
 )
 def test_killed_while_it_backs_up_it_leaves_no_half_backup(settings: Settings, module: str, name: str) -> None:
@@ -322,11 +322,11 @@ def test_killed_while_it_backs_up_it_leaves_no_half_backup(settings: Settings, m
 @pytest.mark.parametrize(
     ("module", "name", "number"),
     [
-        ("backup.restoring", "_copied", 3),
-        ("backup.restoring", "_fill_archive", 1),
-        ("backup.primary", "_copy_rows", 1),
-        ("backup.primary", "differences", 1),
-        ("backup.restoring", "write_durably", 2),
+        ("include.backup.restoring", "_copied", 3),
+        ("include.backup.restoring", "_fill_archive", 1),
+        ("include.backup.primary", "_copy_rows", 1),
+        ("include.backup.primary", "differences", 1),
+        ("include.backup.restoring", "write_durably", 2),
     ],
 )
 def test_killed_before_its_commit_a_restore_leaves_the_old_state(
@@ -352,11 +352,11 @@ def test_killed_after_its_commit_a_restore_is_finished(lake: Lake, settings: Set
     publish(settings, lake.drop(3, lines_of(20, start=80)))
     match point:
         case "first move":
-            die_in(settings, "restore", "backup.restoring", "flush")
+            die_in(settings, "restore", "include.backup.restoring", "flush")
         case "replica":
-            die_in(settings, "restore", "replica", "put_in_place")
+            die_in(settings, "restore", "include.warehouse.replica", "put_in_place")
         case _:
-            die_in(settings, "restore", "backup.restoring", point)
+            die_in(settings, "restore", "include.backup.restoring", point)
     with pytest.raises(WarehouseUnavailable, match="--resume"):
         refresh_replica(settings)
     with pytest.raises(WarehouseUnavailable, match="--resume"):

@@ -21,13 +21,10 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from sqlalchemy import Connection
 
-from include.domain.model import Model
-from include.settings import BACKED_UP_FOLDERS, Settings
-from include.warehouse import replica
-from include.warehouse.backup import lake, primary
-from include.warehouse.backup.contents import contents_of, differences
-from include.warehouse.backup.making import ARCHIVE
-from include.warehouse.backup.manifest import (
+from include.backup import lake, primary
+from include.backup.contents import contents_of, differences
+from include.backup.making import ARCHIVE
+from include.backup.manifest import (
     DATA,
     LAKE,
     PRIMARY,
@@ -42,6 +39,9 @@ from include.warehouse.backup.manifest import (
     read_manifest,
     require_whole,
 )
+from include.domain.model import Model
+from include.settings import BACKED_UP_FOLDERS, Settings
+from include.warehouse import replica
 from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.failover import REPLICA_ERRORS, CaughtUp, catch_up, refresh_replica
 from include.warehouse.gold import GoldStar

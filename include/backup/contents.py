@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from sqlalchemy import Connection
 
+from include.backup.manifest import Contents
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
 from include.settings import Settings
-from include.warehouse.backup.manifest import Contents
 from include.warehouse.figures import Scope, gold_figures, member_hashes, side_figures
 from include.warehouse.gold import GoldStar
 from include.warehouse.replica import newest_batch

@@ -16,8 +16,8 @@ from typing import IO, cast
 
 from sqlalchemy import URL
 
+from include.backup.manifest import BackupFailed
 from include.settings import Settings
-from include.warehouse.backup.manifest import BackupFailed
 from include.warehouse.configuration import transaction_pooler
 from include.warehouse.engine import warehouse_url
 

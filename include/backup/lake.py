@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlsplit
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from include.backup.manifest import BackupFailed
 from include.settings import Settings
-from include.warehouse.backup.manifest import BackupFailed
 from include.warehouse.tables import STAR
 
 LAYERS = ("gold", "quality", "reference", "silver", "bronze")

@@ -16,11 +16,11 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, insert, inspect
 from sqlalchemy.exc import DBAPIError
 
+from include.backup.contents import contents_of, differences
+from include.backup.manifest import BackupFailed, Contents, Manifest
+from include.backup.programs import data_of, dump, program, require_session
 from include.domain.star import DIMENSION_RULES
 from include.settings import Settings
-from include.warehouse.backup.contents import contents_of, differences
-from include.warehouse.backup.manifest import BackupFailed, Contents, Manifest
-from include.warehouse.backup.programs import data_of, dump, program, require_session
 from include.warehouse.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
 from include.warehouse.migrations import current_revision, make_anew, upgrade_within
 from include.warehouse.publish import publish_lock_key

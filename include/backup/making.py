@@ -17,13 +17,9 @@ from pathlib import Path
 import duckdb
 from pydantic import Field
 
-from include.domain.model import Model
-from include.runs import RunFolder
-from include.settings import BACKED_UP_FOLDERS, Settings
-from include.warehouse import replica
-from include.warehouse.backup import lake
-from include.warehouse.backup.contents import contents_of, differences
-from include.warehouse.backup.manifest import (
+from include.backup import lake
+from include.backup.contents import contents_of, differences
+from include.backup.manifest import (
     DATA,
     LAKE,
     MANIFEST,
@@ -39,8 +35,12 @@ from include.warehouse.backup.manifest import (
     flush,
     thin_out,
 )
-from include.warehouse.backup.primary import Snapshot, snapshot
-from include.warehouse.backup.programs import require_readable
+from include.backup.primary import Snapshot, snapshot
+from include.backup.programs import require_readable
+from include.domain.model import Model
+from include.runs import RunFolder
+from include.settings import BACKED_UP_FOLDERS, Settings
+from include.warehouse import replica
 from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.gold import GoldStar, GoldUnreadable
 from include.warehouse.record import Record, RecordFile, write_durably

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from include.backup import programs
+from include.backup.manifest import BackupFailed
 from include.settings import Settings
-from include.warehouse.backup import programs
-from include.warehouse.backup.manifest import BackupFailed
 
 
 def settings(tmp_path: Path, **changes: Any) -> Settings:
