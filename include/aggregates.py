@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
+from include.lake_use import lake_in_use
 from include.runs import unpublished_batches, write_atomically
 from include.settings import Settings, get_settings
 
@@ -127,6 +128,7 @@ def write_documents(settings: Settings) -> list[Path]:
 
 
 if __name__ == "__main__":
-    write_aggregates(get_settings())
-    for written in write_documents(get_settings()):
-        print(written)
+    with lake_in_use(get_settings()):
+        write_aggregates(get_settings())
+        for written in write_documents(get_settings()):
+            print(written)

@@ -13,6 +13,7 @@ from decimal import Decimal
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from include.lake_use import uses_lake
 from include.quality.gate import STAGE, check
 from include.quality.reconciliation import reconcile
 from include.quality.record import QualityRecord, score_rows
@@ -47,6 +48,7 @@ from include.warehouse.failover import publish as publish_batch
 from include.warehouse.gold import gold_batch
 
 
+@uses_lake
 def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: date | None = None) -> Manifest:
     """Claim the settled files of the landing folder, or one invoice day to rebuild.
 
@@ -59,6 +61,7 @@ def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: d
     return claim_rebuild(settings, run_id, day) if day else claim_drop(settings, run_id, only)
 
 
+@uses_lake
 def enrich(settings: Settings, run_id: str) -> EnrichRecord:
     """Look up exchange rates, country facts and product categories of the batch.
 
@@ -74,6 +77,7 @@ def enrich(settings: Settings, run_id: str) -> EnrichRecord:
     return record
 
 
+@uses_lake
 def audit(settings: Settings, run_id: str) -> QualityRecord:
     """Reconcile the batch, score it, and hold it if it is below the bar.
 
@@ -92,6 +96,7 @@ def audit(settings: Settings, run_id: str) -> QualityRecord:
     return record
 
 
+@uses_lake
 def publish(settings: Settings, run_id: str) -> Publication | None:
     """Make the batch live in the warehouse, in one transaction; then bring the aggregates up to it.
 
@@ -124,6 +129,7 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
     return publication
 
 
+@uses_lake
 def index(settings: Settings, run_id: str) -> IndexRecord:
     """Bring the product search up to what is published; if its service is down, leave that to the next run."""
     from include.search.index import bring_up_to_date  # as in `audit`
@@ -139,6 +145,7 @@ def _holds_lines(settings: Settings, batch_id: str) -> bool:
     return bool(lines.head(1, columns=["batch_id"], filter=pc.field("batch_id") == batch_id).num_rows)
 
 
+@uses_lake
 def receipt(settings: Settings, run_id: str) -> Receipt:
     """Account for the run and write the receipt.
 

@@ -1,36 +1,26 @@
-"""Delta tables by version: which there are, the files of one version, and taking a table back to one."""
+"""The files of the lake: each Delta table at one version, copied into a backup and put back; in object stores too."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
+from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, PyFileSystem, copy_files
 
 from include.backup.manifest import BackupFailed
 from include.settings import Settings
-from include.warehouse.tables import STAR
 
 LAYERS = ("gold", "quality", "reference", "silver", "bronze")
 """Later layers first: what is pinned last is then never behind what was made from it."""
-
-TABLES = (
-    *[f"gold/{name}" for name in STAR],
-    "gold/sales_aggregates",
-    "quality/scores",
-    "quality/profiles",
-    *[f"reference/{name}" for name in ("fx_rates", "countries", "products")],
-    "silver/invoice_lines",
-    "silver/quarantine",
-    "bronze/invoice_lines",
-)
-"""Tables that are looked for in an object store, which cannot be listed as a folder can."""
 
 _LOG = "_delta_log"
 _LOG_FILE = re.compile(r"^(?:\d{20}\.)?(\d{20})\.(?:json|crc|compacted\.json|checkpoint\..+)$")
@@ -50,7 +40,7 @@ class Pinned:
 
 
 def pin(settings: Settings) -> list[Pinned]:
-    """Open every Delta table at its newest version, later layers first.
+    """Open every Delta table of the layers at its newest version, later layers first.
 
     Raises:
         BackupFailed: If one cannot be opened.
@@ -67,32 +57,41 @@ def pin(settings: Settings) -> list[Pinned]:
     return found
 
 
-def _names(settings: Settings) -> list[str]:
-    if settings.local_lake is None:
-        return list(TABLES)
-    logs = settings.local_lake.glob(f"[!.]*/*/{_LOG}")
-    names = sorted(f"{path.parent.parent.name}/{path.parent.name}" for path in logs)
-    rank = {layer: number for number, layer in enumerate(LAYERS)}
-    return sorted(names, key=lambda name: rank.get(name.partition("/")[0], 0))
+def _names(settings: Settings) -> Iterator[str]:
+    store = _store(settings)
+    for layer in LAYERS:
+        entries = store.get_file_info(FileSelector(layer, allow_not_found=True))
+        yield from sorted(entry.path for entry in entries if entry.type == FileType.Directory)
 
 
-def copy(pinned: Pinned, source: Path, target: Path) -> None:
+def _store(settings: Settings) -> FileSystem:
+    """Return the lake as delta-rs opens it, with paths relative to its root."""
+    if settings.local_lake is not None:
+        settings.local_lake.mkdir(parents=True, exist_ok=True)
+    return PyFileSystem(DeltaStorageHandler(settings.lake))
+
+
+def copy(settings: Settings, pinned: Pinned, target: Path) -> None:
     """Make a folder that holds one version of a table: its log up to there and the files that are live in it.
 
-    Files of rows are linked where the file system can: Delta never changes one.
+    Files of rows in a local lake are linked where the file system can: Delta never changes one.
 
     Raises:
         BackupFailed: If a file that is live is gone, or the copy is not of that version.
     """
     try:
-        for uri in pinned.table.file_uris():
-            place = _path_of(uri).relative_to(source)
-            (target / place).parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(source / place, target / place)
-        _copy_log(source / _LOG, target / _LOG, pinned.version)
+        store = _store(settings)
+        live = {unquote(path) for path in pa.table(pinned.table.get_add_actions())["path"].to_pylist()}
+        for path in live:
+            _bring(settings, store, f"{pinned.name}/{path}", target / path, link=True)
+        for entry in store.get_file_info(FileSelector(f"{pinned.name}/{_LOG}")):
+            found = _LOG_FILE.match(entry.base_name)
+            # The hint at the last checkpoint is left out: it may point beyond this version, and readers do without.
+            if found and int(found[1]) <= pinned.version:
+                _bring(settings, store, entry.path, target / _LOG / entry.base_name)
         copied = DeltaTable(str(target))
-        missing = [uri for uri in copied.file_uris() if not _path_of(uri).is_file()]
-    except (DeltaError, OSError, ValueError) as error:
+        missing = [path for path in live if not (target / path).is_file()]
+    except (DeltaError, OSError) as error:
         raise BackupFailed(
             f"Version {pinned.version} of Delta table {pinned.name} cannot be copied: {error}"
         ) from error
@@ -103,23 +102,17 @@ def copy(pinned: Pinned, source: Path, target: Path) -> None:
         )
 
 
-def _path_of(uri: str) -> Path:
-    if "://" not in uri:
-        return Path(uri)
-    path = Path(urlsplit(uri).path)
-    return path if path.exists() else Path(unquote(str(path)))
+def _bring(settings: Settings, store: FileSystem, source: str, target: Path, *, link: bool = False) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if settings.local_lake is None:
+        copy_files(source, str(target), source_filesystem=store, destination_filesystem=LocalFileSystem())
+    elif link:
+        _link_or_copy(settings.local_lake / source, target)
+    else:
+        shutil.copy2(settings.local_lake / source, target)
 
 
-def _copy_log(source: Path, target: Path, version: int) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    for path in source.iterdir():
-        found = _LOG_FILE.match(path.name)
-        # The hint at the last checkpoint is left out: it may point beyond this version, and readers do without.
-        if found and int(found[1]) <= version:
-            shutil.copy2(path, target / path.name)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
+def _link_or_copy(source: Path, target: Path) -> None:
     """Give a file a second name, or copy it where that cannot be."""
     try:
         os.link(source, target)
@@ -129,26 +122,23 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def require_versions(settings: Settings, versions: Mapping[str, int]) -> None:
-    """Raise unless every table can be taken back to its version.
+def upload(settings: Settings, source: Path) -> None:
+    """Make the tables in an object store what a backup has; cut off, it can be done again.
+
+    Args:
+        settings: Name the object store.
+        source: Folder of the lake in the backup.
 
     Raises:
-        BackupFailed: Naming the table.
+        OSError: If the object store does not take it.
     """
-    for name, version in versions.items():
-        uri = f"{settings.lake}/{name}"
-        try:
-            DeltaTable(uri, version=version)
-        except (DeltaError, OSError) as error:
-            raise BackupFailed(
-                f"Delta table {name} cannot be taken back to version {version} at {uri}: {error}. "
-                "Versions live only as long as nobody vacuums them away; nothing was changed."
-            ) from error
-
-
-def take_back(settings: Settings, versions: Mapping[str, int]) -> None:
-    """Give every table the content of its version, in a commit of its own; one that is at it stays."""
-    for name, version in versions.items():
-        table = DeltaTable(f"{settings.lake}/{name}")
-        if table.version() != version:
-            table.restore(version)
+    store = _store(settings)
+    for layer in LAYERS:
+        for entry in store.get_file_info(FileSelector(layer, allow_not_found=True, recursive=True)):
+            if entry.type == FileType.File:
+                store.delete_file(entry.path)
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    # The log comes last, in order: a table is there for its readers when its rows are.
+    for path in sorted(files, key=lambda path: path.parent.name == _LOG):
+        place = str(path.relative_to(source))
+        copy_files(str(path), place, source_filesystem=LocalFileSystem(), destination_filesystem=store)

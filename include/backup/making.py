@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-import duckdb
 from pydantic import Field
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
 
-from include.backup import lake
-from include.backup.contents import contents_of, differences
+from include.backup import lake, ledger
+from include.backup.contents import NOTHING, contents_of, differences
 from include.backup.manifest import (
     DATA,
     LAKE,
     MANIFEST,
     PARTIAL_PREFIX,
-    PRIMARY,
-    REPLICA,
     BackupFailed,
     Contents,
     Manifest,
@@ -34,17 +31,19 @@ from include.backup.manifest import (
     described,
     flush,
     thin_out,
+    view_of,
 )
-from include.backup.primary import Snapshot, snapshot
-from include.backup.programs import require_readable
+from include.backup.primary import snapshot
 from include.domain.model import Model
 from include.runs import RunFolder
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import replica
 from include.warehouse.engine import WarehouseUnavailable
+from include.warehouse.failover import known_batches
 from include.warehouse.gold import GoldStar, GoldUnreadable
-from include.warehouse.record import Record, RecordFile, write_durably
-from include.warehouse.replica import ReplicaUnusable, replica_link
+from include.warehouse.publish import PublishReport
+from include.warehouse.record import RecordFile, write_durably
+from include.warehouse.replica import ReplicaUnusable
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +56,11 @@ class BackedUp(Model):
 
     Attributes:
         path: Its folder.
-        rows: Facts of the side that served.
+        rows: Facts that a restore makes.
         amount: GBP of these facts.
-        parts: Part -> facts in it.
+        audit_entries: Entries of the audit trail; None if the primary was left out.
         in_flight: Runs that had no receipt: at work, held or failed.
-        bytes: Size of its files; those of the lake may be shared with the lake.
+        bytes: Size of its files; those of a local lake may be shared with the lake.
         locked_seconds: How long publishes had to wait for it.
         deleted: Older backups that were deleted.
     """
@@ -71,7 +70,8 @@ class BackedUp(Model):
     rows: int
     amount: Decimal
     newest_batch: str | None
-    parts: dict[str, int]
+    batches: int
+    audit_entries: int | None
     tables: int
     in_flight: list[str]
     files: int
@@ -82,37 +82,30 @@ class BackedUp(Model):
     deleted: list[str] = Field(default_factory=list)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Moment:
-    """What is held of the moment a backup is of."""
+    """What is held of the moment a backup is of.
+
+    Attributes:
+        served: Connection to the side that serves; None if neither can be read.
+    """
 
     made_at: datetime
-    record: Record
+    reports: dict[str, PublishReport]
     tables: list[lake.Pinned]
-    gold: GoldStar | None
-
-
-def view_of(settings: Settings, folder: Path) -> Settings:
-    """Return settings under which the parts of a backup are read as if they were in use."""
-    return settings.model_copy(
-        update={
-            "data_dir": folder / DATA,
-            "lake_uri": str(folder / LAKE),
-            "replica_dir": folder / REPLICA,
-            "backup_dir": settings.backups,
-        }
-    )
+    primary: Connection | None
+    served: Connection | None
 
 
 def back_up(settings: Settings, *, without_primary: bool = False) -> BackedUp:
     """Make a backup, check it, and delete those beyond what the settings keep.
 
-    Publishes wait while the records and the replica are copied and a snapshot of the primary is opened; the rest is
-    read from that snapshot and from versions of the Delta tables, beside them.
+    Publishes wait while the records are copied and one state of each side and of each Delta table is opened. The rest
+    is read from these, beside whatever is published meanwhile.
 
     Args:
         settings: Where everything is.
-        without_primary: Leave the primary out, as when it is away; a restore then fills it from Gold.
+        without_primary: Leave out the audit trail of the API, which the primary has, as when it is away.
 
     Raises:
         BackupFailed: If a part cannot be backed up, or what was written is not what was read; nothing is left of it.
@@ -139,14 +132,14 @@ def back_up(settings: Settings, *, without_primary: bool = False) -> BackedUp:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         deleted = thin_out(settings)
-    parts = {"primary": manifest.primary, "replica": manifest.replica, "gold": manifest.gold}
     return BackedUp(
         path=backups / name,
         made_at=manifest.made_at,
-        rows=manifest.rows,
-        amount=manifest.amount,
+        rows=manifest.star.rows,
+        amount=manifest.star.amount,
         newest_batch=manifest.newest_batch,
-        parts={part: contents.rows for part, contents in parts.items() if contents},
+        batches=manifest.batches,
+        audit_entries=manifest.audit_entries,
         tables=len(manifest.tables),
         in_flight=manifest.in_flight,
         files=len(manifest.files),
@@ -159,86 +152,127 @@ def back_up(settings: Settings, *, without_primary: bool = False) -> BackedUp:
 
 
 def _fill(settings: Settings, folder: Path, name: str, *, without_primary: bool) -> Manifest:
-    has_primary = settings.database_type != "sqlite" and not without_primary
+    warnings: list[str] = []
+    audit_entries = None
     with ExitStack() as stack:
         begun = time.monotonic()
         with RecordFile(settings).publishing():
             locked = time.monotonic()
             _copy_records(settings, folder)
-            primary = stack.enter_context(_primary(settings)) if has_primary else None
-            moment = _hold(settings, folder, stack)
+            moment = _hold(settings, stack, warnings, without_primary=without_primary)
             locked_seconds = time.monotonic() - locked
         log.info("The lock was waited for %.1f s and held %.1f s.", locked - begun, locked_seconds)
-        manifest = Manifest(
-            name=name,
-            made_at=moment.made_at,
-            locked_seconds=round(locked_seconds, 2),
-            state=moment.record.state,
-            in_flight=_unfinished_runs(view_of(settings, folder)),
-            hash_version=replica.schema_version(),
-            lake="files" if settings.local_lake else "versions",
-            tables={pinned.name: pinned.version for pinned in moment.tables},
-        )
-        if primary is not None:
-            manifest.dump_version = primary.dump(settings, folder / PRIMARY)
-            manifest.primary = primary.contents(settings)
-            require_readable(folder / PRIMARY, manifest.dump_version)
-        if settings.local_lake is not None:
-            for pinned in moment.tables:
-                lake.copy(pinned, settings.local_lake / pinned.name, folder / LAKE / pinned.name)
-        manifest.gold = _gold(settings, folder, moment, manifest)
+        ledger.save_batches(folder, moment.reports.values())
+        ledger.save_undelivered(settings, folder)
+        if moment.primary is not None:
+            audit_entries = ledger.save_audit_trail(folder, moment.primary)
+        for pinned in moment.tables:
+            lake.copy(settings, pinned, folder / LAKE / pinned.name)
+        star = _star(settings, folder, moment, warnings)
     _copy_tree(settings.data_dir / ARCHIVE, folder / DATA / ARCHIVE)
-    manifest.replica = _replica(view_of(settings, folder), manifest)
-    _settle_figures(settings, manifest)
-    manifest.files = described(folder)
-    return manifest
-
-
-@contextmanager
-def _primary(settings: Settings) -> Iterator[Snapshot]:
-    try:
-        with snapshot(settings) as found:
-            yield found
-    except WarehouseUnavailable as error:
-        raise WarehouseUnavailable(
-            f"{error} No backup was made. `python -m include.warehouse backup --without-primary` backs up the rest, "
-            "from which a restore can fill the primary again."
-        ) from error
+    return Manifest(
+        name=name,
+        made_at=moment.made_at,
+        locked_seconds=round(locked_seconds, 2),
+        newest_batch=next(reversed(moment.reports), None),
+        batches=len(moment.reports),
+        audit_entries=audit_entries,
+        in_flight=_unfinished_runs(settings, folder),
+        star=star,
+        hash_version=replica.schema_version(),
+        tables={pinned.name: pinned.version for pinned in moment.tables},
+        files=described(folder),
+        warnings=warnings,
+    )
 
 
 def _copy_records(settings: Settings, folder: Path) -> None:
     """Copy the records of the runs.
 
-    They come before sides and tables, and later layers of tables before earlier ones: so a restored record never tells
-    of rows that are not there. A run at work may have left rows that its records do not tell of yet, as when it is
-    killed, and writes them again.
+    They come before sides and tables, and later layers of tables before earlier ones: so a restored record never names
+    rows that are not there. A run at work may have left rows that its records do not name yet, as when it is killed,
+    and writes them again.
     """
     for name in BACKED_UP_FOLDERS:
         if name != ARCHIVE:
             _copy_tree(settings.data_dir / name, folder / DATA / name)
 
 
-def _unfinished_runs(view: Settings) -> list[str]:
+def _unfinished_runs(settings: Settings, folder: Path) -> list[str]:
+    view = view_of(settings, folder)
     paths = (view.data_dir / "runs").glob("*/manifest.json")
     return sorted(path.parent.name for path in paths if not RunFolder(view, path.parent.name).receipt.exists())
 
 
-def _hold(settings: Settings, folder: Path, stack: ExitStack) -> _Moment:
-    """Copy the replica and the record of who serves, and pin what has versions."""
-    record = RecordFile(settings)
+def _hold(settings: Settings, stack: ExitStack, warnings: list[str], *, without_primary: bool) -> _Moment:
+    """Open one state of the sides and of the Delta tables."""
     made_at = datetime.now(UTC)
-    (folder / REPLICA).mkdir()
-    _copy_replica(settings, folder / REPLICA)
-    state = record.read()
-    write_durably(folder / REPLICA / record.path.name, state.model_dump_json(indent=2))
-    tables = lake.pin(settings)
-    gold = None
-    if settings.local_lake is None:  # a local lake is read from its copy
-        try:
-            gold = stack.enter_context(GoldStar(settings))
-        except GoldUnreadable as error:
-            log.info("%s", error)
-    return _Moment(made_at, state, tables, gold)
+    connection = copied = None
+    if settings.database_type != "sqlite":
+        if without_primary:
+            warnings.append("The primary was left out, and with it the audit trail of the API.")
+        else:
+            connection = stack.enter_context(_primary(settings))
+    try:
+        copied = stack.enter_context(replica.reading(settings))
+    except ReplicaUnusable as error:
+        log.info("%s", error)
+    return _Moment(
+        made_at,
+        known_batches(settings, connection),
+        lake.pin(settings),
+        connection,
+        connection if connection is not None and RecordFile(settings).read().state == "primary" else copied,
+    )
+
+
+@contextmanager
+def _primary(settings: Settings) -> Iterator[Connection]:
+    try:
+        with snapshot(settings) as connection:
+            yield connection
+    except WarehouseUnavailable as error:
+        raise WarehouseUnavailable(
+            f"{error} No backup was made. `python -m include.warehouse backup --without-primary` backs up all but the "
+            "audit trail of the API."
+        ) from error
+
+
+def _star(settings: Settings, folder: Path, moment: _Moment, warnings: list[str]) -> Contents:
+    """Return what a restore will make of the copy of Gold, held against what the serving side has.
+
+    Raises:
+        BackupFailed: If Gold cannot be read.
+    """
+    if not any(pinned.name.startswith("gold/") for pinned in moment.tables):
+        return NOTHING
+    view = view_of(settings, folder)
+    try:
+        with GoldStar(view) as gold:
+            left_out = gold.unpublished(moment.reports)
+            gold.pick_all(left_out)
+            star = contents_of(gold, view, left_out)
+    except GoldUnreadable as error:
+        raise BackupFailed(f"{error}. No backup was made: a restore makes the warehouse from Gold.") from error
+    if moment.served is None:
+        warnings.append("Neither side could be read, so Gold was not held against what was served.")
+        return star
+    try:
+        served = contents_of(moment.served, settings)
+    except DatabaseError as error:
+        if moment.served is moment.primary:
+            raise
+        warnings.append(f"The replica cannot be read, so Gold was not held against what was served: {error.orig}")
+        return star
+    if left_out:
+        # Members that these facts refer to are in Gold as they will be once they are published.
+        served = served.model_copy(update={"members": star.members})
+    if wrong := differences(star, served):
+        warnings.append(
+            f"A restore makes what Gold has, and the warehouse differs from it: {'; '.join(wrong)}. Of a run between "
+            "Gold and publish that is to be expected; otherwise see `python -m include.warehouse compare`."
+        )
+    return star
 
 
 def _copy_tree(source: Path, target: Path) -> None:
@@ -252,67 +286,3 @@ def _copy_tree(source: Path, target: Path) -> None:
             shutil.copy2(path, place)
         except FileNotFoundError:
             continue  # a file under its temporary name, or of a run that has finished
-
-
-def _copy_replica(settings: Settings, target: Path) -> None:
-    source = replica_link(settings)
-    if not source.exists():
-        return
-    copied = target / source.name
-    try:
-        with (
-            closing(sqlite3.connect(f"file:{source}?mode=rw", uri=True, timeout=replica.BUSY_SECONDS)) as raw,
-            closing(sqlite3.connect(copied)) as copy,
-        ):
-            raw.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.DatabaseError as error:
-        log.warning("The replica is left out of the backup: %s", error)
-        copied.unlink(missing_ok=True)
-
-
-def _replica(view: Settings, manifest: Manifest) -> Contents | None:
-    """Return what the copy of the replica has; delete a copy that cannot be used."""
-    path = replica_link(view)
-    if not path.exists():
-        manifest.warnings.append("There was no usable replica; a restore makes it anew from Gold.")
-        return None
-    try:
-        wrong = replica.damage(view)
-        if not wrong:
-            with replica.reading(view) as connection:
-                return contents_of(connection, view, replica.schema_version())
-        reason = "; ".join(wrong)
-    except ReplicaUnusable as error:
-        reason = str(error).replace(str(path), "")
-    path.unlink()
-    manifest.warnings.append(f"The replica was left out; a restore makes it anew from Gold: {reason}")
-    return None
-
-
-def _gold(settings: Settings, folder: Path, moment: _Moment, manifest: Manifest) -> Contents | None:
-    if not any(name.startswith("gold/") for name in manifest.tables):
-        return None
-    try:
-        if moment.gold is not None:
-            return contents_of(moment.gold, settings)
-        with GoldStar(view_of(settings, folder)) as gold:
-            return contents_of(gold, settings)
-    except (GoldUnreadable, duckdb.Error) as error:
-        manifest.warnings.append(f"Gold cannot be read, so it is backed up as it is: {error}")
-        return None
-
-
-def _settle_figures(settings: Settings, manifest: Manifest) -> None:
-    """Say what the serving side had, and what the sides have otherwise than each other."""
-    serving = manifest.primary if manifest.state == "primary" else manifest.replica
-    serving = serving or manifest.replica or manifest.primary
-    if serving is not None:
-        manifest.rows, manifest.amount, manifest.newest_batch = serving.rows, serving.amount, serving.newest_batch
-    if manifest.primary and manifest.replica and manifest.state == "primary":
-        # The replica has members as Gold merged them, which may be ahead by a batch that is about to be published.
-        wrong = differences(manifest.primary.model_copy(update={"members": {}}), manifest.replica)
-        if wrong:
-            manifest.warnings.append(f"Primary and replica differ: {json.dumps(wrong)}. See `compare`.")
-    if manifest.primary is None and settings.database_type != "sqlite":
-        manifest.warnings.append("The primary was left out; a restore fills it from Gold.")

@@ -1,8 +1,8 @@
-"""Restoring a backup: checked first, made ready beside what is in use, put in place at the end.
+"""Restoring a backup: checked and made ready beside what is in use, put in place at the end.
 
-The primary is loaded in a transaction. Before it is committed, a note beside the record (`restore.json`) says what has
-to be moved once it is. A restore that dies before the commit leaves the old state; one that dies after it is finished
-by `resume`, which asks the primary what became of the transaction. Until then nobody publishes.
+Lake and records come from the backup, primary and replica are made from its Gold. Nothing that is in use changes
+before all of it is there and has the row hashes of the manifest. From then on a marker names the backup that is being
+put in place: a restore that is cut off after that is run again, and until then nothing is loaded or published.
 """
 
 from __future__ import annotations
@@ -10,25 +10,22 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
-from pydantic import Field, ValidationError
-from sqlalchemy import Connection
+from pydantic import Field
 
-from include.backup import lake, primary
-from include.backup.contents import contents_of, differences
+from include.backup import lake, ledger
+from include.backup.contents import NOTHING, contents_of, differences
 from include.backup.making import ARCHIVE
 from include.backup.manifest import (
     DATA,
+    HOLDING,
     LAKE,
-    PRIMARY,
-    REPLICA,
     BackupFailed,
     Contents,
     Manifest,
@@ -38,20 +35,28 @@ from include.backup.manifest import (
     folders,
     read_manifest,
     require_whole,
+    view_of,
 )
+from include.backup.primary import Load, holds_data, loading
 from include.domain.model import Model
+from include.lake_use import LakeNotFree, lake_alone, restoring
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import replica
 from include.warehouse.engine import WarehouseUnavailable
-from include.warehouse.failover import REPLICA_ERRORS, CaughtUp, catch_up, refresh_replica
-from include.warehouse.gold import GoldStar
-from include.warehouse.record import Breaker, Record, RecordFile, write_durably
+from include.warehouse.failover import (
+    REPLICA_ERRORS,
+    CaughtUp,
+    catch_up,
+    known_batches,
+    receipts_on_disk,
+    refresh_replica,
+)
+from include.warehouse.gold import GoldStar, GoldUnreadable
+from include.warehouse.publish import PublishError, PublishReport
+from include.warehouse.record import Record, RecordFile, write_durably
 from include.warehouse.replica import ReplicaUnusable, replica_link
 
 log = logging.getLogger(__name__)
-
-_HOLDING = ".restore"
-"""Folder beside what is replaced: `incoming` takes its place, `replaced` is deleted."""
 
 
 class Part(Model):
@@ -61,7 +66,7 @@ class Part(Model):
         rows: Facts in it now.
         amount: GBP of these facts.
         days: Invoice days whose rows were compared with the manifest.
-        differences: What is otherwise than the manifest says; none if all row hashes are the same.
+        differences: What differs from the manifest; none if all row hashes are the same.
     """
 
     rows: int
@@ -75,131 +80,85 @@ class Restored(Model):
 
     Attributes:
         backup: Its name.
-        made_at: The moment everything is of.
-        parts: Primary, replica and Gold.
-        caught_up: What the primary was brought afterwards from Gold.
-        in_flight: Runs that were at work, held or failed at that moment: clear or run them again.
-        drop_again: Folders of the archive whose runs are later than the backup: drop their files again.
-        seconds: All of it.
-        replaced_seconds: How long it took to put the parts in place, from the commit of the primary on.
+        made_at: The moment that it is of.
+        parts: `primary`, `replica` and `gold`, each held against the manifest.
+        audit_entries: Entries of the audit trail that the primary was brought; None if the backup has none.
+        in_flight: Runs that had no receipt then: clear them in Airflow, or drop their files again.
+        drop_again: Runs in the archive that the backup does not know: their files have to be dropped again.
+        caught_up: What the primary alone was brought from Gold.
+        replaced_seconds: How long it took to put the parts in place.
+        warnings: Sentences worth reading.
     """
 
     backup: str
     made_at: datetime
     parts: dict[str, Part] = Field(default_factory=dict)
-    caught_up: CaughtUp | None = None
+    audit_entries: int | None = None
     in_flight: list[str] = Field(default_factory=list)
     drop_again: list[str] = Field(default_factory=list)
-    warnings: list[str] = Field(default_factory=list)
+    caught_up: CaughtUp | None = None
     seconds: float = 0.0
     replaced_seconds: float = 0.0
+    warnings: list[str] = Field(default_factory=list)
 
     @property
     def whole(self) -> bool:
-        """Whether everything is what the backup has, or Gold."""
-        return not any(part.differences for part in self.parts.values()) and not (
-            self.caught_up and self.caught_up.differences
-        )
-
-
-class Resumed(Model):
-    """What became of a restore that was cut off.
-
-    Attributes:
-        backup: What was being restored; None if nothing had been.
-        outcome: `restored`, or `left`: the old state stays.
-    """
-
-    backup: str | None = None
-    outcome: str
-
-
-class _Move(Model):
-    """A file or folder that takes the place of another, which is kept aside until the end."""
-
-    incoming: Path
-    target: Path
-    replaced: Path
-
-
-class _Note(Model):
-    """What a restore has made ready.
-
-    Attributes:
-        transaction: Of the primary; None if there is no primary.
-        moves: In order.
-        holdings: Folders to delete at the end.
-        replica: File that becomes the replica; None to have none.
-        versions: Versions to take Delta tables in an object store back to.
-    """
-
-    backup: str
-    transaction: str | None = None
-    moves: list[_Move] = Field(default_factory=list)
-    holdings: list[Path] = Field(default_factory=list)
-    replica: Path | None = None
-    versions: dict[str, int] = Field(default_factory=dict)
+        """Whether every part has what the manifest says, and the primary what Gold has."""
+        caught_up = self.caught_up is None or not self.caught_up.differences
+        return caught_up and not any(part.differences for part in self.parts.values())
 
 
 def restore(
     settings: Settings, name: str | None = None, *, replace: bool = False, only_primary: bool = False
 ) -> Restored:
-    """Make warehouse, replica, lake and records what a backup has.
+    """Make warehouse, replica, lake and records what a backup has. One that was cut off can be run again.
 
     Args:
         settings: Where everything is.
-        name: The backup; the newest whole one if not given.
+        name: The backup; if not given the one whose restore was cut off, else the newest whole one.
         replace: Replace what has data.
-        only_primary: Restore PostgreSQL alone, then bring it what Gold has beyond the backup.
+        only_primary: Make PostgreSQL alone, from the Gold in use, with the audit trail of the backup.
 
     Raises:
-        BackupFailed: If the backup is damaged or does not fit, or there is data and `replace` is not given; the old
-            state stays.
+        BackupFailed: If the backup is damaged or does not fit, a run is at work, or there is data and `replace` is not
+            given; the old state stays unless the message says otherwise.
         WarehouseUnavailable: If the primary does not answer; the old state stays unless the message says otherwise.
     """
     started = time.monotonic()
     with backups_locked(settings):
-        folder, manifest = _chosen(settings, name)
-        done = Restored(backup=manifest.name, made_at=manifest.made_at, in_flight=manifest.in_flight)
+        folder, manifest = _chosen(settings, name or _cut_off(settings))
+        done = Restored(
+            backup=manifest.name,
+            made_at=manifest.made_at,
+            audit_entries=manifest.audit_entries,
+            in_flight=manifest.in_flight,
+        )
+        if manifest.audit_entries is None and settings.database_type != "sqlite":
+            done.warnings.append("The backup was made without the primary: its audit trail is not restored.")
         try:
-            with RecordFile(settings).publishing():
-                if not replace:
-                    _require_empty(settings, only_primary)
-                if only_primary:
-                    _restore_primary(settings, folder, manifest, done)
-                else:
-                    _restore_all(settings, folder, manifest, done)
-        except OSError as error:
-            cut = RecordFile(settings).restore.exists()
-            after = "Run `python -m include.warehouse restore --resume`." if cut else "The old state stays."
+            if only_primary:
+                _restore_primary(settings, folder, manifest, done, replace=replace)
+            else:
+                with lake_alone(settings), RecordFile(settings).publishing(restoring=True):
+                    _restore_all(settings, folder, manifest, done, replace=replace)
+        except LakeNotFree as error:
+            raise BackupFailed(f"{error} Nothing was changed.") from error
+        except (GoldUnreadable, PublishError, ReplicaUnusable, OSError) as error:
+            cut_off = f"Run `python -m include.warehouse restore {manifest.name}` again."
+            after = cut_off if restoring(settings).exists() else "The old state stays."
             raise BackupFailed(f"Backup {manifest.name} was not restored: {error}. {after}") from error
-        _complete(settings, manifest, done, only_primary)
+    if only_primary:
+        try:
+            done.caught_up = catch_up(settings)
+        except REPLICA_ERRORS as error:
+            done.warnings.append(f"The primary is not caught up: {error} See `python -m include.warehouse catch-up`.")
     done.seconds = round(time.monotonic() - started, 2)
     return done
 
 
-def resume(settings: Settings) -> Resumed:
-    """Finish a restore that was cut off, or clear away what it left if the primary never took it.
-
-    Raises:
-        WarehouseUnavailable: If the primary does not answer, so that it cannot be told.
-    """
-    record = RecordFile(settings)
-    with backups_locked(settings), record.publishing(restoring=True):
-        if not record.restore.exists():
-            return Resumed(outcome="left")
-        try:
-            note = _Note.model_validate_json(record.restore.read_bytes())
-        except ValidationError as error:
-            raise BackupFailed(
-                f"{record.restore} is damaged. Delete it and restore a backup again with --replace."
-            ) from error
-        if note.transaction is not None and primary.fate(settings, note.transaction) == "aborted":
-            record.restore.unlink()
-            _clear(note)
-            return Resumed(backup=note.backup, outcome="left")
-        _put_in_place(settings, note)
-        return Resumed(backup=note.backup, outcome="restored")
+def _cut_off(settings: Settings) -> str | None:
+    marker = restoring(settings)
+    return marker.read_text(encoding="utf-8") if marker.exists() else None
 
 
 def _chosen(settings: Settings, name: str | None) -> tuple[Path, Manifest]:
@@ -224,9 +183,9 @@ def _chosen(settings: Settings, name: str | None) -> tuple[Path, Manifest]:
     )
 
 
-def _require_empty(settings: Settings, only_primary: bool) -> None:
+def _require_empty(settings: Settings, *, only_primary: bool = False) -> None:
     found = []
-    if settings.database_type != "sqlite" and primary.holds_data(settings):
+    if settings.database_type != "sqlite" and holds_data(settings):
         found.append("the primary")
     if not only_primary:
         found += ["the replica"] if replica_link(settings).exists() else []
@@ -239,128 +198,145 @@ def _require_empty(settings: Settings, only_primary: bool) -> None:
         )
 
 
-def _restore_primary(settings: Settings, folder: Path, manifest: Manifest, done: Restored) -> None:
-    if settings.database_type == "sqlite" or manifest.primary is None:
-        raise BackupFailed(f"Backup {manifest.name} and these settings have no primary in common. Nothing was changed.")
+def _restore_primary(settings: Settings, folder: Path, manifest: Manifest, done: Restored, *, replace: bool) -> None:
+    """Make the primary from the Gold in use; the caller lets it catch up, after which it serves."""
+    if settings.database_type == "sqlite":
+        raise BackupFailed("DATABASE_TYPE is sqlite, so there is no primary. Nothing was changed.")
     record = RecordFile(settings)
-    # From the commit on whoever is ahead has to serve.
-    with primary.loading(settings, manifest, folder / PRIMARY) as loaded, record.change() as noted:
-        _note_primary(done, loaded)
-        noted.turn("failed_over", f"The primary was restored from backup {manifest.name} and may lack batches.")
+    with record.publishing():
+        if not replace:
+            _require_empty(settings, only_primary=True)
+        reports = known_batches(settings)
+        with GoldStar(settings) as gold:
+            left_out = gold.unpublished(reports)
+            gold.pick_all(left_out)
+            expected = contents_of(gold, settings, left_out)
+            load = Load(gold, expected, True, reports.values(), receipts_on_disk(settings), ledger.audit_trail(folder))
+            # From the commit on the replica serves, until the primary is caught up.
+            with loading(settings, load) as found, record.change() as noted:
+                done.parts["primary"] = _part(found, [])
+                noted.turn("failed_over", f"The primary was restored with the audit trail of backup {manifest.name}.")
+    if _lacks_replica(settings):
+        refresh_replica(settings)
+        done.warnings.append("The replica was made again from Gold.")
 
 
-def _note_primary(done: Restored, loaded: primary.Loaded) -> None:
-    """Tell what was compared with the manifest before the commit."""
-    if loaded.contents is not None:
-        done.parts["primary"] = _part(loaded.contents, [])
-
-
-def _restore_all(settings: Settings, folder: Path, manifest: Manifest, done: Restored) -> None:
-    record = RecordFile(settings)
-    note = _Note(backup=manifest.name)
-    try:
-        _make_ready(settings, folder, manifest, note)
-        with _loaded(settings, folder, manifest) as loaded:
-            if loaded is not None:
-                note.transaction = loaded.transaction
-                _note_primary(done, loaded)
-            write_durably(record.restore, note.model_dump_json(indent=2))
-            begun = time.monotonic()
-    except BaseException as error:
-        if not record.restore.exists():
-            _clear(note)
-            raise
-        if isinstance(error, Exception):
-            raise WarehouseUnavailable(
-                f"The primary did not say whether it took backup {manifest.name}: {error} Run "
-                "`python -m include.warehouse restore --resume` when it answers; nothing is published until then."
+def _restore_all(settings: Settings, folder: Path, manifest: Manifest, done: Restored, *, replace: bool) -> None:
+    if not replace and _cut_off(settings) != manifest.name:
+        _require_empty(settings)
+    hashed = manifest.hash_version == replica.schema_version()
+    if not hashed:
+        done.warnings.append(
+            "The backup is of another version of the tables: rows, units and money were compared, not row hashes."
+        )
+    view = view_of(settings, folder)
+    marker = restoring(settings)
+    with _laid_out(settings, folder, manifest) as incoming:
+        reports = ledger.batches(folder)
+        fresh = None
+        if manifest.star != NOTHING:
+            fresh = _made_replica(view, reports)
+            with replica.reading(view) as connection:
+                found = contents_of(connection, view)
+            done.parts["replica"] = _expected(manifest, found, "replica", hashed=hashed)
+        try:
+            with _loaded(settings, folder, manifest, reports, hashed=hashed) as loaded:
+                if loaded is not None:
+                    done.parts["primary"] = _part(loaded, [])
+                write_durably(marker, manifest.name)
+        except (BackupFailed, WarehouseUnavailable) as error:
+            if not marker.exists():
+                raise
+            raise type(error)(
+                f"The primary did not say that it took backup {manifest.name}: {error} Run "
+                f"`python -m include.warehouse restore {manifest.name}` again; until then nothing is published."
             ) from error
-        raise
-    _put_in_place(settings, note)
+        begun = time.monotonic()
+        _put_in_place(settings, folder, incoming, fresh)
+    marker.unlink()
+    flush(marker.parent)
     done.replaced_seconds = round(time.monotonic() - begun, 2)
+    if manifest.star != NOTHING:
+        with GoldStar(settings) as gold:
+            left_out = gold.unpublished(reports)
+            gold.pick_all(left_out)
+            found = contents_of(gold, settings, left_out)
+        done.parts["gold"] = _part(found, differences(manifest.star, found, hashed=hashed))
+    done.drop_again = _later_runs(settings)
+
+
+def _expected(manifest: Manifest, found: Contents, what: str, *, hashed: bool) -> Part:
+    wrong = differences(manifest.star, found, hashed=hashed)
+    if wrong:
+        raise BackupFailed(
+            f"The {what} that was made from backup {manifest.name} differs from its manifest: {'; '.join(wrong)}. "
+            "Nothing was changed."
+        )
+    return _part(found, [])
+
+
+def _part(found: Contents, wrong: list[str]) -> Part:
+    return Part(rows=found.rows, amount=found.amount, days=len(found.days), differences=wrong)
+
+
+def _made_replica(view: Settings, reports: dict[str, PublishReport]) -> Path:
+    """Make a replica from the Gold of a backup, beside the one in use; return its file."""
+    with GoldStar(view) as gold:
+        left_out = gold.unpublished(reports)
+    made = replica.refresh(view, reports, left_out)
+    replica.store_receipts(view, receipts_on_disk(view))
+    return made.path
 
 
 @contextmanager
-def _loaded(settings: Settings, folder: Path, manifest: Manifest) -> Iterator[primary.Loaded | None]:
+def _loaded(
+    settings: Settings, folder: Path, manifest: Manifest, reports: dict[str, PublishReport], *, hashed: bool
+) -> Iterator[Contents | None]:
+    """Give the primary the Gold of a backup, in a transaction that is committed on leaving; None without a primary."""
     if settings.database_type == "sqlite":
         yield None
         return
-    with primary.loading(settings, manifest, folder / PRIMARY if manifest.primary else None) as loaded:
-        yield loaded
+    view = view_of(settings, folder)
+    recorded = reports.values(), receipts_on_disk(view), ledger.audit_trail(folder)
+    if manifest.star == NOTHING:
+        with loading(settings, Load(None, NOTHING, hashed, *recorded)) as found:
+            yield found
+        return
+    with GoldStar(view) as gold:
+        gold.pick_all(gold.unpublished(reports))
+        with loading(settings, Load(gold, manifest.star, hashed, *recorded)) as found:
+            yield found
 
 
-def _make_ready(settings: Settings, folder: Path, manifest: Manifest, note: _Note) -> None:
-    """Lay out beside what is in use what will take its place."""
-    data = settings.data_dir
-    _incoming(note, data, [name for name in BACKED_UP_FOLDERS if name != ARCHIVE], folder / DATA)
-    if manifest.lake == "files":
-        root = settings.local_lake
-        if root is None:
-            raise BackupFailed(
-                f"Backup {manifest.name} holds the files of a local lake, and RETAIL_LAKE_URI names an object store: "
-                "leave it out or name a folder. Nothing was changed."
-            )
-        there = {path.name for path in root.glob("[!.]*") if path.is_dir()} if root.is_dir() else set()
-        layers = sorted({name.partition("/")[0] for name in manifest.tables} | (there & {*lake.LAYERS}))
-        _incoming(note, root, layers, folder / LAKE)
-    else:
-        lake.require_versions(settings, manifest.tables)
-        note.versions = dict(manifest.tables)
-    settings.replica.mkdir(parents=True, exist_ok=True)
-    if manifest.replica:
-        note.replica = replica.fresh_path(settings, datetime.now(UTC))
-        _copied(folder / REPLICA / replica_link(settings).name, note.replica)
-        with closing(sqlite3.connect(note.replica)) as raw:
-            raw.execute("PRAGMA journal_mode = WAL")  # a backup has no files beside it; in use, readers go on in writes
-    state = RecordFile(settings).path
-    held = _held(note, settings.replica)
-    write_durably(held / "incoming" / state.name, _record_after(folder, manifest).model_dump_json(indent=2))
-    note.moves.append(_move(held, settings.replica, state.name))
-    _fill_archive(folder / DATA / ARCHIVE, data / ARCHIVE)
-    os.sync()
-
-
-def _record_after(folder: Path, manifest: Manifest) -> Record:
-    record = Record.model_validate_json((folder / REPLICA / "state.json").read_bytes())
-    record.breaker = Breaker()
-    if manifest.primary is None:
-        record.turn("failed_over", f"Backup {manifest.name} was made without the primary, which is filled from Gold.")
-    return record
-
-
-def _held(note: _Note, root: Path) -> Path:
-    """Return the holding folder below `root`, emptied of what an earlier restore left."""
-    held = root / _HOLDING
-    if held not in note.holdings:
-        shutil.rmtree(held, ignore_errors=True)
-        note.holdings.append(held)
-        (held / "incoming").mkdir(parents=True)
-        (held / "replaced").mkdir()
-    return held
-
-
-def _move(held: Path, root: Path, name: str) -> _Move:
-    target = root / name
-    if target.exists() and target.stat().st_dev != held.stat().st_dev:
-        raise BackupFailed(
-            f"{target} is a file system of its own, so nothing can take its place at once. Nothing was changed."
-        )
-    return _Move(incoming=held / "incoming" / name, target=target, replaced=held / "replaced" / name)
-
-
-def _incoming(note: _Note, root: Path, names: list[str], source: Path) -> None:
-    held = _held(note, root)
-    for name in names:
-        (held / "incoming" / name).mkdir()
-        for path in sorted((source / name).rglob("*")):
-            if path.is_file():
-                _copied(path, held / "incoming" / name / path.relative_to(source / name))
-        note.moves.append(_move(held, root, name))
-
-
-def _copied(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(source, target)
+@contextmanager
+def _laid_out(settings: Settings, folder: Path, manifest: Manifest) -> Iterator[list[Path]]:
+    """Copy lake and records beside what they will replace; yield the copies, which are deleted on leaving."""
+    data, root = settings.data_dir, settings.local_lake
+    places = [(data, folder / DATA / name) for name in BACKED_UP_FOLDERS if name != ARCHIVE]
+    places += [(root, folder / LAKE / layer) for layer in lake.LAYERS] if root is not None else []
+    holdings = {base / HOLDING for base, _ in places} | {settings.replica / HOLDING}
+    for holding in holdings:
+        shutil.rmtree(holding, ignore_errors=True)
+        holding.mkdir(parents=True)
+    incoming = []
+    try:
+        for base, source in places:
+            target = base / source.name
+            if target.exists() and target.stat().st_dev != base.stat().st_dev:
+                raise BackupFailed(
+                    f"{target} is a file system of its own, so nothing can take its place at once. Nothing was changed."
+                )
+            copied = base / HOLDING / source.name
+            copied.mkdir()
+            if source.is_dir():
+                shutil.copytree(source, copied, dirs_exist_ok=True)
+            incoming.append(copied)
+        _fill_archive(folder / DATA / ARCHIVE, data / ARCHIVE)
+        os.sync()
+        yield incoming
+    finally:
+        for holding in holdings:
+            shutil.rmtree(holding, ignore_errors=True)
 
 
 def _fill_archive(source: Path, target: Path) -> None:
@@ -368,73 +344,29 @@ def _fill_archive(source: Path, target: Path) -> None:
     for path in sorted(source.rglob("*")):
         place = target / path.relative_to(source)
         if path.is_file() and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
             partial = place.with_name(".restored")
-            _copied(path, partial)
+            shutil.copy2(path, partial)
             partial.replace(place)
 
 
-def _put_in_place(settings: Settings, note: _Note) -> None:
-    """Put in place what was made ready; may be killed anywhere and repeated."""
-    for move in note.moves:
-        if not move.incoming.exists():
-            continue
-        if move.target.exists():
-            move.target.rename(move.replaced)
-        move.incoming.rename(move.target)
-    for root in {move.target.parent for move in note.moves}:
-        flush(root)
-    if note.replica is not None:
-        replica.put_in_place(settings, note.replica)
-    else:
+def _put_in_place(settings: Settings, folder: Path, incoming: list[Path], fresh: Path | None) -> None:
+    """Put in place what was laid out and made."""
+    for copied in incoming:
+        target = copied.parent.parent / copied.name
+        if target.exists():
+            shutil.rmtree(target)
+        copied.rename(target)
+    for base in {copied.parent.parent for copied in incoming}:
+        flush(base)
+    if settings.local_lake is None:
+        lake.upload(settings, folder / LAKE)
+    if fresh is None:
         replica_link(settings).unlink(missing_ok=True)
-    lake.take_back(settings, note.versions)
-    RecordFile(settings).restore.unlink()
-    _clear(note, keep_replica=True)
-
-
-def _clear(note: _Note, *, keep_replica: bool = False) -> None:
-    for held in note.holdings:
-        shutil.rmtree(held, ignore_errors=True)
-    if note.replica is not None and not keep_replica:
-        note.replica.unlink(missing_ok=True)
-
-
-def _complete(settings: Settings, manifest: Manifest, done: Restored, only_primary: bool) -> None:
-    """Hold what is in place against the manifest, and bring the sides what they lack."""
-    has_primary = settings.database_type != "sqlite"
-    hashed = manifest.hash_version == replica.schema_version()
-    if not hashed:
-        done.warnings.append(
-            "The backup is of another version of the tables: rows, units and money were compared, not row hashes."
-        )
-    if not only_primary:
-        if manifest.replica:
-            try:
-                with replica.reading(settings) as connection:
-                    done.parts["replica"] = _compared(settings, manifest.replica, connection, hashed)
-            except ReplicaUnusable as error:
-                log.warning("%s", error)
-        if manifest.gold:
-            with GoldStar(settings) as gold:
-                done.parts["gold"] = _compared(settings, manifest.gold, gold, hashed)
-        done.drop_again = _later_runs(settings)
-    if _lacks_replica(settings) and any(pinned.name == "gold/fact_sales" for pinned in lake.pin(settings)):
-        refresh_replica(settings)
-        done.warnings.append("The replica was made anew from Gold.")
-    if has_primary and (only_primary or not manifest.primary):
-        try:
-            done.caught_up = catch_up(settings)
-        except (BackupFailed, *REPLICA_ERRORS) as error:
-            done.warnings.append(f"The primary is not caught up: {error} See `python -m include.warehouse catch-up`.")
-
-
-def _compared(settings: Settings, expected: Contents, source: Connection | GoldStar, hashed: bool) -> Part:
-    found = contents_of(source, settings)
-    return _part(found, differences(expected, found, hashed=hashed))
-
-
-def _part(found: Contents, wrong: list[str]) -> Part:
-    return Part(rows=found.rows, amount=found.amount, days=len(found.days), differences=wrong)
+    else:
+        replica.put_in_place(settings, fresh.rename(settings.replica / fresh.name))
+    write_durably(RecordFile(settings).path, Record().model_dump_json(indent=2))
+    ledger.put_back_undelivered(settings, folder)
 
 
 def _lacks_replica(settings: Settings) -> bool:

@@ -518,7 +518,7 @@ def _refresh(settings: Settings, record: RecordFile, more: Mapping[str, PublishR
     with GoldStar(settings) as gold:
         left_out = gold.unpublished(reports)
     refreshed = replica.refresh(settings, reports, left_out)
-    replica.store_receipts(settings, _receipts(settings))
+    replica.store_receipts(settings, receipts_on_disk(settings))
     with record.change() as noted:
         for batch in noted.of("done"):
             noted.forget(batch)
@@ -547,7 +547,9 @@ def _report_of(settings: Settings, batch: GoldBatch) -> PublishReport:
         return replica.report_of(gold, batch, written={}, deleted=0, loaded=gold.picked_of(batch.batch_id))
 
 
-def _receipts(settings: Settings, run_ids: Sequence[str] | None = None) -> Iterator[tuple[Receipt, Sequence[ScoreRow]]]:
+def receipts_on_disk(
+    settings: Settings, run_ids: Sequence[str] | None = None
+) -> Iterator[tuple[Receipt, Sequence[ScoreRow]]]:
     """Yield receipts, of all runs if none are named, each with the quality scores of its batch."""
     folder = settings.data_dir / "receipts"
     paths: Sequence[Path] = (
@@ -623,7 +625,7 @@ def _receipts_not_on(settings: Settings, engine: Engine) -> list[str]:
 def _deliver_receipts(settings: Settings, record: RecordFile, engine: Engine, more: Sequence[str] = ()) -> list[str]:
     """Bring the primary the receipts it is known to lack, and `more`; return their runs."""
     waiting = sorted({*record.read().receipts, *more})
-    for receipt, scores in _receipts(settings, waiting):
+    for receipt, scores in receipts_on_disk(settings, waiting):
         save_receipt(engine, receipt)
         save_scores(engine, scores)
     if waiting:

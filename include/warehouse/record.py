@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from include.domain.model import Model
+from include.lake_use import LakeNotFree, require_whole_lake
 from include.settings import Settings
 from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.gold import GoldBatch
@@ -108,16 +109,12 @@ class Record(Model):
 
 
 class RecordFile:
-    """The record on disk.
-
-    Attributes:
-        restore: Where a restore notes that it has begun to put its parts in place.
-    """
+    """The record on disk."""
 
     def __init__(self, settings: Settings) -> None:
         self.folder = settings.replica
         self.path = self.folder / "state.json"
-        self.restore = self.folder / "restore.json"
+        self._settings = settings
 
     def read(self) -> Record:
         """Return the record; of a warehouse that never had one, that of a primary that serves.
@@ -157,16 +154,17 @@ class RecordFile:
         """Hold the lock of publishes, catch-ups, refreshes, backups and restores on this host.
 
         Args:
-            restoring: Whether the caller settles a restore that was cut off.
+            restoring: Whether the caller is a restore, which may follow one that was cut off.
 
         Raises:
-            WarehouseUnavailable: If others hold it too long, or a restore was cut off and nobody has settled it.
+            WarehouseUnavailable: If others hold it too long, or a restore was cut off.
         """
         with locked(self.folder / "publish.lock", PUBLISH_LOCK_SECONDS):
-            if self.restore.exists() and not restoring:
-                raise WarehouseUnavailable(
-                    "A restore was cut off between its parts. Run `python -m include.warehouse restore --resume`."
-                )
+            if not restoring:
+                try:
+                    require_whole_lake(self._settings)
+                except LakeNotFree as error:
+                    raise WarehouseUnavailable(str(error)) from error
             yield
 
     def failed(self, reason: str) -> None:

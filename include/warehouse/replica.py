@@ -42,8 +42,8 @@ from include.quality.record import ScoreRow
 from include.receipts import Receipt
 from include.settings import Settings
 from include.warehouse.gold import GoldBatch, GoldStar
-from include.warehouse.portable import places, rounded_product, upsert
-from include.warehouse.publish import PublishError, PublishReport
+from include.warehouse.portable import places, rounded_product
+from include.warehouse.publish import PublishError, PublishReport, record_batch
 from include.warehouse.quality import write_scores
 from include.warehouse.receipts import write_receipt
 from include.warehouse.tables import (
@@ -338,7 +338,7 @@ def _fill(
             for index in sorted(table.indexes, key=lambda index: str(index.name)):
                 connection.execute(CreateIndex(index))
         for report in reports.values():
-            _record_batch(connection, report)
+            record_batch(connection, report)
         stamp = moment.isoformat()
         states = {"schema": schema_version(), "made_at": stamp, "refreshed_at": stamp}
         raw.executemany(f"INSERT INTO {_META} VALUES (?, ?)", list(states.items()))
@@ -440,7 +440,7 @@ def apply_batch(settings: Settings, batch: GoldBatch, report: PublishReport | No
             written[FACT] = _upsert(connection, gold, FACT, kept={"batch_id"})
             if report is None:
                 report = report_of(gold, batch, written, deleted, _loaded(connection, gold, batch))
-        _record_batch(connection, report)
+        record_batch(connection, report)
         _stamp(connection)
     return report
 
@@ -567,12 +567,6 @@ def _delete_of_days(
 
 def _json(values: Iterable[str]) -> str:
     return "[" + ", ".join(f'"{value}"' for value in values) + "]"
-
-
-def _record_batch(connection: Connection, report: PublishReport) -> None:
-    batch = star_table("etl_batch")
-    values = report.model_dump() | {"rebuilt_days": [day.isoformat() for day in report.rebuilt_days]}
-    upsert(connection, batch, values)
 
 
 def _stamp(connection: Connection) -> None:

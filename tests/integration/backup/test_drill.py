@@ -18,23 +18,25 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 from pydantic import SecretStr
+from sqlalchemy import func, select
 
-from include.backup import lake as lake_parts
-from include.backup import programs, restoring
+from include.backup import restoring
 from include.backup.making import back_up
 from include.backup.manifest import MANIFEST, BackupDamaged, BackupFailed, list_backups, read_manifest
-from include.backup.restoring import restore, resume
+from include.backup.restoring import restore
+from include.lake_use import LakeNotFree, lake_alone, lake_in_use
 from include.pipeline import publish, receipt
 from include.runs import RunFolder, mark_unpublished
 from include.settings import PROJECT_ROOT, Settings, get_settings
 from include.warehouse.__main__ import main
+from include.warehouse.audit import AuditEntry, save_entries
 from include.warehouse.engine import WarehouseUnavailable, open_engine, transaction
 from include.warehouse.failover import known_batches, refresh_replica, serving_side
 from include.warehouse.gold import GoldUnreadable
 from include.warehouse.integrity import SIDES, check_integrity, compare_sides, open_side
-from include.warehouse.migrations import current_revision, downgrade, upgrade
 from include.warehouse.record import RecordFile, write_durably
 from include.warehouse.replica import recorded_batches, replica_link
+from include.warehouse.tables import star_table
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
 from tests.integration.failover.test_failover import contents
@@ -48,17 +50,37 @@ def published(lake: Lake, settings: Settings) -> None:
     for number, start in ((1, 0), (2, 40)):
         publish(settings, lake.drop(number, lines_of(40, start=start)))
         receipt(settings, f"run_{number}")
+    with open_engine(settings) as engine, transaction(engine) as connection:
+        save_entries(connection, AUDITED)
+
+
+AUDITED = [
+    AuditEntry(
+        username="ann\u00e9",
+        address="10.0.0.1",
+        action="POST /api/v1/files",
+        target=f"/api/v1/files?n={number}",
+        outcome="done",
+        status=201,
+        details={"files": [f"{number}.csv"], "rows": number},
+    )
+    for number in range(3)
+]
 
 
 def everything(settings: Settings) -> dict[str, Any]:
     """Return the row hashes of all three, the batches and receipts of both sides, and the record."""
     found: dict[str, Any] = {side: contents(settings, side) for side in SIDES} | {"gold": contents(settings, None)}
+    with open_side(settings, "primary") as connection:
+        trail = star_table("etl_audit")
+        found["audit"] = [tuple(row) for row in connection.execute(select(trail).order_by(trail.c.audit_id))]
     for side in SIDES:
         with open_side(settings, side) as connection:
             found[f"{side} batches"] = recorded_batches(connection)
             schema = "retail_dwh." if side == "primary" else ""
-            query = f"SELECT run_id, amount_loaded FROM {schema}etl_receipt ORDER BY 1"
-            found[f"{side} receipts"] = [row[0] for row in connection.exec_driver_sql(query)]
+            for table in ("etl_receipt", "etl_quality"):
+                query = f"SELECT * FROM {schema}{table} ORDER BY 1, 2, 3"
+                found[f"{side} {table}"] = [tuple(row) for row in connection.exec_driver_sql(query)]
     record = RecordFile(settings).read()
     files = {
         path: path.read_bytes() for name in ("runs", "receipts") for path in (settings.data_dir / name).rglob("*.json")
@@ -81,8 +103,7 @@ def test_everything_lost_comes_back_to_the_row(lake: Lake, settings: Settings) -
     before = everything(settings)
     made = back_up(settings)
     assert made.warnings == []
-    assert made.parts == {"primary": 80, "replica": 80, "gold": 80}
-    assert made.newest_batch == batch(2)
+    assert (made.rows, made.batches, made.audit_entries, made.newest_batch) == (80, 2, 3, batch(2))
     destroy(settings)
     done = restore(settings)
     assert done.whole
@@ -91,6 +112,7 @@ def test_everything_lost_comes_back_to_the_row(lake: Lake, settings: Settings) -
     }
     assert everything(settings) == before
     assert before["primary"] == before["replica"] == before["gold"]
+    assert done.audit_entries == 3
     assert all(check_integrity(settings, side).whole for side in SIDES)
     assert compare_sides(settings).whole
     with closing(sqlite3.connect(replica_link(settings))) as raw:
@@ -128,7 +150,6 @@ def test_the_command_line_makes_lists_and_restores(
         code, said = run("restore", "../elsewhere", "--replace")
         assert code == 1
         assert name in said
-        assert run("restore", "--resume") == (0, {"backup": None, "outcome": "left"})
     finally:
         get_settings.cache_clear()
 
@@ -142,7 +163,7 @@ def test_a_run_in_flight_goes_on_where_it_was(lake: Lake, undisturbed: Lake, set
     os.utime(run.original("3.csv"), ns=(1_700_000_000_123_456_789,) * 2)
     made = back_up(settings)
     assert made.in_flight == ["run_3"]
-    assert made.parts == {"primary": 80, "replica": 80, "gold": 100}
+    assert (made.rows, made.warnings) == (80, [])
     publish(settings, run_id)
     destroy(settings)
     shutil.rmtree(settings.data_dir / "archive")
@@ -178,28 +199,31 @@ def test_an_older_backup_takes_everything_back_and_says_what_to_drop_again(lake:
 
 
 @pytest.mark.parametrize("replica_there", [True, False])
-def test_a_primary_older_than_gold_is_caught_up(lake: Lake, settings: Settings, replica_there: bool) -> None:
+def test_a_primary_alone_is_made_from_the_gold_in_use(lake: Lake, settings: Settings, replica_there: bool) -> None:
     made = back_up(settings)
     of_day = [line for line in lake.lines if line.sold_at.date() == DAY]
     publish(settings, lake.drop(3, lines_of(20, start=80)))
     publish(settings, lake.rebuild(4, DAY, [*of_day[1:], Line(sold_at=datetime(2010, 12, 2, 23, 1), quantity=99)]))
-    before = {side: contents(settings, side) for side in SIDES}
+    before = everything(settings)
+    with open_engine(settings) as engine, transaction(engine) as connection:
+        connection.exec_driver_sql("DROP SCHEMA retail_dwh CASCADE")
     if not replica_there:
         shutil.rmtree(settings.replica)
-    done = restore(settings, made.path.name, replace=True, only_primary=True)
-    assert done.parts["primary"].differences == []
-    assert done.caught_up is not None
-    assert (done.caught_up.batches, done.caught_up.differences) == ([batch(3), batch(4)], [])
+    done = restore(settings, made.path.name, only_primary=True)
+    assert (done.whole, done.parts["primary"].rows, done.warnings) == (
+        True,
+        100,
+        [] if replica_there else ["The replica was made again from Gold."],
+    )
     assert serving_side(settings) == "primary"
-    assert {side: contents(settings, side) for side in SIDES} == before
+    assert everything(settings) == before
     assert compare_sides(settings).whole
 
 
-def test_until_it_is_caught_up_a_restored_primary_does_not_serve(
+def test_until_it_is_caught_up_a_primary_that_was_made_alone_does_not_serve(
     lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = back_up(settings)
-    publish(settings, lake.drop(3, lines_of(20, start=80)))
 
     def away(_: Settings) -> None:
         raise GoldUnreadable("Gold is away.")
@@ -211,18 +235,62 @@ def test_until_it_is_caught_up_a_restored_primary_does_not_serve(
     assert serving_side(settings) == "replica"
     found = publish(settings, lake.drop(4, lines_of(20, start=100)))
     assert found is not None
-    assert found.warnings == ["The primary was caught up with 1 batches and serves again."]
+    assert found.warnings == ["The primary was caught up with 0 batches and serves again."]
     assert compare_sides(settings).whole
 
 
+def test_audit_entries_that_were_written_since_stay(settings: Settings) -> None:
+    back_up(settings)
+    later = AuditEntry(
+        username="bob", address="10.0.0.2", action="DELETE /x", target="/x", outcome="refused", status=403
+    )
+    with open_engine(settings) as engine, transaction(engine) as connection:
+        save_entries(connection, [later])
+        connection.exec_driver_sql(f"DELETE FROM retail_dwh.etl_audit WHERE audit_id = '{AUDITED[0].audit_id}'")
+    restore(settings, replace=True)
+    with open_side(settings, "primary") as connection:
+        found = set(connection.execute(select(star_table("etl_audit").c.audit_id)).scalars())
+    assert found == {entry.audit_id for entry in [*AUDITED, later]}
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_audit_entries_that_waited_for_the_primary_wait_again(settings: Settings, lost: bool) -> None:
+    path = settings.api / "audit.sqlite"
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as waiting, waiting:
+        waiting.execute("CREATE TABLE entry (id TEXT PRIMARY KEY, at REAL, state TEXT, document TEXT)")
+        waiting.executemany("INSERT INTO entry VALUES (?, 1, ?, '{}')", [("a", "closed"), ("b", "open")])
+    back_up(settings)
+    if lost:
+        path.unlink()
+    else:
+        with closing(sqlite3.connect(path)) as waiting, waiting:
+            waiting.execute("DELETE FROM entry")
+            waiting.execute("INSERT INTO entry VALUES ('c', 2, 'open', '{}')")
+    restore(settings, replace=True)
+    with closing(sqlite3.connect(path)) as waiting:
+        found = [row[0] for row in waiting.execute("SELECT id FROM entry ORDER BY 1")]
+    assert found == (["a", "b"] if lost else ["a", "c"])
+
+
 HARMS: dict[str, Callable[[Path], object]] = {
-    "primary.dump has other content": lambda folder: flip(folder / "primary.dump"),
-    "replica/warehouse.sqlite has other content": lambda folder: flip(folder / "replica" / "warehouse.sqlite"),
+    "audit.jsonl has other content": lambda folder: flip(folder / "audit.jsonl"),
+    "lake/gold/fact_sales/.* has other content": lambda folder: flip(
+        replaced(next((folder / "lake/gold/fact_sales").rglob("*.parquet")))
+    ),
     "data/runs/run_1/manifest.json is missing": lambda folder: (folder / "data/runs/run_1/manifest.json").unlink(),
-    "primary.dump has 10 bytes": lambda folder: os.truncate(folder / "primary.dump", 10),
+    "batches.jsonl has 10 bytes": lambda folder: os.truncate(folder / "batches.jsonl", 10),
     "data/more is not in the manifest": lambda folder: (folder / "data" / "more").write_text("1"),
     "no readable manifest": lambda folder: os.truncate(folder / MANIFEST, 100),
 }
+
+
+def replaced(path: Path) -> Path:
+    """Give a file that shares its bytes with the lake bytes of its own."""
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+    return path
 
 
 def flip(path: Path) -> None:
@@ -261,7 +329,7 @@ DYING = """
 import os, signal, sys
 from include.settings import Settings
 from include.warehouse import replica
-from include.backup import lake, making, manifest, primary, restoring
+from include.backup import lake, ledger, making, primary, restoring
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -298,9 +366,9 @@ def die_in(settings: Settings, what: str, module: str, name: str, number: int = 
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("include.backup.making", "_copy_replica"),
-        ("include.backup.primary", "dump"),
-        ("include.backup.lake", "_copy_log"),
+        ("include.backup.making", "known_batches"),
+        ("include.backup.ledger", "save_audit_trail"),
+        ("include.backup.lake", "_bring"),
         ("include.backup.making", "write_durably"),
         ("include.backup.making", "described"),
         ("include.backup.making", "flush"),
@@ -322,11 +390,11 @@ def test_killed_while_it_backs_up_it_leaves_no_half_backup(settings: Settings, m
 @pytest.mark.parametrize(
     ("module", "name", "number"),
     [
-        ("include.backup.restoring", "_copied", 3),
         ("include.backup.restoring", "_fill_archive", 1),
-        ("include.backup.primary", "_copy_rows", 1),
+        ("include.backup.restoring", "_made_replica", 1),
+        ("include.backup.primary", "copy_picked", 3),
         ("include.backup.primary", "differences", 1),
-        ("include.backup.restoring", "write_durably", 2),
+        ("include.backup.restoring", "write_durably", 1),
     ],
 )
 def test_killed_before_its_commit_a_restore_leaves_the_old_state(
@@ -345,51 +413,57 @@ def test_killed_before_its_commit_a_restore_leaves_the_old_state(
     assert not list(settings.data_dir.rglob(".restore"))
 
 
-@pytest.mark.parametrize("point", ["_put_in_place", "first move", "replica"])
-def test_killed_after_its_commit_a_restore_is_finished(lake: Lake, settings: Settings, point: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "name", "number"),
+    [
+        ("include.backup.restoring", "_put_in_place", 1),
+        ("include.backup.restoring", "flush", 1),
+        ("include.warehouse.replica", "put_in_place", 2),
+        ("include.backup.restoring", "write_durably", 2),
+        ("include.backup.ledger", "put_back_undelivered", 1),
+    ],
+)
+def test_killed_while_parts_are_put_in_place_a_restore_is_run_again(
+    lake: Lake, settings: Settings, module: str, name: str, number: int
+) -> None:
     before = everything(settings)
-    back_up(settings)
+    made = back_up(settings)
     publish(settings, lake.drop(3, lines_of(20, start=80)))
-    match point:
-        case "first move":
-            die_in(settings, "restore", "include.backup.restoring", "flush")
-        case "replica":
-            die_in(settings, "restore", "include.warehouse.replica", "put_in_place")
-        case _:
-            die_in(settings, "restore", "include.backup.restoring", point)
-    with pytest.raises(WarehouseUnavailable, match="--resume"):
-        refresh_replica(settings)
-    with pytest.raises(WarehouseUnavailable, match="--resume"):
-        back_up(settings)
-    assert resume(settings).outcome == "restored"
+    die_in(settings, "restore", module, name, number)
+    for work in (refresh_replica, back_up):
+        with pytest.raises(WarehouseUnavailable, match=f"restore {made.path.name}"):
+            work(settings)
+    with pytest.raises(LakeNotFree, match=f"restore {made.path.name}"):
+        receipt(settings, "run_1")
+    assert restore(settings).whole
     assert everything(settings) == before
     assert compare_sides(settings).whole
-    assert resume(settings).backup is None
+    assert not list(settings.data_dir.rglob(".restore"))
+    assert list(settings.replica.glob("warehouse-*.sqlite")) == [replica_link(settings).resolve()]
 
 
-def test_a_restore_noted_and_never_committed_is_taken_back(
+def test_a_primary_that_dies_before_its_commit_is_given_the_backup_again(
     lake: Lake, settings: Settings, victim: Victim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    back_up(settings)
+    expected = everything(settings)
+    made = back_up(settings)
     publish(settings, lake.drop(3, lines_of(20, start=80)))
-    before = everything(settings)
     real = write_durably
 
     def cut(path: Path, text: str) -> None:
         real(path, text)
-        if path.name == "restore.json":
+        if path.name == "restoring":
             victim.kill()
 
     with monkeypatch.context() as patch:
         patch.setattr(restoring, "write_durably", cut)
-        with pytest.raises(WarehouseUnavailable, match="did not say whether it took"):
+        with pytest.raises(WarehouseUnavailable, match=f"did not say that it took.*restore {made.path.name}"):
             restore(settings, replace=True)
-    with pytest.raises(WarehouseUnavailable, match=r"cannot be told|does not answer"):
-        resume(settings)
     victim.start()
-    assert resume(settings).outcome == "left"
-    assert everything(settings) == before
-    assert not list(settings.data_dir.rglob(".restore"))
+    with pytest.raises(WarehouseUnavailable, match="cut off"):
+        refresh_replica(settings)
+    assert restore(settings).whole
+    assert everything(settings) == expected
 
 
 def test_publishes_beside_backups_are_in_them_whole_or_not_at_all(lake: Lake, settings: Settings) -> None:
@@ -415,17 +489,12 @@ def test_publishes_beside_backups_are_in_them_whole_or_not_at_all(lake: Lake, se
     counts = [entry.rows for entry in made]
     assert len(set(counts)) > 1
     for entry in made:
-        manifest = read_manifest(entry.path)
-        assert manifest.primary is not None
-        assert manifest.replica is not None
-        assert manifest.primary.days == manifest.replica.days
-        assert manifest.primary.newest_batch == manifest.replica.newest_batch
         assert entry.warnings == []
+        assert entry.rows == 80 + (entry.batches - 2) * size
     after = {side: contents(settings, side) for side in SIDES}
-    done = restore(settings, made[0].path.name, replace=True, only_primary=True)
-    assert done.caught_up is not None
-    assert len(done.caught_up.batches) == len(published) - (counts[0] - 80) // size - 2
+    assert restore(settings, made[0].path.name, replace=True, only_primary=True).whole
     assert {side: contents(settings, side) for side in SIDES} == after
+    assert len(known_batches(settings)) == len(published)
     last = restore(settings, made[-1].path.name, replace=True)
     assert last.whole
     assert last.parts["primary"].rows == last.parts["replica"].rows == counts[-1]
@@ -439,7 +508,7 @@ def test_the_newest_are_kept_and_never_the_only_whole_one_deleted(settings: Sett
     assert back_up(keeping).deleted == [first]
     newest = list_backups(settings).backups[0].name
     for name in (second, newest):
-        (settings.backups / name / "primary.dump").unlink()
+        (settings.backups / name / "audit.jsonl").unlink()
     fourth = back_up(keeping)
     assert fourth.deleted == []  # of three, two are damaged
     assert [entry.name for entry in list_backups(settings).backups] == [fourth.path.name, newest, second]
@@ -452,7 +521,7 @@ def test_the_newest_are_kept_and_never_the_only_whole_one_deleted(settings: Sett
     assert [entry.name for entry in list_backups(settings).backups] == [sixth.path.name]
 
 
-def test_without_its_primary_the_rest_is_backed_up_and_fills_it_again(
+def test_without_its_primary_all_but_the_audit_trail_is_backed_up(
     lake: Lake, settings: Settings, victim: Victim
 ) -> None:
     with victim.down():
@@ -461,27 +530,57 @@ def test_without_its_primary_the_rest_is_backed_up_and_fills_it_again(
         assert list_backups(settings).backups == []
         publish(settings, lake.drop(3, lines_of(20, start=80)))
         made = back_up(settings, without_primary=True)
-        assert "primary was left out" in made.warnings[0]
-        assert made.parts == {"replica": 100, "gold": 100}
+    assert made.warnings == ["The primary was left out, and with it the audit trail of the API."]
+    assert (made.rows, made.batches, made.audit_entries) == (100, 3, None)
     before = contents(settings, "replica")
     destroy(settings)
     done = restore(settings)
-    assert done.caught_up is not None
-    assert done.caught_up.batches == [batch(1), batch(2), batch(3)]
-    assert done.whole
+    assert (done.whole, done.warnings) == (
+        True,
+        ["The backup was made without the primary: its audit trail is not restored."],
+    )
     assert contents(settings, "primary") == contents(settings, "replica") == before
+    assert list(known_batches(settings)) == [batch(1), batch(2), batch(3)]
     assert serving_side(settings) == "primary"
 
 
-def test_a_damaged_replica_is_left_out_and_made_anew(settings: Settings) -> None:
-    before = contents(settings, "replica")
-    replica_link(settings).resolve().write_bytes(b"no database")
+def test_a_batch_that_the_primary_lacks_is_restored_to_both_sides(
+    lake: Lake, settings: Settings, victim: Victim
+) -> None:
+    with victim.down():
+        publish(settings, lake.drop(3, lines_of(20, start=80)))
+        receipt(settings, "run_3")
     made = back_up(settings)
-    assert "replica" not in made.parts
+    assert (made.rows, made.warnings) == (100, [])
+    assert restore(settings, replace=True).whole
+    found = everything(settings)
+    assert found["primary"] == found["replica"] == found["gold"]
+    assert found["primary batches"] == found["replica batches"]
+    assert [row[0] for row in found["primary etl_receipt"]] == ["run_1", "run_2", "run_3"]
+    assert (found["state"], found["open"]) == ("primary", [])
+
+
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_a_replica_is_made_again_from_gold(settings: Settings, harm: str) -> None:
+    before = contents(settings, "replica")
+    if harm == "gone":
+        shutil.rmtree(settings.replica)
+    else:
+        replica_link(settings).resolve().write_bytes(b"no database")
+    assert back_up(settings).warnings == []
     destroy(settings)
-    done = restore(settings)
-    assert done.warnings == ["The replica was made anew from Gold."]
+    assert restore(settings).warnings == []
     assert contents(settings, "replica") == before
+
+
+def test_a_warehouse_that_differs_from_gold_is_backed_up_with_a_warning(settings: Settings) -> None:
+    with open_engine(settings) as engine, transaction(engine) as connection:
+        connection.exec_driver_sql(
+            "UPDATE retail_dwh.fact_sales SET quantity = quantity + 1, amount = unit_price * (quantity + 1) "
+            "WHERE date_key = 20101202"
+        )
+    [warning] = back_up(settings).warnings
+    assert "differs from it: 2010-12-02" in warning
 
 
 def test_a_warehouse_that_is_a_file_alone(make: Callable[[str], Lake]) -> None:
@@ -490,85 +589,76 @@ def test_a_warehouse_that_is_a_file_alone(make: Callable[[str], Lake]) -> None:
     publish(there.settings, there.drop(1, lines_of(40)))
     before = contents(there.settings, "replica")
     made = back_up(there.settings)
-    assert (made.parts, made.warnings, made.rows) == ({"replica": 40, "gold": 40}, [], 40)
+    assert (made.rows, made.warnings, made.audit_entries) == (40, [], None)
     publish(there.settings, there.drop(2, lines_of(40, start=40)))
     done = restore(there.settings, replace=True)
-    assert done.whole
+    assert (done.whole, set(done.parts), done.warnings) == (True, {"replica", "gold"}, [])
     assert contents(there.settings, "replica") == before
 
 
-def test_an_older_migration_is_restored_and_brought_to_the_newest(settings: Settings) -> None:
-    before = contents(settings, "primary")
-    downgrade(settings, "0003")
-    made = back_up(settings)
-    manifest = read_manifest(made.path)
-    assert manifest.primary is not None
-    assert manifest.primary.version == "0003"
-    newest = upgrade(settings)
-    assert restore(settings, replace=True).whole
-    with open_side(settings, "primary") as connection:
-        assert current_revision(connection, settings) == newest
-    assert contents(settings, "primary") == before
+def test_a_system_that_has_published_nothing(make: Callable[[str], Lake]) -> None:
+    there = make("new").settings
+    made = back_up(there)
+    assert (made.rows, made.batches, made.warnings) == (0, 0, [])
+    other = make("used")
+    publish(other.settings, other.drop(1, lines_of(10)))
+    used = other.settings.model_copy(update={"backup_dir": there.backups})
+    assert restore(used, replace=True).whole
+    with open_side(used, "primary") as connection:
+        assert connection.execute(select(func.count()).select_from(star_table("fact_sales"))).scalar_one() == 0
+        assert connection.execute(select(func.count()).select_from(star_table("dim_date"))).scalar_one() == 1
+        assert recorded_batches(connection) == {}
+    assert not replica_link(used).exists()
 
 
-def test_keys_and_indices_are_as_before_and_what_is_not_the_warehouses_stays(settings: Settings) -> None:
-    def schema() -> list[tuple[Any, ...]]:
-        with open_side(settings, "primary") as connection:
-            return [
-                tuple(row)
-                for row in connection.exec_driver_sql(
-                    "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
-                    "WHERE connamespace = 'retail_dwh'::regnamespace UNION ALL "
-                    "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'retail_dwh' "
-                    "ORDER BY 1, 2"
-                )
-            ]
-
+def test_what_is_not_the_warehouses_stays(settings: Settings) -> None:
     with open_engine(settings) as engine, transaction(engine) as connection:
         connection.exec_driver_sql("CREATE TABLE retail_dwh.notes AS SELECT 'mine' AS text")
         connection.exec_driver_sql("CREATE VIEW public.mine AS SELECT count(*) AS rows FROM retail_dwh.fact_sales")
-    before = schema()
     back_up(settings)
     restore(settings, replace=True)
-    assert schema() == before
     with open_side(settings, "primary") as connection:
         assert connection.exec_driver_sql("SELECT text FROM retail_dwh.notes").scalar_one() == "mine"
         assert connection.exec_driver_sql("SELECT rows FROM public.mine").scalar_one() == 80
 
 
-def test_a_dump_that_is_not_what_the_manifest_says_is_not_committed(settings: Settings) -> None:
+def test_gold_that_is_not_what_the_manifest_says_is_not_put_in_place(settings: Settings) -> None:
     made = back_up(settings)
     manifest = read_manifest(made.path)
-    assert manifest.primary is not None
-    day = min(manifest.primary.days)
-    manifest.primary.days[day] = manifest.primary.days[day].model_copy(update={"digest": "0" * 64})
+    day = min(manifest.star.days)
+    manifest.star.days[day] = manifest.star.days[day].model_copy(update={"digest": "0" * 64})
     (made.path / MANIFEST).write_text(manifest.model_dump_json())
     before = everything(settings)
-    with pytest.raises(BackupFailed, match=f"differs from the backup: {day}"):
+    with pytest.raises(BackupFailed, match=f"differs from its manifest: {day}"):
         restore(settings, replace=True)
     assert everything(settings) == before
 
 
-def test_in_an_object_store_tables_are_taken_back_by_version(
-    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Settings, "local_lake", None)
-    before = {side: contents(settings, side) for side in (*SIDES, None)}
-    made = back_up(settings)
-    manifest = read_manifest(made.path)
-    assert manifest.lake == "versions"
-    assert not (made.path / "lake").exists()
-    publish(settings, lake.drop(3, lines_of(20, start=80)))
-    version = DeltaTable(settings.table("gold", "fact_sales")).version()
-    done = restore(settings, replace=True)
-    assert done.whole
-    assert {side: contents(settings, side) for side in (*SIDES, None)} == before
-    table = DeltaTable(settings.table("gold", "fact_sales"))
-    assert table.version() == version + 1
-    assert table.history(1)[0]["operation"] == "RESTORE"
-    manifest.tables["gold/fact_sales"] = 99
-    with pytest.raises(BackupFailed, match="cannot be taken back to version 99"):
-        lake_parts.require_versions(settings, manifest.tables)
+def test_a_restore_and_the_steps_of_runs_exclude_each_other(lake: Lake, settings: Settings) -> None:
+    back_up(settings)
+    before = everything(settings)
+    with lake_in_use(settings), lake_in_use(settings):
+        with pytest.raises(BackupFailed, match="A step of a run is at work"):
+            restore(settings, replace=True)
+        assert back_up(settings).rows == 80
+    assert everything(settings) == before
+    with lake_alone(settings), pytest.raises(LakeNotFree, match="is being restored"), lake_in_use(settings, 0.3):
+        pass
+    assert restore(settings, replace=True).whole
+
+
+def test_a_step_that_was_killed_does_not_keep_restores_away(settings: Settings) -> None:
+    back_up(settings)
+    script = "import os, signal\nfrom include.lake_use import lake_in_use\nfrom include.settings import Settings\n"
+    script += "with lake_in_use(Settings()):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | environment(settings) | {"PYTHONPATH": str(PROJECT_ROOT)},
+        cwd=PROJECT_ROOT,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert restore(settings, replace=True).whole
 
 
 def test_files_of_a_local_lake_are_shared_and_only_live_ones_are_there(lake: Lake, settings: Settings) -> None:
@@ -582,32 +672,20 @@ def test_files_of_a_local_lake_are_shared_and_only_live_ones_are_there(lake: Lak
     assert len(list((settings.data_dir / "lake" / "gold" / "dim_product").glob("*.parquet"))) > len(files)
 
 
-def test_a_pg_dump_older_than_the_server_is_refused_before_anything_is_written(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_an_object_store_is_copied_and_restored_by_its_own_interface(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = tmp_path / "pg_dump"
-    old.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)'\n")
-    old.chmod(0o755)
-    monkeypatch.setattr(programs, "_candidates", lambda name: iter([old]))
-    with pytest.raises(BackupFailed, match=r"PostgreSQL 18 or newer is needed: .* is of version 15\. Install it"):
-        back_up(settings)
-    assert list_backups(settings).backups == []
-    monkeypatch.setattr(programs, "_candidates", lambda name: iter(()))
-    with pytest.raises(BackupFailed, match="there is none"):
-        back_up(settings)
-
-
-def test_the_password_is_on_no_command_line(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[list[str]] = []
-    real = subprocess.Popen
-
-    def listening(command: list[str], **named: Any) -> Any:
-        seen.append([str(word) for word in command])
-        return real(command, **named)
-
-    monkeypatch.setattr(subprocess, "Popen", listening)
-    back_up(settings)
-    url = settings.database_url.get_secret_value()
-    password = url.partition("retail:")[2].partition("@")[0]
-    assert any("pg_dump" in command[0] for command in seen)
-    assert all(password not in word for command in seen for word in command)
+    remote = settings.model_copy(update={"lake_uri": f"file://{settings.data_dir}/lake"})
+    lake.settings = remote
+    monkeypatch.setattr(Settings, "local_lake", None)
+    before = everything(remote)
+    made = back_up(remote)
+    assert made.warnings == []
+    for path in made.path.rglob("*.parquet"):
+        assert path.stat().st_nlink == 1
+    publish(remote, lake.drop(3, lines_of(20, start=80)))
+    destroy(remote)
+    assert restore(remote).whole
+    assert everything(remote) == before
+    assert publish(remote, lake.drop(4, lines_of(20, start=80))) is not None
+    assert compare_sides(remote).whole
