@@ -26,7 +26,7 @@ java: # the one that Spark takes
 installed:
 	@test -e .venv/installed || { echo 'Not installed yet: run `make run`.'; exit 1; }
 ports: .venv/bin/uv # before the long installation that a first start begins with
-	@test -e .venv/installed || { $(UV) pip install --quiet --constraint requirements.txt pydantic-settings && \
+	@test -e .venv/installed || { $(UV) pip install --quiet --constraint requirements.txt pydantic-settings filelock && \
 	  $(BIN)/python -m deploy.embedded.addresses; }
 
 .venv/bin/uv: | python
@@ -95,14 +95,19 @@ search: installed ## show the product search; DO=catch-up or DO=rebuild brings i
 compose-env: python .venv/installed ## generate the secrets docker-compose.yaml needs
 	@$(BIN)/python -m deploy.compose_env
 
-.PHONY: lint types test
-lint: python .venv/installed-dev ## check style and format
+.PHONY: lint types check test
+# COVERAGE=yes measures lines and branches, in every process.
+PYTEST = $(BIN)/python -m pytest $(if $(filter yes,$(COVERAGE)),--cov)
+lint: python .venv/installed-dev ## check style, format and which package imports which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@PYTHONPATH=plugins $(BIN)/lint-imports --no-logo
 types: python .venv/installed-dev ## check types
 	@$(BIN)/mypy
-test: python java lint types install ## lint, types and the whole test suite
-	@$(BIN)/python -m pytest
+check: lint types ## lint, types and the unit tests: quick
+	@$(PYTEST) tests/unit
+test: python java lint types install ## lint, types and the whole test suite (COVERAGE=yes measures it)
+	@$(PYTEST)
 
 .PHONY: bench
 bench: python java .venv/installed-dev install ## time loads from drop to receipt, DuckDB beside them (RETAIL_REAL_FILE=path)

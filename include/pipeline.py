@@ -13,6 +13,7 @@ from decimal import Decimal
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from include.files import write_atomically
 from include.lake_use import uses_lake
 from include.quality.gate import STAGE, check
 from include.quality.reconciliation import reconcile
@@ -40,7 +41,6 @@ from include.runs import (
     mark_published,
     mark_seen,
     put_back,
-    write_atomically,
 )
 from include.settings import Settings, get_settings
 from include.warehouse.failover import Publication, record_receipt

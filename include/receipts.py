@@ -13,9 +13,8 @@ from typing import Literal
 from pydantic import Field
 
 from include.domain.model import Model
-from include.enrichment.metrics import ServiceMetrics
 from include.quality.record import Release
-from include.records import IndexEntry
+from include.records import IndexEntry, ServiceMetrics
 from include.sources.model import FileDecisions
 
 

@@ -23,11 +23,11 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from include.domain.model import Model
+from include.files import move_to_free_name, sha256_of, write_atomically
 from include.settings import Settings
 
 RUN_ID = re.compile(r"^[A-Za-z0-9_.~:+-]{1,250}$")
 UNFINISHED_SUFFIXES = (".part", ".tmp", ".partial", ".crdownload", ".filepart", ".swp")
-_CHUNK = 1 << 20
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -164,28 +164,6 @@ class RunFolder:
             ) from None
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_of(path)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def partial_of(path: Path) -> Path:
-    """Return where this process writes the content of `path` before it gets that name; short, however long that is."""
-    return path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}")
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hex SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def legible(name: str) -> str:
     r"""Return a file name that can be written down: bytes that are not UTF-8 as `\xe9`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
@@ -266,12 +244,7 @@ def has_changed(run: RunFolder, file: ClaimedFile) -> bool:
 
 def put_back(run: RunFolder, file: ClaimedFile) -> str:
     """Return a claimed file to the landing folder, to be claimed again once it has settled; return its name there."""
-    target, number = landing(run.settings) / file.name, 1
-    while target.exists():
-        number += 1
-        target = landing(run.settings) / f"{Path(file.name).stem}-{number}{Path(file.name).suffix}"
-    shutil.move(run.original(file.name), target)
-    return target.name
+    return move_to_free_name(run.original(file.name), landing(run.settings) / file.name).name
 
 
 def batch_id_of(run_id: str, claimed_at: datetime) -> str:

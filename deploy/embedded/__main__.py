@@ -32,10 +32,11 @@ from deploy.embedded.follow import NotFollowed, drop, find_run, follow, landing_
 from deploy.embedded.postgres import PostgresUnavailable
 from deploy.embedded.search import SearchServerUnavailable
 from deploy.embedded.state import ADMIN, CLI_USER, Instance
+from include.lake.connect_server import ClassesNotRecorded, record_classes, running_server
+from include.lake.submitting import class_archive
 from include.receipts import Receipt
 from include.runs import landing, waiting_files
 from include.settings import PROJECT_ROOT, Settings
-from include.spark import ClassesNotRecorded, class_archive, prepare
 from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.failover import read
 from include.warehouse.queries import latest_sales
@@ -113,7 +114,7 @@ def up(instance: Instance) -> None:
     fetch_jars(instance.settings)
     if not class_archive(instance.settings).exists():
         with _working("Recording Spark's classes once, so that every later stage starts faster (a minute or two) ..."):
-            prepare(instance.settings)
+            record_classes(instance.settings)
     landing(instance.settings)
     postgres, search = instance.postgres(), instance.search()
     if not running:
@@ -296,6 +297,10 @@ def status(instance: Instance) -> int:
     search = instance.search()
     if search:
         console.print(f"Search {search.node}: {'healthy' if search.healthy() else 'not healthy'}", highlight=False)
+    if instance.keeps_spark:
+        server = running_server(instance.settings)
+        state = f"warm since {server.started_at:%H:%M} UTC" if server else "stopped until the next drop"
+        console.print(f"Spark Connect server: {state}", highlight=False)
     waiting = len(list(waiting_files(instance.settings)))
     console.print(f"Waiting in {landing(instance.settings)}: {waiting}", highlight=False, markup=False, soft_wrap=True)
     stuck = never_claimed(instance.settings)

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.state import CLI_USER, Instance
+from include.files import move_to_free_name, sha256_of
 from include.receipts import Receipt
-from include.runs import UNFINISHED_SUFFIXES, Manifest, RunFolder, landing, sha256_of, waiting_files
+from include.runs import UNFINISHED_SUFFIXES, Manifest, RunFolder, landing, waiting_files
 from include.settings import Settings
 
 DAG_ID = "retail_medallion"
@@ -50,21 +51,12 @@ def drop(instance: Instance, source: Path) -> tuple[str, str]:
         raise NotFollowed(f"{source} is not a file.")
     folder = landing(instance.settings)
     partial = folder / f".{os.getpid()}-{time.time_ns()}.part"
-    first = target = folder / landing_name(source.name)
-    number = 1
     try:
         shutil.copyfile(source, partial)
         sha256 = sha256_of(partial)
-        while True:
-            try:
-                os.link(partial, target)  # fails if the name is taken, unlike a rename
-                break
-            except FileExistsError:
-                number += 1
-                target = first.with_stem(f"{first.stem}-{number}")
+        return move_to_free_name(partial, folder / landing_name(source.name)).name, sha256
     finally:
         partial.unlink(missing_ok=True)
-    return target.name, sha256
 
 
 def never_claimed(settings: Settings) -> dict[str, str]:

@@ -29,12 +29,12 @@ from include.backup.manifest import (
     backups_locked,
     damage,
     described,
-    flush,
     thin_out,
     view_of,
 )
 from include.backup.primary import snapshot
 from include.domain.model import Model
+from include.files import flush, write_durably
 from include.runs import RunFolder
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import replica
@@ -42,7 +42,7 @@ from include.warehouse.engine import WarehouseUnavailable
 from include.warehouse.failover import known_batches
 from include.warehouse.gold import GoldStar, GoldUnreadable
 from include.warehouse.publish import PublishReport
-from include.warehouse.record import RecordFile, write_durably
+from include.warehouse.record import RecordFile
 from include.warehouse.replica import ReplicaUnusable
 
 log = logging.getLogger(__name__)

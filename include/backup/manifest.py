@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from include.domain.model import Model
-from include.runs import sha256_of
+from include.files import flush, sha256_of
 from include.settings import Settings
 from include.warehouse.figures import Figures
 from include.warehouse.record import locked
@@ -327,12 +327,3 @@ def delete(folder: Path) -> None:
     if hidden != folder:
         folder.rename(hidden)
     shutil.rmtree(hidden)
-
-
-def flush(path: Path) -> None:
-    """Flush a file or the entries of a folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -31,7 +31,6 @@ from include.backup.manifest import (
     Manifest,
     backups_locked,
     damage,
-    flush,
     folders,
     read_manifest,
     require_whole,
@@ -39,6 +38,7 @@ from include.backup.manifest import (
 )
 from include.backup.primary import Load, holds_data, loading
 from include.domain.model import Model
+from include.files import flush, write_durably
 from include.lake_use import LakeNotFree, lake_alone, restoring
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import replica
@@ -53,7 +53,7 @@ from include.warehouse.failover import (
 )
 from include.warehouse.gold import GoldStar, GoldUnreadable
 from include.warehouse.publish import PublishError, PublishReport
-from include.warehouse.record import Record, RecordFile, write_durably
+from include.warehouse.record import Record, RecordFile
 from include.warehouse.replica import ReplicaUnusable, replica_link
 
 log = logging.getLogger(__name__)

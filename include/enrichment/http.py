@@ -35,8 +35,8 @@ from urllib3.util import Retry
 
 from include.enrichment.breaker import SqliteBreakerStorage
 from include.enrichment.limits import SharedLimits
-from include.enrichment.metrics import ServiceMetrics
 from include.enrichment.transport import AnswerTooLarge, BoundedAdapter
+from include.records import ServiceMetrics
 from include.settings import Settings
 
 REASONS = {

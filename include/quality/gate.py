@@ -6,9 +6,10 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
+from include.files import write_atomically
 from include.quality.reconciliation import AuditFailed
 from include.quality.record import QualityRecord, Release, Status
-from include.runs import RunFolder, RunRecordMissing, write_atomically
+from include.runs import RunFolder, RunRecordMissing
 from include.settings import Settings
 
 STAGE = "audit"

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from include.files import write_atomically
 from include.quality.gate import release_command
 from include.quality.history import Verdict
 from include.quality.record import QualityRecord
 from include.quality.rules import DIMENSIONS, RULES, WEIGHTS
-from include.runs import RunFolder, write_atomically
+from include.runs import RunFolder
 
 TEMPLATE = "report.html.j2"
 

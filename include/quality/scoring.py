@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from include.domain.reasons import explain, field_of
+from include.quality.reasons import explain, field_of
 from include.quality.record import Example, FileSummary, Problem, RuleScore, Score
 from include.quality.rules import COLUMNS, DIMENSIONS, RULES, Rule
 from include.records import SilverRecord, StagedFile

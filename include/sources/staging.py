@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from include.files import replacing
 from include.sources.compression import UnpackLimits, unpacked
 from include.sources.csv_reader import read_csv
 from include.sources.detection import kind_of, text_format
@@ -51,14 +52,14 @@ def stage_file(
     with unpacked(path, out.parent, limits or UnpackLimits()) as (plain, compression):
         decisions, batches = _open(plain, name, max_line_bytes)
         decisions.compression = compression
-        with StagedWriter(out) as writer:
-            for batch in batches:
-                writer.write(batch)
-            writer.finish()
+        with replacing(out) as partial:
+            with StagedWriter(partial) as writer:
+                for batch in batches:
+                    writer.write(batch)
             if not writer.rows:
                 names = "column names but " if decisions.header else ""
                 decisions.warnings.append(f"The file has {names}no records.")
-            with StagedStyle(writer.partial, out.parent) as style:
+            with StagedStyle(partial, out.parent) as style:
                 style.decide_dates(decisions, date_order)
                 style.decide_decimal_mark(decisions)
                 amount = style.amount(decisions.decimal_mark)

@@ -7,7 +7,6 @@ moves the link, so a reader sees the old replica or the new one; a batch is one 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,6 +37,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
+from include.files import flush
 from include.quality.record import ScoreRow
 from include.receipts import Receipt
 from include.settings import Settings
@@ -378,12 +378,8 @@ def _rows_left_out(gold: GoldStar, without: Sequence[str]) -> dict[str, int]:
 
 
 def _sync(path: Path) -> None:
-    for place in (path, path.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    flush(path)
+    flush(path.parent)
 
 
 def put_in_place(settings: Settings, path: Path) -> None:

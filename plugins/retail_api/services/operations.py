@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from include.domain.reasons import explain
+from include.quality.reasons import explain
 from include.receipts import Receipt
 from include.settings import Settings
 from include.warehouse.failover import Answer, Warehouse

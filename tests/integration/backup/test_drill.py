@@ -24,6 +24,7 @@ from include.backup import restoring
 from include.backup.making import back_up
 from include.backup.manifest import MANIFEST, BackupDamaged, BackupFailed, list_backups, read_manifest
 from include.backup.restoring import restore
+from include.files import write_durably
 from include.lake_use import LakeNotFree, lake_alone, lake_in_use
 from include.pipeline import publish, receipt
 from include.runs import RunFolder, mark_unpublished
@@ -34,7 +35,7 @@ from include.warehouse.engine import WarehouseUnavailable, open_engine, transact
 from include.warehouse.failover import known_batches, refresh_replica, serving_side
 from include.warehouse.gold import GoldUnreadable
 from include.warehouse.integrity import SIDES, check_integrity, compare_sides, open_side
-from include.warehouse.record import RecordFile, write_durably
+from include.warehouse.record import RecordFile
 from include.warehouse.replica import recorded_batches, replica_link
 from include.warehouse.tables import star_table
 from tests.integration.failover.lake import Lake

@@ -19,7 +19,7 @@ from include.runs import ClaimedFile, Manifest, RunFolder, batch_id_of
 from include.settings import Settings
 from include.sources.defects import DEFECTS
 from include.sources.model import FileDecisions, SourceReading
-from spark_jobs.silver import SILVER_SCHEMA
+from spark_jobs.lines import SILVER_SCHEMA
 
 COLUMNS = tuple(LineText.model_fields)
 SILVER = to_arrow_schema(SILVER_SCHEMA, timezone="UTC")

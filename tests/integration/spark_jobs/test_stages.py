@@ -158,10 +158,13 @@ def test_rows_that_runs_add_to_a_table_side_by_side_are_all_kept(spark: SparkSes
     table = Table(str(tmp_path / "table"))
 
     def total(rows: DataFrame) -> DataFrame:
-        return rows.agg(F.sum("id").alias("id"))
+        return rows.groupBy("key").agg(F.sum("id").alias("id"))
+
+    def add(number: int) -> None:
+        table.rewrite(spark, spark.range(number, number + 1).select(F.lit("all").alias("key"), "id"), "key", total)
 
     with ThreadPoolExecutor(max_workers=3) as pool:
-        list(pool.map(lambda number: table.rewrite(spark, spark.range(number, number + 1), total), range(1, 7)))
+        list(pool.map(add, range(1, 7)))
     assert [row.id for row in table.read(spark).collect()] == [1 + 2 + 3 + 4 + 5 + 6]
 
 

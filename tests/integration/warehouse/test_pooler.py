@@ -13,8 +13,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import URL, Engine, text
 
+from include.lake.submitting import JarsMissing, jar_paths
 from include.settings import Settings
-from include.spark import JarsMissing, jar_paths
 from include.warehouse.engine import WarehouseUnavailable, make_engine, open_engine, transaction
 from include.warehouse.health import connection_health, statistics
 from include.warehouse.migrations import downgrade, upgrade

@@ -14,7 +14,6 @@ from deploy.embedded import __main__ as cli
 from deploy.embedded import jars
 from deploy.embedded.addresses import Ports, save_ports
 from deploy.embedded.state import Instance
-from include import spark
 from include.runs import landing
 from include.settings import Settings, get_settings
 from tests.ports import free_port
@@ -138,30 +137,6 @@ def test_other_failures_are_one_sentence(
     monkeypatch.setattr(cli, "up", fail)
     assert cli.main(["up"]) == 1
     assert capsys.readouterr().out.startswith(sentence)
-
-
-@pytest.mark.parametrize(
-    ("script", "loud"), [("echo noise >&2; touch {partial}", False), ("echo broken >&2; exit 3", True)]
-)
-def test_what_spark_says_while_its_classes_are_recorded_shows_only_if_it_fails(
-    instance: Instance,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    script: str,
-    loud: bool,
-) -> None:
-    settings = Settings(data_dir=instance.settings.data_dir, spark_jars_dir=instance.settings.data_dir)
-    settings.jars.mkdir()
-    (settings.jars / "a.jar").touch()
-    partial = spark.class_archive(settings).with_suffix(".partial")
-    command = ["bash", "-c", script.format(partial=f"'{partial}'")]
-    monkeypatch.setattr(spark, "submit_command", lambda *_args, **_names: command)
-    if loud:
-        with pytest.raises(spark.ClassesNotRecorded, match=r"exit code 3\).*\nbroken"):
-            spark.prepare(settings)
-    else:
-        assert spark.prepare(settings).exists()
-    assert capfd.readouterr() == ("", "")
 
 
 def test_an_unreadable_environment_file_is_one_sentence(

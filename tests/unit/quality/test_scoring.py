@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.domain.reasons import RULES as REASONS
+from include.quality.reasons import RULES as REASONS
 from include.quality.rules import STRUCTURAL, WEIGHTS
 from include.quality.scoring import column_scores, dimension_scores, file_summaries, lag_days, overall_score
 from include.records import StagedFile

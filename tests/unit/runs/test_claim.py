@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from include import runs
+from include.files import sha256_of
 from include.runs import (
     UNFINISHED_SUFFIXES,
     RunFolder,
@@ -24,7 +25,6 @@ from include.runs import (
     mark_published,
     mark_seen,
     put_back,
-    sha256_of,
     unpublished_batches,
     waiting_files,
 )
