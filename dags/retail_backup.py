@@ -17,7 +17,7 @@ from include.settings import get_settings
 @task(retries=2, retry_delay=timedelta(minutes=5))
 def back_up() -> dict[str, Any]:
     """Make a backup and check it; returns what it holds."""
-    from include.backup.making import back_up as make
+    from include.backup import back_up as make
 
     return make(get_settings()).model_dump(mode="json")
 

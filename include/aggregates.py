@@ -18,7 +18,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from include.files import write_atomically
-from include.lake_use import lake_in_use
+from include.lake.in_use import lake_in_use
 from include.runs import unpublished_batches
 from include.settings import Settings, get_settings
 

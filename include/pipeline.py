@@ -13,8 +13,10 @@ from decimal import Decimal
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from include.failover import Publication, record_receipt
+from include.failover import publish as publish_batch
 from include.files import write_atomically
-from include.lake_use import uses_lake
+from include.lake.in_use import uses_lake
 from include.quality.gate import STAGE, check
 from include.quality.reconciliation import reconcile
 from include.quality.record import QualityRecord, score_rows
@@ -43,9 +45,7 @@ from include.runs import (
     put_back,
 )
 from include.settings import Settings, get_settings
-from include.warehouse.failover import Publication, record_receipt
-from include.warehouse.failover import publish as publish_batch
-from include.warehouse.gold import gold_batch
+from include.warehouse import gold_batch
 
 
 @uses_lake

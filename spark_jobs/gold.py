@@ -63,8 +63,7 @@ def write_dimension(spark: SparkSession, settings: Settings, dimension: Dimensio
 
 def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: str) -> None:
     """Fill the empty staging table of this batch."""
-    from include.warehouse.staging import jdbc_options, qualified_staging_table
-    from include.warehouse.tables import loaded_columns
+    from include.warehouse import jdbc_options, loaded_columns, qualified_staging_table
 
     url, properties = jdbc_options(settings)
     name = qualified_staging_table(settings, table, batch_id)
@@ -76,8 +75,7 @@ def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: st
 def prepare_staging(settings: Settings, batch_id: str) -> bool:
     """Make the batch's staging tables, empty; return False if the warehouse cannot take them."""
     # SQLAlchemy takes two seconds to import: here that passes while Spark works.
-    from include.warehouse.staging import create_staging
-    from include.warehouse.watch import primary_failed, said, watched_engine
+    from include.warehouse import create_staging, error_text, primary_failed, watched_engine
 
     try:
         with watched_engine(settings, STAGING_SECONDS) as engine:
@@ -85,7 +83,7 @@ def prepare_staging(settings: Settings, batch_id: str) -> bool:
     except Exception as error:
         if not primary_failed(error):
             raise
-        log.warning("The warehouse takes no staging, so publishing will read Gold: %s", said(error))
+        log.warning("The warehouse takes no staging, so publishing will read Gold: %s", error_text(error))
         return False
     return True
 

@@ -32,16 +32,13 @@ from deploy.embedded.follow import NotFollowed, drop, find_run, follow, landing_
 from deploy.embedded.postgres import PostgresUnavailable
 from deploy.embedded.search import SearchServerUnavailable
 from deploy.embedded.state import ADMIN, CLI_USER, Instance
+from include.failover import read, replica_link
 from include.lake.connect_server import ClassesNotRecorded, record_classes, running_server
 from include.lake.submitting import class_archive
 from include.receipts import Receipt
 from include.runs import landing, waiting_files
 from include.settings import PROJECT_ROOT, Settings
-from include.warehouse.engine import WarehouseUnavailable
-from include.warehouse.failover import read
-from include.warehouse.queries import latest_sales
-from include.warehouse.replica import replica_link
-from include.warehouse.watch import answers
+from include.warehouse import WarehouseUnavailable, latest_sales, primary_is_up
 
 API_SECONDS = 180.0
 ACTIONS = {
@@ -55,7 +52,7 @@ ACTIONS = {
     "jars": "fetch the Spark jars",
     "lock-jars": "write deploy/spark-jars.lock anew",
     "load": "load files and print their receipts",
-    "warehouse": "run `python -m include.warehouse` on the embedded warehouse",
+    "warehouse": "run `python -m include.operate` on the embedded warehouse",
     "search": "show, catch up or rebuild the product search",
 }
 DEMONSTRATED_QUESTION = "candle holder"
@@ -158,16 +155,16 @@ def _migrate_warehouse(instance: Instance, environment: dict[str, str]) -> None:
     """Bring the warehouse to the newest revision, unless it is another's that is away and the replica can stand in."""
     settings = instance.settings
     elsewhere = bool(settings.database_url.get_secret_value()) and settings.database_type != "sqlite"
-    if elsewhere and replica_link(settings).exists() and not answers(settings):
+    if elsewhere and replica_link(settings).exists() and not primary_is_up(settings):
         console.print(
             "The warehouse does not answer. Starting all the same: the replica stands in for it. When it is back, "
-            "`make up` after `make stop`, or `python -m include.warehouse migrate`, brings it up to this version.",
+            "`make up` after `make stop`, or `python -m include.operate migrate`, brings it up to this version.",
             style="yellow",
             soft_wrap=True,
         )
         return
     with _working("Migrating the warehouse ..."):
-        _run([sys.executable, "-m", "include.warehouse", "migrate"], environment)
+        _run([sys.executable, "-m", "include.operate", "migrate"], environment)
 
 
 def _run(command: list[str], environment: dict[str, str], text: str | None = None) -> None:
@@ -323,7 +320,7 @@ def status(instance: Instance) -> int:
 
 def warehouse_command(instance: Instance, arguments: list[str]) -> int:
     """Run a command of the warehouse on the embedded server; return its exit code."""
-    command = [sys.executable, "-m", "include.warehouse", *arguments]
+    command = [sys.executable, "-m", "include.operate", *arguments]
     return subprocess.run(command, env=instance.environment(), check=False, cwd=PROJECT_ROOT).returncode
 
 

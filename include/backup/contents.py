@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 
 from include.backup.manifest import Contents
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
+from include.failover import Scope, gold_figures, member_hashes, side_figures
 from include.settings import Settings
-from include.warehouse.figures import Scope, gold_figures, member_hashes, side_figures
-from include.warehouse.gold import GoldStar
+from include.warehouse import GoldStar
 
 _EXAMPLES = 3
 

@@ -13,9 +13,7 @@ from sqlalchemy import Connection, select
 
 from include.backup.manifest import AUDIT, BATCHES, UNDELIVERED
 from include.settings import Settings
-from include.warehouse.audit import AuditEntry
-from include.warehouse.publish import PublishReport
-from include.warehouse.tables import star_table
+from include.warehouse import AuditEntry, PublishReport, star_table
 
 _LOT = 500
 

@@ -34,16 +34,11 @@ from include.backup.manifest import (
 )
 from include.backup.primary import snapshot
 from include.domain.model import Model
+from include.failover import ReplicaUnusable, StateFile, known_batches, open_side, schema_version
 from include.files import flush, write_durably
 from include.runs import RunFolder
 from include.settings import BACKED_UP_FOLDERS, Settings
-from include.warehouse import replica
-from include.warehouse.engine import WarehouseUnavailable
-from include.warehouse.failover import known_batches
-from include.warehouse.gold import GoldStar, GoldUnreadable
-from include.warehouse.publish import PublishReport
-from include.warehouse.record import RecordFile
-from include.warehouse.replica import ReplicaUnusable
+from include.warehouse import GoldStar, GoldUnreadable, PublishReport, WarehouseUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +151,7 @@ def _fill(settings: Settings, folder: Path, name: str, *, without_primary: bool)
     audit_entries = None
     with ExitStack() as stack:
         begun = time.monotonic()
-        with RecordFile(settings).publishing():
+        with StateFile(settings).publishing():
             locked = time.monotonic()
             _copy_records(settings, folder)
             moment = _hold(settings, stack, warnings, without_primary=without_primary)
@@ -179,7 +174,7 @@ def _fill(settings: Settings, folder: Path, name: str, *, without_primary: bool)
         audit_entries=audit_entries,
         in_flight=_unfinished_runs(settings, folder),
         star=star,
-        hash_version=replica.schema_version(),
+        hash_version=schema_version(),
         tables={pinned.name: pinned.version for pinned in moment.tables},
         files=described(folder),
         warnings=warnings,
@@ -214,7 +209,7 @@ def _hold(settings: Settings, stack: ExitStack, warnings: list[str], *, without_
         else:
             connection = stack.enter_context(_primary(settings))
     try:
-        copied = stack.enter_context(replica.reading(settings))
+        copied = stack.enter_context(open_side(settings, "replica"))
     except ReplicaUnusable as error:
         log.info("%s", error)
     return _Moment(
@@ -222,7 +217,7 @@ def _hold(settings: Settings, stack: ExitStack, warnings: list[str], *, without_
         known_batches(settings, connection),
         lake.pin(settings),
         connection,
-        connection if connection is not None and RecordFile(settings).read().state == "primary" else copied,
+        connection if connection is not None and StateFile(settings).read().state == "primary" else copied,
     )
 
 
@@ -233,7 +228,7 @@ def _primary(settings: Settings) -> Iterator[Connection]:
             yield connection
     except WarehouseUnavailable as error:
         raise WarehouseUnavailable(
-            f"{error} No backup was made. `python -m include.warehouse backup --without-primary` backs up all but the "
+            f"{error} No backup was made. `python -m include.operate backup --without-primary` backs up all but the "
             "audit trail of the API."
         ) from error
 
@@ -270,7 +265,7 @@ def _star(settings: Settings, folder: Path, moment: _Moment, warnings: list[str]
     if wrong := differences(star, served):
         warnings.append(
             f"A restore makes what Gold has, and the warehouse differs from it: {'; '.join(wrong)}. Of a run between "
-            "Gold and publish that is to be expected; otherwise see `python -m include.warehouse compare`."
+            "Gold and publish that is to be expected; otherwise see `python -m include.operate compare`."
         )
     return star
 

@@ -15,10 +15,9 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from include.domain.model import Model
+from include.failover import Figures, locked
 from include.files import flush, sha256_of
 from include.settings import Settings
-from include.warehouse.figures import Figures
-from include.warehouse.record import locked
 
 MANIFEST = "manifest.json"
 LAKE = "lake"
@@ -266,7 +265,7 @@ def require_whole(folder: Path) -> Manifest:
         more = f" and {len(found) - _EXAMPLES} more" if len(found) > _EXAMPLES else ""
         raise BackupDamaged(
             f"Backup {folder.name} is damaged, so nothing was restored from it: {'; '.join(found[:_EXAMPLES])}{more}. "
-            "`python -m include.warehouse backups` shows which others are whole."
+            "`python -m include.operate backups` shows which others are whole."
         )
     return manifest
 

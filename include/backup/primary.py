@@ -14,20 +14,33 @@ from sqlalchemy.exc import DBAPIError
 from include.backup.contents import contents_of, differences
 from include.backup.manifest import BackupFailed, Contents
 from include.domain.star import DIMENSION_RULES
+from include.failover import REPLICA_TABLES, unknown_member
 from include.quality.record import ScoreRow
 from include.receipts import Receipt
 from include.settings import Settings
-from include.warehouse.audit import AuditEntry, save_entries
-from include.warehouse.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
-from include.warehouse.gold import GoldStar
-from include.warehouse.loading import copy_picked
-from include.warehouse.migrations import current_revision, upgrade
-from include.warehouse.publish import PublishReport, publish_lock_key, record_batch, suspend_row_checks
-from include.warehouse.quality import write_scores
-from include.warehouse.receipts import write_receipt
-from include.warehouse.replica import REPLICA_TABLES, unknown_member
-from include.warehouse.tables import STAR, star_table
-from include.warehouse.watch import primary_failed, said, watched_engine
+from include.warehouse import (
+    STAR,
+    AuditEntry,
+    GoldStar,
+    PublishReport,
+    WarehouseUnavailable,
+    advisory_lock,
+    copy_picked,
+    current_revision,
+    error_text,
+    primary_failed,
+    publish_lock_key,
+    record_batch,
+    save_entries,
+    set_local,
+    star_table,
+    suspend_row_checks,
+    transaction,
+    upgrade,
+    watched_engine,
+    write_receipt,
+    write_scores,
+)
 
 LIMIT_SECONDS = 3600.0
 LOCK_SECONDS = 60.0
@@ -60,8 +73,8 @@ def _explained(consequence: str) -> Iterator[None]:
         yield
     except (DBAPIError, psycopg.Error) as error:
         if primary_failed(error):
-            raise WarehouseUnavailable(f"{consequence}: {said(error)}") from error
-        raise BackupFailed(f"{consequence}: {said(error)}") from error
+            raise WarehouseUnavailable(f"{consequence}: {error_text(error)}") from error
+        raise BackupFailed(f"{consequence}: {error_text(error)}") from error
 
 
 @contextmanager
@@ -83,7 +96,7 @@ def snapshot(settings: Settings) -> Iterator[Connection]:
         if current_revision(connection, settings) is None:
             raise BackupFailed(
                 f"Schema {settings.warehouse_schema} of the primary has no warehouse tables to back up. "
-                "Run `python -m include.warehouse migrate`."
+                "Run `python -m include.operate migrate`."
             )
         yield connection
 

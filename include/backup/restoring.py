@@ -38,23 +38,26 @@ from include.backup.manifest import (
 )
 from include.backup.primary import Load, holds_data, loading
 from include.domain.model import Model
-from include.files import flush, write_durably
-from include.lake_use import LakeNotFree, lake_alone, restoring
-from include.settings import BACKED_UP_FOLDERS, Settings
-from include.warehouse import replica
-from include.warehouse.engine import WarehouseUnavailable
-from include.warehouse.failover import (
+from include.failover import (
     REPLICA_ERRORS,
     CaughtUp,
+    FailoverState,
+    ReplicaUnusable,
+    StateFile,
     catch_up,
     known_batches,
+    open_side,
+    put_replica_in_place,
     receipts_on_disk,
     refresh_replica,
+    replica_link,
+    replica_of,
+    schema_version,
 )
-from include.warehouse.gold import GoldStar, GoldUnreadable
-from include.warehouse.publish import PublishError, PublishReport
-from include.warehouse.record import Record, RecordFile
-from include.warehouse.replica import ReplicaUnusable, replica_link
+from include.files import flush, write_durably
+from include.lake.in_use import LakeNotFree, lake_alone, restoring
+from include.settings import BACKED_UP_FOLDERS, Settings
+from include.warehouse import GoldStar, GoldUnreadable, PublishError, PublishReport, WarehouseUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -139,19 +142,19 @@ def restore(
             if only_primary:
                 _restore_primary(settings, folder, manifest, done, replace=replace)
             else:
-                with lake_alone(settings), RecordFile(settings).publishing(restoring=True):
+                with lake_alone(settings), StateFile(settings).publishing(restoring=True):
                     _restore_all(settings, folder, manifest, done, replace=replace)
         except LakeNotFree as error:
             raise BackupFailed(f"{error} Nothing was changed.") from error
         except (GoldUnreadable, PublishError, ReplicaUnusable, OSError) as error:
-            cut_off = f"Run `python -m include.warehouse restore {manifest.name}` again."
+            cut_off = f"Run `python -m include.operate restore {manifest.name}` again."
             after = cut_off if restoring(settings).exists() else "The old state stays."
             raise BackupFailed(f"Backup {manifest.name} was not restored: {error}. {after}") from error
     if only_primary:
         try:
             done.caught_up = catch_up(settings)
         except REPLICA_ERRORS as error:
-            done.warnings.append(f"The primary is not caught up: {error} See `python -m include.warehouse catch-up`.")
+            done.warnings.append(f"The primary is not caught up: {error} See `python -m include.operate catch-up`.")
     done.seconds = round(time.monotonic() - started, 2)
     return done
 
@@ -178,9 +181,7 @@ def _chosen(settings: Settings, name: str | None) -> tuple[Path, Manifest]:
         if not wrong:
             return folder, manifest
         log.warning("Backup %s is passed over: %s", folder.name, "; ".join(wrong[:3]))
-    raise BackupFailed(
-        f"There is no whole backup in {settings.backups}. Make one: `python -m include.warehouse backup`."
-    )
+    raise BackupFailed(f"There is no whole backup in {settings.backups}. Make one: `python -m include.operate backup`.")
 
 
 def _require_empty(settings: Settings, *, only_primary: bool = False) -> None:
@@ -194,7 +195,7 @@ def _require_empty(settings: Settings, *, only_primary: bool = False) -> None:
     if found:
         raise BackupFailed(
             f"There is data in {', '.join(found)}, and a restore replaces it for good: say --replace to do so. "
-            "`python -m include.warehouse backup` keeps it first. Nothing was changed."
+            "`python -m include.operate backup` keeps it first. Nothing was changed."
         )
 
 
@@ -202,7 +203,7 @@ def _restore_primary(settings: Settings, folder: Path, manifest: Manifest, done:
     """Make the primary from the Gold in use; the caller lets it catch up, after which it serves."""
     if settings.database_type == "sqlite":
         raise BackupFailed("DATABASE_TYPE is sqlite, so there is no primary. Nothing was changed.")
-    record = RecordFile(settings)
+    record = StateFile(settings)
     with record.publishing():
         if not replace:
             _require_empty(settings, only_primary=True)
@@ -215,7 +216,7 @@ def _restore_primary(settings: Settings, folder: Path, manifest: Manifest, done:
             # From the commit on the replica serves, until the primary is caught up.
             with loading(settings, load) as found, record.change() as noted:
                 done.parts["primary"] = _part(found, [])
-                noted.turn("failed_over", f"The primary was restored with the audit trail of backup {manifest.name}.")
+                noted.change_state("failed_over", f"The primary was restored beside backup {manifest.name}.")
     if _lacks_replica(settings):
         refresh_replica(settings)
         done.warnings.append("The replica was made again from Gold.")
@@ -224,7 +225,7 @@ def _restore_primary(settings: Settings, folder: Path, manifest: Manifest, done:
 def _restore_all(settings: Settings, folder: Path, manifest: Manifest, done: Restored, *, replace: bool) -> None:
     if not replace and _cut_off(settings) != manifest.name:
         _require_empty(settings)
-    hashed = manifest.hash_version == replica.schema_version()
+    hashed = manifest.hash_version == schema_version()
     if not hashed:
         done.warnings.append(
             "The backup is of another version of the tables: rows, units and money were compared, not row hashes."
@@ -235,8 +236,8 @@ def _restore_all(settings: Settings, folder: Path, manifest: Manifest, done: Res
         reports = ledger.batches(folder)
         fresh = None
         if manifest.star != NOTHING:
-            fresh = _made_replica(view, reports)
-            with replica.reading(view) as connection:
+            fresh = replica_of(view, reports).path
+            with open_side(view, "replica") as connection:
                 found = contents_of(connection, view)
             done.parts["replica"] = _expected(manifest, found, "replica", hashed=hashed)
         try:
@@ -249,7 +250,7 @@ def _restore_all(settings: Settings, folder: Path, manifest: Manifest, done: Res
                 raise
             raise type(error)(
                 f"The primary did not say that it took backup {manifest.name}: {error} Run "
-                f"`python -m include.warehouse restore {manifest.name}` again; until then nothing is published."
+                f"`python -m include.operate restore {manifest.name}` again; until then nothing is published."
             ) from error
         begun = time.monotonic()
         _put_in_place(settings, folder, incoming, fresh)
@@ -277,15 +278,6 @@ def _expected(manifest: Manifest, found: Contents, what: str, *, hashed: bool) -
 
 def _part(found: Contents, wrong: list[str]) -> Part:
     return Part(rows=found.rows, amount=found.amount, days=len(found.days), differences=wrong)
-
-
-def _made_replica(view: Settings, reports: dict[str, PublishReport]) -> Path:
-    """Make a replica from the Gold of a backup, beside the one in use; return its file."""
-    with GoldStar(view) as gold:
-        left_out = gold.unpublished(reports)
-    made = replica.refresh(view, reports, left_out)
-    replica.store_receipts(view, receipts_on_disk(view))
-    return made.path
 
 
 @contextmanager
@@ -364,14 +356,14 @@ def _put_in_place(settings: Settings, folder: Path, incoming: list[Path], fresh:
     if fresh is None:
         replica_link(settings).unlink(missing_ok=True)
     else:
-        replica.put_in_place(settings, fresh.rename(settings.replica / fresh.name))
-    write_durably(RecordFile(settings).path, Record().model_dump_json(indent=2))
+        put_replica_in_place(settings, fresh.rename(settings.replica / fresh.name))
+    write_durably(StateFile(settings).path, FailoverState().model_dump_json(indent=2))
     ledger.put_back_undelivered(settings, folder)
 
 
 def _lacks_replica(settings: Settings) -> bool:
     try:
-        with replica.reading(settings):
+        with open_side(settings, "replica"):
             return False
     except ReplicaUnusable:
         return True

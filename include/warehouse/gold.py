@@ -1,7 +1,7 @@
 """Gold, the star in Delta, read without Spark: what a batch brought to it, for whichever side lacks it.
 
-Stored rows are as SQLite keeps them (`include.warehouse.portable`): decimals scaled to whole numbers, moments and days
-as ISO text, booleans as 0 and 1. The same form of a row is what its hash is made of on every side.
+Stored rows are as SQLite keeps them (`include.warehouse.schema.portable`): decimals scaled to whole numbers, moments
+and days as ISO text, booleans as 0 and 1. The same form of a row is what its hash is made of on every side.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY, Dimension
 from include.records import EnrichRecord, GoldRecord, SilverRecord
 from include.runs import RunFolder, unpublished_batches
 from include.settings import Settings
-from include.warehouse.portable import places
-from include.warehouse.publish import PublishReport
-from include.warehouse.tables import FACT, STAR, loaded_columns, star_table
+from include.warehouse.publishing.publish import PublishReport
+from include.warehouse.schema.portable import places
+from include.warehouse.schema.tables import FACT, STAR, loaded_columns, star_table
 
 FETCHED_ROWS = 50_000
 

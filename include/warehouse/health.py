@@ -13,10 +13,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from include.domain.model import Model
 from include.settings import Settings
-from include.warehouse.configuration import masked, transaction_pooler
-from include.warehouse.engine import WarehouseUnavailable, place, transaction
-from include.warehouse.migrations import current_revision
-from include.warehouse.tables import FACT, star_table
+from include.warehouse.connection.configuration import masked, transaction_pooler
+from include.warehouse.connection.engine import WarehouseUnavailable, place, transaction
+from include.warehouse.schema.migrations import current_revision
+from include.warehouse.schema.tables import FACT, star_table
 
 COUNTED_ROWS = 5_000_000
 """Up to so many rows, as the planner estimates them, a table is counted; above, the estimate is told."""

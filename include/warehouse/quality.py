@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine, delete, insert
 
 from include.quality.record import ScoreRow
-from include.warehouse.engine import transaction
-from include.warehouse.tables import star_table
+from include.warehouse.connection.engine import transaction
+from include.warehouse.schema.tables import star_table
 
 
 def save_scores(engine: Engine, rows: Sequence[ScoreRow]) -> None:

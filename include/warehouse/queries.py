@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from include.warehouse.tables import star_table
+from include.warehouse.schema.tables import star_table
 
 
 def latest_sales(connection: Connection, limit: int = 3) -> list[dict[str, Any]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Connection, Engine
 
 from include.receipts import Receipt
-from include.warehouse.engine import transaction
-from include.warehouse.portable import upsert
-from include.warehouse.tables import star_table
+from include.warehouse.connection.engine import transaction
+from include.warehouse.schema.portable import upsert
+from include.warehouse.schema.tables import star_table
 
 _SUMMARY = (
     "run_id",

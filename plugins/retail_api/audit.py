@@ -21,9 +21,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from starlette.requests import HTTPConnection
 
 from include.settings import Settings
-from include.warehouse.audit import AuditEntry, save_entries
-from include.warehouse.engine import WarehouseUnavailable, transaction
-from include.warehouse.watch import said, watched_engine
+from include.warehouse import AuditEntry, WarehouseUnavailable, error_text, save_entries, transaction, watched_engine
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +160,7 @@ class AuditTrail:
                 quiet = True
             except (WarehouseUnavailable, SQLAlchemyError, psycopg.Error, sqlite3.Error, OSError) as error:
                 if quiet:
-                    log.warning("Audit entries wait in %s: %s", self._path, said(error))
+                    log.warning("Audit entries wait in %s: %s", self._path, error_text(error))
                 quiet, pause = False, RETRY_SECONDS
             if stopping:
                 return
@@ -193,6 +191,6 @@ def _taken(engine: Any, entry: AuditEntry) -> bool:
         with transaction(engine) as connection:
             save_entries(connection, [entry])
     except (DataError, IntegrityError) as error:
-        log.error("The warehouse refuses audit entry %s: %s", entry.audit_id, said(error))
+        log.error("The warehouse refuses audit entry %s: %s", entry.audit_id, error_text(error))
         return False
     return True

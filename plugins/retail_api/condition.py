@@ -15,13 +15,8 @@ from pydantic import Field
 from sqlalchemy import Connection, func, select
 
 from include.domain.model import Model
-from include.warehouse import replica
-from include.warehouse.engine import WarehouseUnavailable
-from include.warehouse.failover import Side
-from include.warehouse.record import Record, RecordFile
-from include.warehouse.replica import ReplicaUnusable, newest_batch, replica_state
-from include.warehouse.tables import star_table
-from include.warehouse.watch import said
+from include.failover import FailoverState, ReplicaUnusable, Side, StateFile, open_side, replica_state
+from include.warehouse import WarehouseUnavailable, error_text, newest_batch, star_table
 from retail_api.metrics import Figures
 from retail_api.state import State
 
@@ -54,7 +49,7 @@ class WarehouseHealth(Model):
     Attributes:
         serves: Who answers reads: the primary (PostgreSQL) or the replica (SQLite); none if neither can.
         state: `primary`; `failed_over` if the primary lacks batches, `catching_up` while it is brought them.
-        reason: Why the replica serves; `python -m include.warehouse status` says what the server said.
+        reason: Why the replica serves; `python -m include.operate status` says what the server said.
         breaker: Whether reads go past a primary that did not answer lately.
         pending_batches: Batches that the primary lacks.
         replica_lacks: Batches that the replica lacks.
@@ -172,7 +167,7 @@ def _warehouse(
     if not copy.answers:
         problems.append("The replica cannot stand in.")
     try:
-        record = RecordFile(state.settings).read()
+        record = StateFile(state.settings).read()
     except WarehouseUnavailable as error:
         unknown = WarehouseHealth(serves=serves, state="unknown", breaker="closed", primary=primary, replica=copy)
         log.warning("The record of the warehouse cannot be read: %s", error)
@@ -185,15 +180,15 @@ def _warehouse(
         reason=_reason(record),
         breaker="open" if record.breaker.retry_at else "closed",
         retry_at=record.breaker.retry_at,
-        pending_batches=[batch.batch_id for batch in record.of("pending")],
-        replica_lacks=[batch.batch_id for batch in record.of("done")],
+        pending_batches=[batch.batch_id for batch in record.batches_in_state("pending")],
+        replica_lacks=[batch.batch_id for batch in record.batches_in_state("done")],
         primary=primary,
         replica=copy,
     )
     return told, problems
 
 
-def _reason(record: Record) -> str:
+def _reason(record: FailoverState) -> str:
     """Return why the replica serves; what the server said names hosts, which a reader has no need to know."""
     if record.state != "primary":
         return "The primary lacks batches that it could not take."
@@ -216,12 +211,12 @@ def _primary(state: State) -> SideHealth:
 def _replica(state: State) -> SideHealth:
     started = time.perf_counter()
     try:
-        with replica.reading(state.settings) as connection:
+        with open_side(state.settings, "replica") as connection:
             replica_state(connection)
     except ReplicaUnusable as error:
         log.warning("The replica cannot stand in: %s", error)
         return SideHealth(
-            answers=False, problem="It cannot be used. Make it anew: python -m include.warehouse refresh-replica."
+            answers=False, problem="It cannot be used. Make it anew: python -m include.operate refresh-replica."
         )
     return SideHealth(answers=True, latency_ms=_since(started))
 
@@ -273,12 +268,12 @@ def figures(state: State) -> Figures:
     found: Figures = []
     try:
         answer = state.warehouse.read(_pipeline, timeout_seconds=READ_SECONDS)
-        record = RecordFile(state.settings).read()
+        record = StateFile(state.settings).read()
     except Exception as error:
-        log.warning("Figures of the pipeline are missing: %s", said(error))
+        log.warning("Figures of the pipeline are missing: %s", error_text(error))
     else:
         found += answer.value
-        pending = float(len(record.of("pending")))
+        pending = float(len(record.batches_in_state("pending")))
         found.append(("retail_warehouse_pending_batches", "Batches that the primary lacks", {}, pending))
         for side in ("primary", "replica"):
             serves = float(answer.side == side)

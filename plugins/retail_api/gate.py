@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from include.warehouse.audit import AuditEntry, Outcome
+from include.warehouse import AuditEntry, Outcome
 from retail_api.metrics import UNMATCHED
 from retail_api.problems import (
     CORRELATION_HEADER,

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from include.search.entities import ProductUnknown, SearchRefused, SearchUnavailable
-from include.warehouse.engine import WarehouseUnavailable
+from include.warehouse import WarehouseUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from include.failover import Warehouse
 from include.settings import Settings
-from include.warehouse.failover import Warehouse
 from retail_api import metrics
 from retail_api.audit import AuditTrail
 from retail_api.data.census import CensusTaker

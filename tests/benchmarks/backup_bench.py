@@ -19,16 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.postgres import PostgresServer
-from include.backup.making import back_up
-from include.backup.manifest import list_backups, read_manifest
-from include.backup.restoring import restore
+from include.backup import back_up, list_backups, restore
+from include.backup.manifest import read_manifest
+from include.failover import StateFile, catch_up, compare_sides, publish, refresh_replica
 from include.settings import Settings
-from include.warehouse.engine import open_engine, transaction
-from include.warehouse.failover import catch_up, publish, refresh_replica
-from include.warehouse.gold import GoldBatch
-from include.warehouse.integrity import compare_sides
-from include.warehouse.migrations import upgrade
-from include.warehouse.record import RecordFile
+from include.warehouse import GoldBatch, open_engine, transaction, upgrade
 from tests.benchmarks.failover_bench import small_batch
 from tests.benchmarks.real_gold import BATCH_ID, write
 from tests.ports import free_port
@@ -61,12 +56,15 @@ def main(source: Path) -> None:
         upgrade(settings)
         try:
             write(settings, source)
-            with RecordFile(settings).change() as record:
-                record.put(GoldBatch(batch_id=BATCH_ID, run_id="all", kind="drop", token="1"), "pending", "measured")
-                record.turn("failed_over", "measured")
+            with StateFile(settings).change() as record:
+                batch = GoldBatch(batch_id=BATCH_ID, run_id="all", kind="drop", token="1")
+                record.note_batch(batch, "pending", "measured")
+                record.change_state("failed_over", "measured")
             refresh_replica(settings)
             catch_up(settings)
-            made = measure("backup", lambda: back_up(settings), lambda done: f"{done.bytes / 1e6:.0f} MB, {done.parts}")
+            made = measure(
+                "backup", lambda: back_up(settings), lambda done: f"{done.bytes / 1e6:.0f} MB, {done.batches} batches"
+            )
             table.add_row("  publishes wait for it", f"{made.locked_seconds:.1f}", "")
             sizes: dict[str, int] = {}
             for name, file in read_manifest(made.path).files.items():

@@ -21,13 +21,19 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.postgres import PostgresServer
+from include.failover import (
+    SIDES,
+    StateFile,
+    catch_up,
+    check_integrity,
+    compare_sides,
+    publish,
+    refresh_replica,
+    repair,
+    status,
+)
 from include.settings import Settings
-from include.warehouse.failover import catch_up, publish, refresh_replica
-from include.warehouse.gold import GoldBatch
-from include.warehouse.integrity import SIDES, check_integrity, compare_sides, repair
-from include.warehouse.migrations import upgrade
-from include.warehouse.record import RecordFile
-from include.warehouse.status import status
+from include.warehouse import GoldBatch, upgrade
 from tests.benchmarks.real_gold import BATCH_ID, write
 from tests.ports import free_port
 
@@ -69,9 +75,10 @@ def main(source: Path) -> None:
         upgrade(settings)
         try:
             measure("Gold by DuckDB", lambda: write(settings, source), lambda rows: rows["fact_sales"])
-            with RecordFile(settings).change() as record:
-                record.put(GoldBatch(batch_id=BATCH_ID, run_id="all", kind="drop", token="1"), "pending", "measured")
-                record.turn("failed_over", "measured")
+            with StateFile(settings).change() as record:
+                batch = GoldBatch(batch_id=BATCH_ID, run_id="all", kind="drop", token="1")
+                record.note_batch(batch, "pending", "measured")
+                record.change_state("failed_over", "measured")
             measure("full refresh", lambda: refresh_replica(settings), lambda done: done.rows["fact_sales"])
             measure("catch-up with all of it", lambda: catch_up(settings), lambda done: done.serves)
             small = small_batch(settings, 1)

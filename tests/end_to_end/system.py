@@ -27,7 +27,7 @@ from deploy.embedded.follow import DAG_ID, drop, find_run, follow
 from deploy.embedded.state import CLI_USER, Instance
 from include.receipts import Receipt
 from include.settings import PROJECT_ROOT, Settings, get_settings
-from include.warehouse.engine import open_engine, transaction
+from include.warehouse import open_engine, transaction
 from tests.ports import free_port
 
 
@@ -83,7 +83,7 @@ def warehouse_away(instance: Instance) -> Iterator[None]:
 def warehouse(instance: Instance, *words: str) -> dict[str, Any]:
     """Return what a command of the warehouse prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "include.warehouse", *words],
+        [sys.executable, "-m", "include.operate", *words],
         env=instance.environment(),
         cwd=PROJECT_ROOT,
         capture_output=True,

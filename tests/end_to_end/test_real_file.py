@@ -15,8 +15,7 @@ from sqlalchemy import text
 
 from include.receipts import Receipt
 from include.settings import Settings, get_settings
-from include.warehouse.engine import open_engine, transaction
-from include.warehouse.migrations import upgrade
+from include.warehouse import open_engine, transaction, upgrade
 from tests.benchmarks import duckdb_pipeline
 from tests.end_to_end.stages import load
 

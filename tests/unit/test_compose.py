@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from deploy import compose_env
 from deploy.embedded.supervisor import COMPONENTS
 from include.settings import PROJECT_ROOT, Settings
-from include.warehouse.engine import warehouse_url
+from include.warehouse import warehouse_url
 
 COMPOSE = PROJECT_ROOT / "docker-compose.yaml"
 TEXT = COMPOSE.read_text()

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, case, func, select
 
-from include.warehouse.tables import FACT, star_table
+from include.warehouse import FACT, star_table
 from retail_api.data.census import CensusTaker
 from retail_api.data.ordering import by_code_point
 from retail_api.data.sales import midnight, midnight_after

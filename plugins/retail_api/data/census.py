@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Date, RowMapping, func, literal_column, select, type_coerce
 
-from include.warehouse.tables import FACT, star_table
+from include.warehouse import FACT, star_table
 from retail_api.data.version import DataVersion, data_version
 
 KEPT = 512

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, func, select
 
-from include.warehouse.tables import star_table
+from include.warehouse import star_table
 from retail_api.domain.operations import QualityQuery, ReceiptQuery, ReceiptSummary
 from retail_api.domain.paging import Paging
 

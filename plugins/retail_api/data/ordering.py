@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from include.warehouse.portable import SQLITE
+from include.warehouse import SQLITE
 
 
 class by_code_point(FunctionElement[str]):  # noqa: N801 - it reads as a function of SQL

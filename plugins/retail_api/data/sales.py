@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from include.domain.money import CURRENCIES
-from include.warehouse.tables import FACT, star_table
+from include.warehouse import FACT, star_table
 from retail_api.data.census import NOT_A_SALE, Census, CensusTaker, DayCount, stretch
 from retail_api.data.ordering import by_code_point, directed
 from retail_api.data.version import DataVersion

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select, text
 
-from include.warehouse.portable import SQLITE
-from include.warehouse.replica import replica_state
-from include.warehouse.tables import FACT, MODEL_SCHEMA, star_table
+from include.failover import replica_state
+from include.warehouse import FACT, MODEL_SCHEMA, SQLITE, star_table
 
 _WRITTEN = text(
     "SELECT pg_stat_get_tuples_inserted(oid) || '+' || pg_stat_get_tuples_updated(oid) || '+' "

@@ -6,8 +6,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from include.warehouse.failover import Side
-from include.warehouse.health import NewestBatch
+from include.failover import Side
+from include.warehouse import NewestBatch
 from retail_api.domain.paging import Day, Entity, Parameters
 
 

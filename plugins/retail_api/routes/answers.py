@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Request, Response
 from pydantic import BaseModel
 
-from include.warehouse.failover import Answer
+from include.failover import Answer
 from retail_api.problems import MEDIA_TYPE
 
 REVALIDATE = "private, no-cache"

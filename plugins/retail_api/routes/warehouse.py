@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
 
-from include.warehouse.health import ConnectionHealth
+from include.warehouse import ConnectionHealth
 from retail_api.condition import WarehouseHealth, health
 from retail_api.domain.warehouse import (
     Configuration,

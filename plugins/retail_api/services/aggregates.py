@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from include.warehouse.failover import Answer, Warehouse
+from include.failover import Answer, Warehouse
 from retail_api.data.aggregates import AggregatesRepository, Rows
 from retail_api.data.census import CensusTaker
 from retail_api.domain.aggregates import (

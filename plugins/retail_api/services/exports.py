@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Date, DateTime, Integer, Numeric, Text
 
+from include.failover import Warehouse
 from include.quality.sender_report import inert
-from include.warehouse.failover import Warehouse
 from retail_api.data.census import CensusTaker
 from retail_api.data.sales import COLUMNS, SalesRepository
 from retail_api.domain.sales import ExportQuery

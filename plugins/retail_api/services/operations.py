@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from include.failover import Answer, Warehouse
 from include.quality.reasons import explain
 from include.receipts import Receipt
 from include.settings import Settings
-from include.warehouse.failover import Answer, Warehouse
 from retail_api.data.operations import Found, OperationsRepository
 from retail_api.data.quarantine import QuarantineRepository
 from retail_api.domain.operations import (

@@ -11,8 +11,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from include.warehouse.failover import Answer, Warehouse
-from include.warehouse.watch import timed_out
+from include.failover import Answer, Warehouse
+from include.warehouse import timed_out
 from retail_api.data.census import CensusTaker
 from retail_api.data.sales import SalesRepository
 from retail_api.domain.paging import encode_cursor, pages_of

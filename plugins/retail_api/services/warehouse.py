@@ -8,24 +8,29 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
+from include.failover import REPLICA_TABLES, Answer, Warehouse, check_integrity, replica_link, schema_version
 from include.settings import Settings
-from include.warehouse import replica
-from include.warehouse.configuration import masked, problems
-from include.warehouse.engine import (
+from include.warehouse import (
+    SQLITE,
+    ConnectionHealth,
+    GoldUnreadable,
     WarehouseMisconfigured,
     WarehouseUnavailable,
+    connection_health,
+    create_schemas,
+    current_revision,
+    error_text,
+    masked,
+    newest_batch_of,
+    primary_failed,
+    problems,
+    star_table,
+    statistics_of,
     transaction,
+    upgrade,
     warehouse_url,
+    watched_engine,
 )
-from include.warehouse.failover import Answer, Warehouse
-from include.warehouse.gold import GoldUnreadable
-from include.warehouse.health import ConnectionHealth, connection_health, newest_batch_of, statistics_of
-from include.warehouse.integrity import check_integrity
-from include.warehouse.migrations import create_schemas, current_revision, upgrade
-from include.warehouse.portable import SQLITE
-from include.warehouse.replica import REPLICA_TABLES
-from include.warehouse.tables import star_table
-from include.warehouse.watch import primary_failed, said, watched_engine
 from retail_api.domain.warehouse import (
     Configuration,
     Difference,
@@ -123,7 +128,7 @@ class WarehouseService:
             raise unavailable(f"Gold cannot be read, so nothing can be held against it: {error}") from error
         except DBAPIError as error:
             if primary_failed(error):
-                raise WarehouseUnavailable(said(error)) from error
+                raise WarehouseUnavailable(error_text(error)) from error
             raise
         found = Validation(
             whole=report.whole,
@@ -153,9 +158,9 @@ class WarehouseService:
             raise _not_to_be_made(error) from error
         except DBAPIError as error:
             if primary_failed(error):
-                raise WarehouseUnavailable(said(error)) from error
+                raise WarehouseUnavailable(error_text(error)) from error
             raise Problem(
-                409, f"The server refuses: {said(error)}. The role of DATABASE_URL may lack the right to CREATE."
+                409, f"The server refuses: {error_text(error)}. The role of DATABASE_URL may lack the right to CREATE."
             ) from error
 
     def _statistics(self, connection: Connection) -> Statistics:
@@ -181,9 +186,9 @@ class WarehouseService:
         return Statistics(
             side="replica",
             schema_name=None,
-            revision=replica.schema_version(),
+            revision=schema_version(),
             tables=tables,
-            bytes_database=replica.replica_link(self._settings).stat().st_size,
+            bytes_database=replica_link(self._settings).stat().st_size,
             newest_batch=newest_batch_of(connection, self._settings),
             cache_hit_ratio=None,
             connections=None,

@@ -22,7 +22,7 @@ from werkzeug.security import generate_password_hash
 from deploy.embedded.postgres import PostgresServer
 from include.pipeline import publish
 from include.settings import PROJECT_ROOT, Settings
-from include.warehouse.migrations import upgrade
+from include.warehouse import upgrade
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
 from tests.integration.warehouse.batches import lines_of

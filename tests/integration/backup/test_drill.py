@@ -20,24 +20,35 @@ from deltalake import DeltaTable
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from include.backup import restoring
-from include.backup.making import back_up
-from include.backup.manifest import MANIFEST, BackupDamaged, BackupFailed, list_backups, read_manifest
-from include.backup.restoring import restore
+from include.backup import BackupFailed, back_up, list_backups, restore, restoring
+from include.backup.manifest import MANIFEST, BackupDamaged, read_manifest
+from include.failover import (
+    SIDES,
+    StateFile,
+    check_integrity,
+    compare_sides,
+    known_batches,
+    open_side,
+    refresh_replica,
+    replica_link,
+    serving_side,
+)
 from include.files import write_durably
-from include.lake_use import LakeNotFree, lake_alone, lake_in_use
+from include.lake.in_use import LakeNotFree, lake_alone, lake_in_use
+from include.operate import main
 from include.pipeline import publish, receipt
 from include.runs import RunFolder, mark_unpublished
 from include.settings import PROJECT_ROOT, Settings, get_settings
-from include.warehouse.__main__ import main
-from include.warehouse.audit import AuditEntry, save_entries
-from include.warehouse.engine import WarehouseUnavailable, open_engine, transaction
-from include.warehouse.failover import known_batches, refresh_replica, serving_side
-from include.warehouse.gold import GoldUnreadable
-from include.warehouse.integrity import SIDES, check_integrity, compare_sides, open_side
-from include.warehouse.record import RecordFile
-from include.warehouse.replica import recorded_batches, replica_link
-from include.warehouse.tables import star_table
+from include.warehouse import (
+    AuditEntry,
+    GoldUnreadable,
+    WarehouseUnavailable,
+    open_engine,
+    recorded_batches,
+    save_entries,
+    star_table,
+    transaction,
+)
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
 from tests.integration.failover.test_failover import contents
@@ -82,7 +93,7 @@ def everything(settings: Settings) -> dict[str, Any]:
             for table in ("etl_receipt", "etl_quality"):
                 query = f"SELECT * FROM {schema}{table} ORDER BY 1, 2, 3"
                 found[f"{side} {table}"] = [tuple(row) for row in connection.exec_driver_sql(query)]
-    record = RecordFile(settings).read()
+    record = StateFile(settings).read()
     files = {
         path: path.read_bytes() for name in ("runs", "receipts") for path in (settings.data_dir / name).rglob("*.json")
     }
@@ -329,7 +340,6 @@ def environment(settings: Settings) -> dict[str, str]:
 DYING = """
 import os, signal, sys
 from include.settings import Settings
-from include.warehouse import replica
 from include.backup import lake, ledger, making, primary, restoring
 
 def die(*_):
@@ -392,7 +402,7 @@ def test_killed_while_it_backs_up_it_leaves_no_half_backup(settings: Settings, m
     ("module", "name", "number"),
     [
         ("include.backup.restoring", "_fill_archive", 1),
-        ("include.backup.restoring", "_made_replica", 1),
+        ("include.backup.restoring", "replica_of", 1),
         ("include.backup.primary", "copy_picked", 3),
         ("include.backup.primary", "differences", 1),
         ("include.backup.restoring", "write_durably", 1),
@@ -419,7 +429,7 @@ def test_killed_before_its_commit_a_restore_leaves_the_old_state(
     [
         ("include.backup.restoring", "_put_in_place", 1),
         ("include.backup.restoring", "flush", 1),
-        ("include.warehouse.replica", "put_in_place", 2),
+        ("include.backup.restoring", "put_replica_in_place", 1),
         ("include.backup.restoring", "write_durably", 2),
         ("include.backup.ledger", "put_back_undelivered", 1),
     ],
@@ -650,7 +660,7 @@ def test_a_restore_and_the_steps_of_runs_exclude_each_other(lake: Lake, settings
 
 def test_a_step_that_was_killed_does_not_keep_restores_away(settings: Settings) -> None:
     back_up(settings)
-    script = "import os, signal\nfrom include.lake_use import lake_in_use\nfrom include.settings import Settings\n"
+    script = "import os, signal\nfrom include.lake.in_use import lake_in_use\nfrom include.settings import Settings\n"
     script += "with lake_in_use(Settings()):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -11,19 +11,14 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from sqlalchemy import select
 
-from include.backup.making import back_up
-from include.backup.restoring import restore
+from include.backup import back_up, restore
 from include.domain.star import DIMENSION_RULES
+from include.failover import SIDES, StateFile, catch_up, check_integrity, open_side
 from include.pipeline import publish, receipt
 from include.records import EnrichRecord
 from include.runs import RunFolder, mark_unpublished
 from include.settings import Settings
-from include.warehouse.failover import catch_up
-from include.warehouse.gold import GoldStar
-from include.warehouse.integrity import SIDES, check_integrity, open_side
-from include.warehouse.record import RecordFile
-from include.warehouse.replica import recorded_batches
-from include.warehouse.tables import star_table
+from include.warehouse import GoldStar, recorded_batches, star_table
 from tests.integration.failover.lake import Lake, converted, gold_schema
 from tests.integration.failover.servers import Victim
 from tests.integration.failover.test_failover import contents
@@ -125,7 +120,7 @@ def test_the_star_made_from_gold_is_the_one_that_is_there(
     lake: Lake, settings: Settings, victim: Victim, make: Callable[[str], Lake]
 ) -> None:
     history(lake, settings, victim)
-    assert len(RecordFile(settings).read().of("pending")) == 1
+    assert len(StateFile(settings).read().batches_in_state("pending")) == 1
     served = contents(settings, "replica")
     catch_up(settings)
     there = {side: contents(settings, side) for side in SIDES}

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from deploy.embedded.postgres import PostgresServer
 from include.settings import Settings
-from include.warehouse.migrations import upgrade
+from include.warehouse.schema.migrations import upgrade
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
 from tests.ports import free_port

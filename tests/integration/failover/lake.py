@@ -18,9 +18,9 @@ from include.records import BronzeRecord, EnrichRecord, GoldRecord, IndexRecord,
 from include.runs import ClaimedFile, Manifest, RunFolder
 from include.settings import Settings
 from include.sources.model import FileDecisions, SourceReading
-from include.warehouse.engine import open_engine
-from include.warehouse.portable import places
-from include.warehouse.tables import FACT, PRODUCT, STAR, loaded_columns, star_table
+from include.warehouse.connection.engine import open_engine
+from include.warehouse.schema.portable import places
+from include.warehouse.schema.tables import FACT, PRODUCT, STAR, loaded_columns, star_table
 from tests.integration.warehouse.batches import Line, Rows, batch, stage_rows, star_of
 
 RATES = {"USD": "1.5626", "EUR": "1.1882", "CAD": "1.5893", "AUD": "1.6169", "JPY": "131.55"}

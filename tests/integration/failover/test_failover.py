@@ -20,19 +20,24 @@ import pytest
 from sqlalchemy import Connection, Engine, event, func, select
 
 from include.domain.star import DIMENSION_RULES
+from include.failover import publishing, replica
+from include.failover.catching_up import catch_up
+from include.failover.figures import Scope, fact_hashes, member_hashes, side_figures
+from include.failover.integrity import check_integrity
+from include.failover.published import known_batches
+from include.failover.reads import read, serving_side
+from include.failover.repair import compare_sides, repair
+from include.failover.sides import SIDES, open_side
+from include.failover.standby import refresh_replica
+from include.failover.state import Side, StateFile
+from include.failover.status import status
 from include.pipeline import publish, receipt
 from include.settings import PROJECT_ROOT, Settings
-from include.warehouse import failover, replica
-from include.warehouse.engine import WarehouseUnavailable, open_engine, transaction
-from include.warehouse.failover import Side, catch_up, known_batches, read, refresh_replica, serving_side
-from include.warehouse.figures import Scope, fact_hashes, member_hashes, side_figures
+from include.warehouse.connection.engine import WarehouseUnavailable, open_engine, transaction
 from include.warehouse.gold import GoldStar
-from include.warehouse.integrity import SIDES, check_integrity, compare_sides, open_side, repair
-from include.warehouse.migrations import downgrade, upgrade
-from include.warehouse.publish import PublishError
-from include.warehouse.record import RecordFile
-from include.warehouse.status import status
-from include.warehouse.tables import star_table
+from include.warehouse.publishing.publish import PublishError
+from include.warehouse.schema.migrations import downgrade, upgrade
+from include.warehouse.schema.tables import star_table
 from tests.integration.failover.conftest import PATIENCE
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
@@ -84,7 +89,7 @@ def test_a_batch_is_live_on_both_sides_and_equal_to_gold(lake: Lake, settings: S
     assert contents(settings, "primary") == contents(settings, "replica") == contents(settings, None)
     with open_side(settings, "primary") as primary, open_side(settings, "replica") as copy:
         assert side_figures(primary, settings, Scope()) == side_figures(copy, settings, Scope())
-    assert RecordFile(settings).read().batches == []
+    assert StateFile(settings).read().batches == []
     assert compare_sides(settings).whole
 
 
@@ -107,8 +112,9 @@ def test_a_dead_primary_is_passed_over_and_caught_up(
         second = publish(settings, lake.drop(2, lines_of(40, start=30)))
         of_day = [line for line in lake.lines if line.sold_at.date() == DAY]
         third = publish(settings, lake.rebuild(3, DAY, of_day[1:]))
-        record = RecordFile(settings).read()
-        assert (record.state, [of.batch_id for of in record.of("pending")]) == ("failed_over", [batch(2), batch(3)])
+        record = StateFile(settings).read()
+        pending = [of.batch_id for of in record.batches_in_state("pending")]
+        assert (record.state, pending) == ("failed_over", [batch(2), batch(3)])
         assert contents(settings, "replica")["fact_sales"] == contents(settings, None)["fact_sales"]
     assert second is not None
     assert third is not None
@@ -125,7 +131,7 @@ def test_a_dead_primary_is_passed_over_and_caught_up(
     publish(undisturbed.settings, undisturbed.rebuild(3, DAY, of_day[1:]))
     publish(undisturbed.settings, undisturbed.drop(4, lines_of(5, start=70)))
     both_sides_equal(settings, undisturbed.settings)
-    assert RecordFile(settings).read().state == "primary"
+    assert StateFile(settings).read().state == "primary"
 
 
 def test_the_receipt_says_which_side_took_the_batch_and_reaches_both(
@@ -155,8 +161,8 @@ def test_a_receipt_alone_waits_for_the_primary(lake: Lake, settings: Settings, v
     publish(settings, lake.drop(1, lines_of(20)))
     with victim.down():
         receipt(settings, "run_1")
-    assert RecordFile(settings).read().state == "primary"
-    assert RecordFile(settings).read().receipts == ["run_1"]
+    assert StateFile(settings).read().state == "primary"
+    assert StateFile(settings).read().receipts == ["run_1"]
     assert catch_up(settings).receipts == ["run_1"]
     assert check_integrity(settings, "primary").whole
 
@@ -209,7 +215,7 @@ def test_cut_at_each_statement_both_sides_end_as_if_nothing_had_happened(
     # After the batch is recorded and its staging dropped, the commit follows; then old staging is purged.
     drops = sum("DROP TABLE" in statement for statement in statements)
     cuts = [number for number, statement in enumerate(statements) if "set_config" not in statement][::EVERY]
-    monkeypatch.setattr(failover, "answers", lambda *_: False)
+    monkeypatch.setattr(publishing, "primary_is_up", lambda *_: False)
     for number in cuts:
         with at_statement(number, terminate(settings)) as seen:
             found = publish(settings, lake.drop(3 + number, lines_of(12, start=40 + 8 * number)))
@@ -219,7 +225,7 @@ def test_cut_at_each_statement_both_sides_end_as_if_nothing_had_happened(
         if not live:
             assert serving_side(settings) == "replica"
             assert catch_up(settings).batches == [batch(3 + number)]
-        assert RecordFile(settings).read().state == "primary"
+        assert StateFile(settings).read().state == "primary"
     publish(undisturbed.settings, undisturbed.drop(1, lines_of(30)))
     publish(undisturbed.settings, undisturbed.drop(2, lines_of(12, start=30)))
     for number in cuts:
@@ -342,7 +348,7 @@ def test_ten_publishes_at_once(lake: Lake, undisturbed: Lake, settings: Settings
     if not alive:
         assert sorted(catch_up(settings).batches) == [batch(number) for number in range(1, 11)]
     both_sides_equal(settings, undisturbed.settings)
-    assert RecordFile(settings).read().batches == []
+    assert StateFile(settings).read().batches == []
 
 
 def processes(
@@ -383,13 +389,13 @@ def test_two_processes_decide_alike(lake: Lake, undisturbed: Lake, settings: Set
     codes, told = processes(
         [
             ["include.pipeline", "publish", runs[0]],
-            ["include.warehouse", "catch-up"],
+            ["include.operate", "catch-up"],
             ["include.pipeline", "publish", runs[1]],
         ],
         settings,
     )
     assert codes == [0, 0, 0], told
-    record = RecordFile(settings).read()
+    record = StateFile(settings).read()
     assert (record.state, record.batches, record.unverified_days) == ("primary", [], [])
     for number, start in ((1, 0), (2, 20), (3, 60), (4, 80)):
         publish(undisturbed.settings, undisturbed.drop(number, lines_of(30, start=start)))
@@ -410,10 +416,10 @@ def test_a_catch_up_killed_anywhere_is_repeated(
     for number in range(2, 6):
         publish(undisturbed.settings, f"run_{number}")
     for _ in range(6):
-        processes([["include.warehouse", "catch-up"]], settings, kill_after=chance.uniform(1.0, 4.0))
+        processes([["include.operate", "catch-up"]], settings, kill_after=chance.uniform(1.0, 4.0))
         with open_side(settings, "primary") as connection:
             rows = connection.exec_driver_sql("SELECT count(*) FROM retail_dwh.fact_sales").scalar_one()
-        if RecordFile(settings).read().state == "primary":
+        if StateFile(settings).read().state == "primary":
             break
         assert read(settings, totals_of).side == "replica"
         assert rows <= len(lake.lines)
@@ -452,8 +458,8 @@ def test_a_primary_that_differs_after_catching_up_does_not_serve(
     done = catch_up(settings)
     assert [found.subject for found in done.differences] == ["2010-12-03"]
     assert done.serves == "replica"
-    assert RecordFile(settings).read().state == "failed_over"
-    assert "2010-12-03" in RecordFile(settings).read().reason
+    assert StateFile(settings).read().state == "failed_over"
+    assert "2010-12-03" in StateFile(settings).read().reason
     assert read(settings, totals_of).side == "replica"
     repair(settings, [date(2010, 12, 3)])
     assert catch_up(settings).serves == "primary"
@@ -547,7 +553,7 @@ def test_a_batch_that_contradicts_itself_is_refused_by_either_side(
         publish(settings, run_id)
     with victim.down(), pytest.raises(PublishError, match="kind"):
         publish(settings, run_id)
-    assert RecordFile(settings).read().batches == []
+    assert StateFile(settings).read().batches == []
     assert contents(settings, "replica") == before
     assert catch_up(settings).serves == "primary"
     both = {side: contents(settings, side) for side in SIDES}
@@ -562,7 +568,7 @@ def test_a_record_that_is_damaged_stops_everything_and_one_that_is_deleted_is_ma
     with victim.down():
         publish(settings, lake.drop(2, lines_of(30, start=20)))
     publish(undisturbed.settings, undisturbed.drop(2, lines_of(30, start=20)))
-    path = RecordFile(settings).path
+    path = StateFile(settings).path
     path.write_text(path.read_text()[:-20])
     for act in (lambda: read(settings, totals_of), lambda: publish(settings, "run_2"), lambda: catch_up(settings)):
         with pytest.raises(WarehouseUnavailable, match=r"state\.json is damaged"):

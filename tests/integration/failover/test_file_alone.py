@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from include.failover.catching_up import catch_up
+from include.failover.integrity import check_integrity
+from include.failover.reads import read, serving_side
+from include.failover.repair import compare_sides, days_with_facts, repair
+from include.failover.sides import sides
+from include.failover.status import status
+from include.operate import main
 from include.pipeline import publish, receipt
 from include.settings import Settings, get_settings
-from include.warehouse.__main__ import main
-from include.warehouse.engine import WarehouseMisconfigured
-from include.warehouse.failover import catch_up, read, serving_side
-from include.warehouse.integrity import check_integrity, compare_sides, days_with_facts, repair, sides
-from include.warehouse.status import status
+from include.warehouse.connection.engine import WarehouseMisconfigured
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.test_failover import DAY, contents, totals_of
 from tests.integration.warehouse.batches import batch, lines_of

@@ -8,13 +8,15 @@ from datetime import date
 
 import pytest
 
+from include.failover import replica
+from include.failover.integrity import check_integrity
+from include.failover.repair import compare_sides, days_with_facts, repair
+from include.failover.sides import SIDES
+from include.failover.state import Side
+from include.operate import main
 from include.pipeline import publish, receipt
 from include.settings import Settings, get_settings
-from include.warehouse import replica
-from include.warehouse.__main__ import main
-from include.warehouse.engine import open_engine, transaction
-from include.warehouse.failover import Side
-from include.warehouse.integrity import SIDES, check_integrity, compare_sides, days_with_facts, repair
+from include.warehouse.connection.engine import open_engine, transaction
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
 from tests.integration.failover.test_failover import both_sides_equal, contents
@@ -90,7 +92,7 @@ def test_a_fact_that_gold_lacks_is_found_and_deleted(settings: Settings, side: S
     found = check_integrity(settings, side, DAY, DAY)
     [of_day] = [difference for difference in found.differences if difference.check == "days"]
     assert of_day.examples == ["1 not in Gold: 00000000000000000000000000000001"]
-    assert of_day.remedy == "python -m include.warehouse repair --day 2010-12-03"
+    assert of_day.remedy == "python -m include.operate repair --day 2010-12-03"
     assert check_integrity(settings, side, date(2010, 12, 4)).differences[0].check != "days"
     repair(settings, [DAY])
     assert check_integrity(settings, side).whole

@@ -8,13 +8,13 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Connection, func, select, text
 
+from include.failover.reads import Warehouse
+from include.failover.replica.file import replica_link
+from include.failover.state import Breaker, StateFile
 from include.pipeline import publish
 from include.settings import Settings
-from include.warehouse.engine import WarehouseUnavailable
-from include.warehouse.failover import Warehouse
-from include.warehouse.record import Breaker, RecordFile
-from include.warehouse.replica import replica_link
-from include.warehouse.tables import star_table
+from include.warehouse.connection.engine import WarehouseUnavailable
+from include.warehouse.schema.tables import star_table
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
 from tests.integration.warehouse.batches import lines_of
@@ -73,14 +73,14 @@ def test_slow_work_on_a_primary_that_is_well_is_left_alone(warehouse: Warehouse)
 def test_the_primary_serves_again_when_it_is_back(
     warehouse: Warehouse, patient: Settings, victim: Victim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("include.warehouse.record.OPEN_SECONDS", 1.0)
+    monkeypatch.setattr("include.failover.state.OPEN_SECONDS", 1.0)
     with victim.stopped():
         assert [warehouse.read(total).side for _ in range(3)] == ["replica"] * 3
     end = time.monotonic() + 15
     while warehouse.read(total).side == "replica":
         assert time.monotonic() < end
         time.sleep(0.1)
-    assert RecordFile(patient).read().breaker == Breaker()
+    assert StateFile(patient).read().breaker == Breaker()
 
 
 def test_neither_side_is_told_soon(warehouse: Warehouse, patient: Settings, victim: Victim) -> None:
@@ -96,7 +96,7 @@ def test_neither_side_is_told_soon(warehouse: Warehouse, patient: Settings, vict
 def test_the_asking_ends_when_nobody_wants_to_know(
     lake: Lake, patient: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("include.warehouse.watch.PULSE_IDLE_SECONDS", 0.2)
+    monkeypatch.setattr("include.warehouse.connection.heartbeat.PULSE_IDLE_SECONDS", 0.2)
     publish(patient, lake.drop(1, lines_of(40)))
     with Warehouse(patient, pulse=True) as warehouse:
         warehouse.read(total)

@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
+from include.failover.catching_up import catch_up
+from include.failover.reads import Warehouse
+from include.failover.standby import refresh_replica
+from include.failover.state import FAILURES_TO_OPEN, Breaker, StateFile
 from include.pipeline import publish
 from include.settings import Settings
-from include.warehouse import record
-from include.warehouse.failover import Warehouse, catch_up, refresh_replica
-from include.warehouse.record import Breaker, RecordFile
-from include.warehouse.tables import star_table
+from include.warehouse.schema.tables import star_table
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
 from tests.integration.warehouse.batches import lines_of
@@ -55,11 +56,11 @@ def test_readers_of_a_dead_primary_notice_only_a_header(
             answer = warehouse.read(total)
             assert (answer.value, answer.headers) == (expected(), {"X-Warehouse": "replica"})
         # Nothing was published meanwhile, so the primary has missed nothing.
-        assert RecordFile(settings).read().state == "primary"
-    with RecordFile(settings).change() as noted:
+        assert StateFile(settings).read().state == "primary"
+    with StateFile(settings).change() as noted:
         noted.breaker.retry_at = datetime.now(UTC) - timedelta(seconds=1)
     assert warehouse.read(total).side == "primary"
-    assert RecordFile(settings).read().breaker == Breaker()
+    assert StateFile(settings).read().breaker == Breaker()
 
 
 def test_a_read_that_the_primary_drops_in_the_middle_is_answered_by_the_replica(
@@ -95,13 +96,13 @@ def test_a_stopped_primary_costs_readers_their_patience_until_the_breaker_opens(
     warehouse.read(total)
     with victim.stopped():
         seconds = []
-        for _ in range(record.FAILURES_TO_OPEN + 3):
+        for _ in range(FAILURES_TO_OPEN + 3):
             started = time.monotonic()
             assert warehouse.read(total, timeout_seconds=1).side == "replica"
             seconds.append(time.monotonic() - started)
-    assert max(seconds[: record.FAILURES_TO_OPEN]) < 8
-    assert max(seconds[record.FAILURES_TO_OPEN :]) < 0.5
-    assert RecordFile(settings).read().breaker.failures >= record.FAILURES_TO_OPEN
+    assert max(seconds[:FAILURES_TO_OPEN]) < 8
+    assert max(seconds[FAILURES_TO_OPEN:]) < 0.5
+    assert StateFile(settings).read().breaker.failures >= FAILURES_TO_OPEN
 
 
 def test_a_slow_primary_trips_the_breaker(warehouse: Warehouse, settings: Settings) -> None:
@@ -110,16 +111,16 @@ def test_a_slow_primary_trips_the_breaker(warehouse: Warehouse, settings: Settin
             connection.execute(text("SELECT pg_sleep(30)"))
         return total(connection)
 
-    for _ in range(record.FAILURES_TO_OPEN):
+    for _ in range(FAILURES_TO_OPEN):
         started = time.monotonic()
         assert warehouse.read(slow, timeout_seconds=0.3).side == "replica"
         assert time.monotonic() - started < 2
-    assert "statement timeout" in RecordFile(settings).read().breaker.reason
+    assert "statement timeout" in StateFile(settings).read().breaker.reason
     assert warehouse.read(total).side == "replica"
 
 
 def test_one_reader_tries_a_primary_that_has_failed(warehouse: Warehouse, settings: Settings) -> None:
-    file = RecordFile(settings)
+    file = StateFile(settings)
     with file.change() as noted:
         noted.breaker = Breaker(failures=2, retry_at=datetime.now(UTC) - timedelta(seconds=1))
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -134,7 +135,7 @@ def test_a_wrong_question_is_an_error_and_no_failure_of_the_primary(warehouse: W
 
     with pytest.raises(DBAPIError, match="no_such_column"):
         warehouse.read(wrong)
-    assert RecordFile(settings).read().breaker == Breaker()
+    assert StateFile(settings).read().breaker == Breaker()
 
 
 def test_reads_cannot_write(warehouse: Warehouse, settings: Settings) -> None:
@@ -143,7 +144,7 @@ def test_reads_cannot_write(warehouse: Warehouse, settings: Settings) -> None:
 
     with pytest.raises(DBAPIError, match="read-only"):
         warehouse.read(write)
-    assert RecordFile(settings).read().breaker == Breaker()
+    assert StateFile(settings).read().breaker == Breaker()
     assert warehouse.read(total).value == expected()
 
 
@@ -166,8 +167,8 @@ def test_what_was_read_before_the_replica_took_over_is_read_again(
     def work(connection: Connection) -> tuple[int, Decimal]:
         found = total(connection)
         if connection.dialect.name == "postgresql":
-            with RecordFile(settings).change() as noted:
-                noted.turn("failed_over", "another process saw the primary die")
+            with StateFile(settings).change() as noted:
+                noted.change_state("failed_over", "another process saw the primary die")
         return found
 
     assert warehouse.read(work).side == "replica"

@@ -10,12 +10,16 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Connection, MetaData, Numeric, Table, func, select
 
 from include.domain.star import DIMENSION_RULES
+from include.failover import replica, standby
+from include.failover.repair import compare_sides
+from include.failover.replica import changing
+from include.failover.replica.schema import _scaled_check
+from include.failover.sides import open_side
 from include.pipeline import publish
 from include.settings import Settings
-from include.warehouse import failover, replica
-from include.warehouse.integrity import compare_sides, open_side
-from include.warehouse.portable import ScaledDecimal, rounded_product
-from include.warehouse.tables import FACT, STAR, star_table
+from include.warehouse.publishing.batches import recorded_batches_of
+from include.warehouse.schema.portable import ScaledDecimal, rounded_product
+from include.warehouse.schema.tables import FACT, STAR, star_table
 from tests.integration.failover.lake import Lake
 from tests.integration.warehouse.batches import Line, lines_of
 
@@ -61,8 +65,8 @@ def test_a_check_that_cannot_be_scaled_is_refused() -> None:
     table = Table("t", MetaData(), Column("a", Numeric(14, 4)), Column("b", Numeric(18, 2)))
     for check in ("a > 5", "a = b"):
         with pytest.raises(ValueError, match="cannot be carried over"):
-            replica._scaled_check(table, check)
-    assert replica._scaled_check(table, "a BETWEEN -1 AND 1") == "a BETWEEN -10000 AND 10000"
+            _scaled_check(table, check)
+    assert _scaled_check(table, "a BETWEEN -1 AND 1") == "a BETWEEN -10000 AND 10000"
 
 
 def test_sums_are_exact(lake: Lake, settings: Settings) -> None:
@@ -120,14 +124,14 @@ def test_a_batch_is_visible_whole_or_not_at_all(
 ) -> None:
     publish(settings, lake.drop(1, lines_of(10)))
     counted: list[int] = []
-    stamped = replica._stamp
+    stamped = changing._stamp
 
     def look(connection: Connection) -> None:
         with replica.reading(settings) as other:
             counted.append(other.execute(select(func.count()).select_from(star_table(FACT))).scalar_one())
         stamped(connection)
 
-    monkeypatch.setattr(replica, "_stamp", look)
+    monkeypatch.setattr(changing, "_stamp", look)
     publish(settings, lake.drop(2, lines_of(10, start=10)))
     assert counted == [10]
     with replica.reading(settings) as connection:
@@ -143,13 +147,13 @@ def test_the_cost_of_a_batch_follows_the_batch(lake: Lake, settings: Settings) -
     assert found is not None
     assert replica.replica_link(settings).resolve() == before
     with replica.reading(settings) as connection:
-        [report] = replica.recorded_batches_of(connection, [found.batch_id]).values()
+        [report] = recorded_batches_of(connection, [found.batch_id]).values()
     assert report.rows_staged[FACT] == 10
     assert report.rows_staged["dim_product"] <= 7
 
 
 def test_a_large_batch_makes_the_replica_anew(lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failover, "LARGE_BATCH", 20)
+    monkeypatch.setattr(standby, "LARGE_BATCH", 20)
     files = []
     for number, lines in ((1, lines_of(10)), (2, lines_of(30, start=10)), (3, lines_of(12, start=40))):
         publish(settings, lake.drop(number, lines))

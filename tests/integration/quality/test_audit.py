@@ -24,9 +24,7 @@ from include.receipts import Receipt
 from include.records import STILL_WRITTEN, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.runs import ClaimedFile, RunFolder
 from include.settings import Settings
-from include.warehouse.engine import open_engine, transaction
-from include.warehouse.migrations import upgrade
-from include.warehouse.tables import star_table
+from include.warehouse import open_engine, star_table, transaction, upgrade
 from tests.integration.quality.stages import CLAIMED_AT, load, rebuild, row, rows
 from tests.ports import free_port
 

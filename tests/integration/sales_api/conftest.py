@@ -18,13 +18,13 @@ from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 
 from deploy.embedded.postgres import PostgresServer
+from include.failover import record_receipt
 from include.pipeline import publish
 from include.quality.record import ScoreRow
 from include.receipts import Receipt
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS
-from include.warehouse.failover import record_receipt
-from include.warehouse.migrations import upgrade
+from include.warehouse import upgrade
 from retail_api.app import create_app
 from retail_api.security import Caller
 from tests.integration.failover.lake import Lake

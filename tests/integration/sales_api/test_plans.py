@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from include.warehouse import replica
-from include.warehouse.engine import transaction
+from include.failover import replica
+from include.warehouse import transaction
 from retail_api.data.aggregates import AggregatesRepository
 from retail_api.data.census import CensusTaker
 from retail_api.data.sales import SalesRepository

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
-from include.warehouse.engine import open_engine, transaction
-from include.warehouse.failover import Warehouse
+from include.failover import Warehouse
+from include.warehouse import open_engine, transaction
 from tests.integration.sales_api.conftest import LINES, LOADED, Side
 from tests.integration.warehouse.batches import Line, batch
 

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from starlette.types import Message
 
-from include.warehouse.engine import WarehouseUnavailable
-from include.warehouse.failover import Warehouse
-from include.warehouse.record import Breaker, RecordFile
+from include.failover import Breaker, StateFile, Warehouse
+from include.warehouse import WarehouseUnavailable
 from retail_api.data.sales import SalesRepository
 from retail_api.domain.paging import MAX_SIZE
 from retail_api.domain.sales import SORT_FIELDS
@@ -277,7 +276,7 @@ def test_a_sort_that_takes_too_long_is_no_failure_of_the_primary(side: Side, mon
     assert time.monotonic() - started < 3
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert "Narrow the filters" in answer.json()["detail"]
-    assert RecordFile(side.settings).read().breaker == Breaker()
+    assert StateFile(side.settings).read().breaker == Breaker()
 
 
 def test_the_replica_is_not_waited_for_without_end(sides: dict[str, Side], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,14 +18,13 @@ from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
 from deploy.embedded.postgres import PostgresServer
+from include.failover import catch_up, check_integrity, compare_sides, serving_side
 from include.pipeline import claim, index, publish, receipt
 from include.records import GoldRecord
 from include.runs import RunFolder, landing
 from include.sample import SampleStyle, generate_lines, write_sample
 from include.settings import Settings
-from include.warehouse.failover import catch_up, serving_side
-from include.warehouse.integrity import check_integrity, compare_sides
-from include.warehouse.migrations import upgrade
+from include.warehouse import upgrade
 from spark_jobs import gold
 from tests.integration.failover.servers import Victim
 from tests.integration.spark_jobs.test_stages import run_until

@@ -20,15 +20,13 @@ from sqlalchemy import text
 from deploy.embedded.postgres import PostgresServer
 from include.enrichment import fx
 from include.enrichment.reference import FX_RATES
+from include.failover import compare_sides
 from include.pipeline import audit, claim, enrich, index, publish, receipt
 from include.receipts import Receipt
 from include.records import SilverRecord, StagedFile
 from include.runs import RunFolder, landing
 from include.settings import Settings, get_settings
-from include.warehouse.engine import open_engine, transaction
-from include.warehouse.integrity import compare_sides
-from include.warehouse.migrations import upgrade
-from include.warehouse.queries import totals
+from include.warehouse import open_engine, totals, transaction, upgrade
 from spark_jobs import bronze, gold, silver
 from spark_jobs.session import Table
 

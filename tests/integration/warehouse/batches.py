@@ -16,9 +16,9 @@ from sqlalchemy import Engine, select, text
 
 from include.domain.star import COUNTRY_FACTS, PRODUCT_FACTS
 from include.settings import Settings
-from include.warehouse.engine import transaction
-from include.warehouse.staging import create_staging, staging_table
-from include.warehouse.tables import STAR, loaded_columns, star_table
+from include.warehouse.connection.engine import transaction
+from include.warehouse.publishing.staging import create_staging, staging_table
+from include.warehouse.schema.tables import STAR, loaded_columns, star_table
 
 Rows = dict[str, list[tuple[Any, ...]]]
 

@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 from sqlalchemy.schema import DropSchema
 
 from include.settings import Settings
-from include.warehouse.engine import make_engine, transaction
-from include.warehouse.migrations import upgrade
+from include.warehouse.connection.engine import make_engine, transaction
+from include.warehouse.schema.migrations import upgrade
 
 
 @pytest.fixture

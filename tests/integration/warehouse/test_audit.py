@@ -11,10 +11,10 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import ProgrammingError
 
 from include.settings import Settings
-from include.warehouse.audit import LONGEST, AuditEntry, save_entries, storable
-from include.warehouse.engine import WarehouseUnavailable, transaction
-from include.warehouse.migrations import upgrade
-from include.warehouse.tables import star_table
+from include.warehouse.audit_trail import LONGEST, AuditEntry, save_entries, storable
+from include.warehouse.connection.engine import WarehouseUnavailable, transaction
+from include.warehouse.schema.migrations import upgrade
+from include.warehouse.schema.tables import star_table
 from retail_api import audit
 from retail_api.audit import AuditTrail
 from tests.ports import free_port

@@ -5,10 +5,10 @@ import time
 from sqlalchemy import Engine, text
 
 from include.settings import Settings
-from include.warehouse.engine import transaction
-from include.warehouse.publish import publish
-from include.warehouse.staging import staging_table
-from include.warehouse.tables import FACT
+from include.warehouse.connection.engine import transaction
+from include.warehouse.publishing.publish import publish
+from include.warehouse.publishing.staging import staging_table
+from include.warehouse.schema.tables import FACT
 from tests.integration.warehouse.batches import Line, batch, stage
 
 HISTORY = 200_000

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Engine, select
 
 from include.settings import Settings
-from include.warehouse.engine import transaction
-from include.warehouse.publish import publish
-from include.warehouse.tables import star_table
+from include.warehouse.connection.engine import transaction
+from include.warehouse.publishing.publish import publish
+from include.warehouse.schema.tables import star_table
 from tests.integration.warehouse.batches import Line, batch, stage_rows, star_of
 
 RATES = (date(2010, 12, 1), "ecb", None, *map(Decimal, ("1.5626", "1.1882", "1.5893", "1.6169", "131.55")))

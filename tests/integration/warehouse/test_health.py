@@ -11,13 +11,13 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, make_url, text
 
+from include.operate import main
 from include.settings import Settings, get_settings
 from include.warehouse import health as probing
-from include.warehouse.__main__ import main
-from include.warehouse.engine import WarehouseUnavailable, make_engine, open_engine, transaction
+from include.warehouse.connection.engine import WarehouseUnavailable, make_engine, open_engine, transaction
 from include.warehouse.health import connection_health, statistics
-from include.warehouse.publish import publish
-from include.warehouse.tables import WarehouseTable
+from include.warehouse.publishing.publish import publish
+from include.warehouse.schema.tables import WarehouseTable
 from tests.integration.warehouse.batches import batch, lines_of, stage
 
 

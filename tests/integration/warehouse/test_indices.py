@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
 from include.settings import Settings
-from include.warehouse.engine import open_engine, transaction
-from include.warehouse.migrations import downgrade, upgrade
+from include.warehouse.connection.engine import open_engine, transaction
+from include.warehouse.schema.migrations import downgrade, upgrade
 
 LINES = 100_000
 """Twenty lines an invoice, an invoice every five minutes from 2010-12-01; 500 products, 700 customers, 40 countries."""

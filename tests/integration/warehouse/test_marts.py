@@ -10,9 +10,9 @@ from sqlalchemy import Engine, text
 
 from include.domain.classify import KINDS
 from include.settings import Settings
-from include.warehouse.engine import transaction
-from include.warehouse.marts import COUNTRY_SALES, CUSTOMER_RFM, DAILY_SALES, PRODUCT_SALES, Mart
-from include.warehouse.publish import publish
+from include.warehouse.connection.engine import transaction
+from include.warehouse.publishing.publish import publish
+from include.warehouse.schema.marts import COUNTRY_SALES, CUSTOMER_RFM, DAILY_SALES, PRODUCT_SALES, Mart
 from tests.integration.warehouse.batches import Line, batch, key, lines_of, stage
 
 

@@ -12,9 +12,9 @@ from sqlalchemy import Engine, delete
 
 from include.domain.star import DIMENSION_RULES
 from include.settings import Settings
-from include.warehouse.engine import transaction
-from include.warehouse.publish import publish
-from include.warehouse.tables import DIMENSIONS, STAR, star_table
+from include.warehouse.connection.engine import transaction
+from include.warehouse.publishing.publish import publish
+from include.warehouse.schema.tables import DIMENSIONS, STAR, star_table
 from tests.integration.warehouse.batches import Line, batch, key, stage, star_of, star_rows, table_rows
 
 START = datetime(2010, 12, 1)

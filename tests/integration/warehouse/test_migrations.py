@@ -13,10 +13,10 @@ from sqlalchemy.schema import CreateSchema, DropSchema
 
 from include.domain.star import UNKNOWN_KEY
 from include.settings import Settings
-from include.warehouse.engine import WarehouseMisconfigured, transaction
-from include.warehouse.marts import MARTS, Mart
-from include.warehouse.migrations import MIGRATIONS, current_revision, downgrade, upgrade
-from include.warehouse.tables import STAR, UNKNOWN, WarehouseTable, metadata_in, star_table
+from include.warehouse.connection.engine import WarehouseMisconfigured, transaction
+from include.warehouse.schema.marts import MARTS, Mart
+from include.warehouse.schema.migrations import MIGRATIONS, current_revision, downgrade, upgrade
+from include.warehouse.schema.tables import STAR, UNKNOWN, WarehouseTable, metadata_in, star_table
 from tests.integration.warehouse.batches import lines_of, star_of
 
 CATALOGUE = {

@@ -15,14 +15,14 @@ from sqlalchemy import URL, Engine, text
 
 from include.lake.submitting import JarsMissing, jar_paths
 from include.settings import Settings
-from include.warehouse.engine import WarehouseUnavailable, make_engine, open_engine, transaction
+from include.warehouse.connection.engine import WarehouseUnavailable, make_engine, open_engine, transaction
 from include.warehouse.health import connection_health, statistics
-from include.warehouse.migrations import downgrade, upgrade
-from include.warehouse.publish import publish
+from include.warehouse.publishing.publish import publish
+from include.warehouse.publishing.staging import create_staging, jdbc_options, purge_staging, qualified_staging_table
 from include.warehouse.queries import totals
 from include.warehouse.receipts import save_receipt
-from include.warehouse.staging import create_staging, jdbc_options, purge_staging, qualified_staging_table
-from include.warehouse.tables import STAR, loaded_columns
+from include.warehouse.schema.migrations import downgrade, upgrade
+from include.warehouse.schema.tables import STAR, loaded_columns
 from tests.integration.warehouse.batches import batch, lines_of, stage, star_of
 from tests.integration.warehouse.pooler import BINARY, CERTIFIED, SERVERS, certificate, pooler
 from tests.integration.warehouse.test_reads_and_receipts import receipt

@@ -14,11 +14,11 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from include.settings import Settings
-from include.warehouse import publish as publishing
-from include.warehouse.engine import WarehouseUnavailable, make_engine, transaction
-from include.warehouse.publish import PublishError, PublishReport, publish
-from include.warehouse.staging import staging_table
-from include.warehouse.tables import STAR
+from include.warehouse.connection.engine import WarehouseUnavailable, make_engine, transaction
+from include.warehouse.publishing import publish as publishing
+from include.warehouse.publishing.publish import PublishError, PublishReport, publish
+from include.warehouse.publishing.staging import staging_table
+from include.warehouse.schema.tables import STAR
 from tests.integration.warehouse.batches import (
     Line,
     batch,
@@ -98,7 +98,7 @@ def test_without_staging_the_error_says_to_run_gold_again(engine: Engine, settin
 
 
 def test_without_tables_the_error_says_to_migrate(engine: Engine, blank: Settings) -> None:
-    with pytest.raises(PublishError, match=r"python -m include\.warehouse migrate"):
+    with pytest.raises(PublishError, match=r"python -m include\.operate migrate"):
         drop(engine, blank, BATCH)
 
 

@@ -9,9 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from include.quality.record import ScoreRow
 from include.settings import Settings
-from include.warehouse.engine import transaction
+from include.warehouse.connection.engine import transaction
 from include.warehouse.quality import save_scores
-from include.warehouse.tables import star_table
+from include.warehouse.schema.tables import star_table
 from tests.integration.warehouse.batches import batch
 
 

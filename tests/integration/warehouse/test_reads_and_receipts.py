@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from include.operate import main
 from include.receipts import FileEntry, Receipt, ReceiptUnbalanced
 from include.settings import Settings, get_settings
-from include.warehouse.__main__ import main
-from include.warehouse.engine import transaction
-from include.warehouse.publish import publish
+from include.warehouse.connection.engine import transaction
+from include.warehouse.publishing.publish import publish
 from include.warehouse.queries import latest_sales, totals
 from include.warehouse.receipts import save_receipt
-from include.warehouse.tables import star_table
+from include.warehouse.schema.tables import star_table
 from tests.integration.warehouse.batches import Line, batch, lines_of, stage, table_rows
 
 

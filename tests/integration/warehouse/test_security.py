@@ -14,17 +14,17 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
+from include.operate import main
 from include.settings import Settings, get_settings
-from include.warehouse.__main__ import main
-from include.warehouse.audit import AuditEntry, save_entries
-from include.warehouse.engine import WarehouseMisconfigured, make_engine, open_engine, transaction
-from include.warehouse.marts import MARTS
-from include.warehouse.migrations import downgrade, secure, upgrade
-from include.warehouse.publish import publish
+from include.warehouse.audit_trail import AuditEntry, save_entries
+from include.warehouse.connection.engine import WarehouseMisconfigured, make_engine, open_engine, transaction
+from include.warehouse.publishing.publish import publish
 from include.warehouse.quality import save_scores
 from include.warehouse.receipts import save_receipt
-from include.warehouse.security import ROLES, unsecured
-from include.warehouse.tables import PRIVATE_TABLES, WarehouseTable
+from include.warehouse.schema.marts import MARTS
+from include.warehouse.schema.migrations import downgrade, secure, upgrade
+from include.warehouse.schema.security import ROLES, unsecured
+from include.warehouse.schema.tables import PRIVATE_TABLES, WarehouseTable
 from tests.integration.warehouse.batches import batch, lines_of, stage
 from tests.integration.warehouse.test_migrations import REVISIONS
 from tests.integration.warehouse.test_quality import score

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from include.settings import Settings
-from include.warehouse.engine import transaction
-from include.warehouse.publish import publish
-from include.warehouse.staging import create_staging, purge_staging, staging_table
-from include.warehouse.tables import STAR, loaded_columns
+from include.warehouse.connection.engine import transaction
+from include.warehouse.publishing.publish import publish
+from include.warehouse.publishing.staging import create_staging, purge_staging, staging_table
+from include.warehouse.schema.tables import STAR, loaded_columns
 from tests.integration.warehouse.batches import batch, lines_of, stage, staging_tables
 
 ANCIENT = "20101201T082600-0a1b2c3d"

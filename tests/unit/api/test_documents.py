@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from include.failover import StateFile
 from include.settings import Settings
-from include.warehouse.record import RecordFile
 from retail_api.condition import DataHealth
 from retail_api.problems import ProblemDetails
 from retail_api.state import State
@@ -100,8 +100,8 @@ def test_health_asks_everything_at_once(app: FastAPI, client: Client, monkeypatc
 
 
 def test_health_names_no_hosts(client: Client, settings: Settings) -> None:
-    with RecordFile(settings).change() as noted:
-        noted.turn("failed_over", "No connection to the warehouse at db.internal:5432.")
+    with StateFile(settings).change() as noted:
+        noted.change_state("failed_over", "No connection to the warehouse at db.internal:5432.")
     for path in ("/health", "/api/v1/supabase/health"):
         answer = client("reader").get(path)
         assert answer.status_code == 503

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.websockets import WebSocketDisconnect
 
 from include.settings import Settings
-from include.warehouse.engine import WarehouseUnavailable
+from include.warehouse import WarehouseUnavailable
 from retail_api.app import create_app
 from retail_api.audit import AuditTrail, note
 from retail_api.problems import Problem

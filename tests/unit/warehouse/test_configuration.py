@@ -9,8 +9,15 @@ import pytest
 from pydantic import ValidationError
 
 from include.settings import Settings
-from include.warehouse.configuration import is_local, masked, problems, read_url, server_url, transaction_pooler
-from include.warehouse.engine import WarehouseMisconfigured, make_engine, warehouse_url
+from include.warehouse.connection.configuration import (
+    is_local,
+    masked,
+    problems,
+    read_url,
+    server_url,
+    transaction_pooler,
+)
+from include.warehouse.connection.engine import WarehouseMisconfigured, make_engine, warehouse_url
 
 PASSWORD = "sEcr3t-pass"
 PROJECT = "abcdefghijklmnopqrst"

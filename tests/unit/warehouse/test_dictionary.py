@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 from include.settings import PROJECT_ROOT
-from include.warehouse.dictionary import data_dictionary
-from include.warehouse.marts import MARTS
-from include.warehouse.tables import WarehouseTable
+from include.warehouse.schema.dictionary import data_dictionary
+from include.warehouse.schema.marts import MARTS
+from include.warehouse.schema.tables import WarehouseTable
 
 
 def test_the_committed_dictionary_is_current() -> None:
     committed = (PROJECT_ROOT / "docs" / "data-dictionary.md").read_text()
     assert committed == f"{data_dictionary()}\n", (
-        "Run `python -m include.warehouse dictionary > docs/data-dictionary.md`."
+        "Run `python -m include.operate dictionary > docs/data-dictionary.md`."
     )
 
 

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from include.settings import Settings
-from include.warehouse.engine import WarehouseUnavailable, make_engine, transaction
-from include.warehouse.publish import publish_lock_key
+from include.warehouse.connection.engine import WarehouseUnavailable, make_engine, transaction
+from include.warehouse.publishing.publish import publish_lock_key
 
 PASSWORD = "sEcr3t-pass"
 

@@ -6,13 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from include.settings import Settings
-from include.warehouse.engine import WarehouseMisconfigured
-from include.warehouse.staging import (
-    batch_key,
-    jdbc_options,
-    qualified_staging_table,
-    staging_table,
-)
+from include.warehouse.connection.engine import WarehouseMisconfigured
+from include.warehouse.publishing.staging import batch_key, jdbc_options, qualified_staging_table, staging_table
 
 BATCH = "20101201T082600-0a1b2c3d"
 

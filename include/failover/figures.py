@@ -21,10 +21,7 @@ from sqlalchemy import Boolean, Column, Connection, Date, DateTime, Uuid
 from include.domain.model import Model
 from include.domain.star import Dimension
 from include.settings import Settings
-from include.warehouse.engine import set_local
-from include.warehouse.gold import GoldStar, stored
-from include.warehouse.portable import SQLITE, places
-from include.warehouse.tables import FACT, loaded_columns, star_table
+from include.warehouse import FACT, SQLITE, GoldStar, loaded_columns, places, set_local, star_table, stored
 
 _NULL = r"'\N'"
 

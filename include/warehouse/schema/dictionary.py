@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import CheckConstraint, Column, Index, Table, make_url
 
-from include.warehouse.marts import MARTS, Mart
-from include.warehouse.tables import MODEL_SCHEMA, WarehouseTable
+from include.warehouse.schema.marts import MARTS, Mart
+from include.warehouse.schema.tables import MODEL_SCHEMA, WarehouseTable
 
 _DIALECT = make_url("postgresql+psycopg://").get_dialect()()
 _ESCAPED_BAR = r"\|"
 
 _HEAD = f"""# Data dictionary
 
-Schema `{MODEL_SCHEMA}`. Made by `python -m include.warehouse dictionary > docs/data-dictionary.md` from the models in
-`include/warehouse/tables.py` and `include/warehouse/marts.py`; the database holds the same words as comments.
+Schema `{MODEL_SCHEMA}`. Made by `python -m include.operate dictionary > docs/data-dictionary.md` from the models in
+`tables.py` and `marts.py` of `include/warehouse/schema`; the database holds the same words as comments.
 """
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from include.domain.model import Model
-from include.warehouse.tables import star_table
+from include.warehouse.schema.tables import star_table
 
 Outcome = Literal["done", "refused", "failed", "unknown"]
 

@@ -1,4 +1,4 @@
-"""Alembic environment: runs on the connection and settings that `include.warehouse.migrations` hands over."""
+"""Alembic environment: runs on the connection and settings that `include.warehouse.schema.migrations` hands over."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from include.settings import Settings
-from include.warehouse.tables import metadata_in
+from include.warehouse.schema.tables import metadata_in
 
 
 def run() -> None:
@@ -14,7 +14,7 @@ def run() -> None:
     connection: Connection | None = context.config.attributes.get("connection")
     settings: Settings | None = context.config.attributes.get("settings")
     if connection is None or settings is None:
-        raise RuntimeError("Migrations are run by `python -m include.warehouse migrate`.")
+        raise RuntimeError("Migrations are run by `python -m include.operate migrate`.")
     context.configure(
         connection=connection,
         target_metadata=metadata_in(settings.warehouse_schema),

@@ -6,8 +6,6 @@ this side asks it for an answer on a connection of its own, and ends the connect
 
 from __future__ import annotations
 
-import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,18 +17,26 @@ from weakref import WeakSet
 import psycopg
 from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from include.settings import Settings
-from include.warehouse.engine import APPLICATION_NAME, WarehouseUnavailable, open_engine, warehouse_url
+from include.warehouse.connection.engine import APPLICATION_NAME, WarehouseUnavailable, open_engine, warehouse_url
+from include.warehouse.connection.liveness import (
+    PROBE_CONNECT_SECONDS,
+    abort_connection,
+    cut_after,
+    error_text,
+    primary_failed,
+    primary_is_up,
+    probe,
+)
 
 PROBE_EVERY_SECONDS = 2.0
-PROBE_CONNECT_SECONDS = 3
 
 PULSE_SECONDS = 0.9
 """How long the primary may take for the least of answers before readers take it for silent."""
 
 PULSE_EVERY_SECONDS = 0.5
+
 PULSE_TRUSTED_SECONDS = 3.0
 """For how long what the last answer, or its absence, told is taken for true."""
 
@@ -39,118 +45,6 @@ PULSE_IDLE_SECONDS = 30.0
 
 _CONNECTING = 32
 """Connections that may be being made at a time."""
-
-_FAILED_CLASSES = ("08", "53", "57", "58", "XX")
-"""SQLSTATE classes of a server that cannot serve: connection, resources, operator, system, internal."""
-
-_LOCK_NOT_AVAILABLE = "55P03"
-
-_QUERY_CANCELED = "57014"
-
-_READ_ONLY = "25006"
-"""Write refused, as by a server that was demoted."""
-
-
-def primary_failed(error: BaseException, *, read_only: bool = False) -> bool:
-    """Return whether `error` says that the primary cannot serve, rather than that it was asked for something wrong.
-
-    Args:
-        error: What was raised.
-        read_only: Whether it was raised by a transaction that was told to be read-only.
-    """
-    if isinstance(error, PoolExhausted):
-        return not read_only  # readers of our own have all connections; that says nothing of the server
-    if isinstance(error, WarehouseUnavailable):
-        return True
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(cause, psycopg.Error):
-        return False
-    if cause.sqlstate is None:
-        return isinstance(cause, psycopg.OperationalError)
-    if cause.sqlstate == _READ_ONLY:
-        return not read_only
-    return cause.sqlstate.startswith(_FAILED_CLASSES) or cause.sqlstate == _LOCK_NOT_AVAILABLE
-
-
-def timed_out(error: BaseException) -> bool:
-    """Return whether a statement was ended as it took longer than it may, on either side."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(cause, sqlite3.OperationalError):
-        return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
-    return isinstance(cause, psycopg.Error) and cause.sqlstate == _QUERY_CANCELED
-
-
-def lost_connection(error: BaseException) -> bool:
-    """Return whether only the connection is known to be lost; the primary itself may be well."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return isinstance(cause, psycopg.OperationalError) and cause.sqlstate in {None, "57P01", "57P02"}
-
-
-def said(error: BaseException) -> str:
-    """Return in one line what an error of the primary says."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return " ".join(str(cause).split()) or type(cause).__name__
-
-
-def probe(settings: Settings, connect_seconds: int = PROBE_CONNECT_SECONDS) -> None:
-    """Ask the primary for an answer on a fresh connection.
-
-    Raises:
-        psycopg.OperationalError: If none comes in time.
-        WarehouseUnavailable: If DATABASE_URL is missing or unusable.
-    """
-    url = warehouse_url(settings).set(drivername="postgresql").render_as_string(hide_password=False)
-    with (
-        psycopg.connect(
-            url, connect_timeout=connect_seconds, application_name=f"{APPLICATION_NAME} probe", autocommit=True
-        ) as connection,
-        cut_after(connection, connect_seconds),
-    ):
-        connection.execute("SELECT 1")
-
-
-def answers(settings: Settings, connect_seconds: int = PROBE_CONNECT_SECONDS) -> bool:
-    """Return whether the primary answers in time."""
-    try:
-        probe(settings, connect_seconds)
-    except psycopg.Error:
-        return False
-    return True
-
-
-@contextmanager
-def cut_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[threading.Event]:
-    """End the connection if the block takes longer; yield the event that says it was."""
-    cut, lock, over = threading.Event(), threading.Lock(), False
-
-    def cut_off() -> None:
-        with lock:
-            if not over:
-                cut.set()
-                end(connection)
-
-    timer = threading.Timer(seconds, cut_off)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield cut
-    finally:
-        timer.cancel()
-        with lock:
-            over = True
-
-
-def end(connection: psycopg.Connection[Any]) -> None:
-    """Shut the connection's socket: whoever waits on it gets an error at once."""
-    try:
-        with socket.socket(fileno=socket.dup(connection.fileno())) as duplicate:
-            duplicate.shutdown(socket.SHUT_RDWR)
-    except (OSError, psycopg.Error):
-        return  # it is closed already
 
 
 class Pulse:
@@ -225,9 +119,9 @@ class Pulse:
                 self.latency_ms = round((time.perf_counter() - asked) * 1000, 2)
                 problem = ""
             except (psycopg.Error, WarehouseUnavailable) as error:
-                problem = said(error)
+                problem = error_text(error)
                 if connection is not None:
-                    end(connection)
+                    abort_connection(connection)
                     connection.close()
                 connection = None
             with self._changed:
@@ -311,7 +205,7 @@ class Watch:
         begun = heard = time.monotonic()
         every = min(PROBE_EVERY_SECONDS, self._patience / 3)
         while not self._done.wait(every):
-            if answers(self._settings, max(1, min(PROBE_CONNECT_SECONDS, round(self._patience / 2)))):
+            if primary_is_up(self._settings, max(1, min(PROBE_CONNECT_SECONDS, round(self._patience / 2)))):
                 heard = time.monotonic()
             now = time.monotonic()
             if now - heard > self._patience:
@@ -324,7 +218,7 @@ class Watch:
             if not self._done.is_set():
                 self.ended = reason
                 for connection in list(self._connections):
-                    end(connection)
+                    abort_connection(connection)
 
 
 @contextmanager
@@ -341,7 +235,7 @@ def watched_engine(settings: Settings, limit: float) -> Iterator[Engine]:
     try:
         probe(settings)
     except psycopg.Error as error:
-        raise WarehouseUnavailable(f"The primary does not answer: {said(error)}") from error
+        raise WarehouseUnavailable(f"The primary does not answer: {error_text(error)}") from error
     with open_engine(settings) as engine:
         watch = Watch(settings, engine, settings.primary_patience_seconds, limit)
         watch.start()

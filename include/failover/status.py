@@ -9,15 +9,13 @@ from pydantic import Field
 from sqlalchemy import Connection, func, select
 
 from include.domain.model import Model
+from include.failover import replica
+from include.failover.reads import serving_side
+from include.failover.replica.file import ReplicaUnusable, replica_state
+from include.failover.sides import open_side
+from include.failover.state import Breaker, Side, State, StateFile
 from include.settings import Settings
-from include.warehouse import replica
-from include.warehouse.failover import Side, serving_side
-from include.warehouse.integrity import open_side
-from include.warehouse.migrations import current_revision
-from include.warehouse.record import Breaker, RecordFile, State
-from include.warehouse.replica import ReplicaUnusable, newest_batch, replica_state
-from include.warehouse.tables import FACT, star_table
-from include.warehouse.watch import primary_failed, said
+from include.warehouse import FACT, current_revision, error_text, newest_batch, primary_failed, star_table
 
 
 class SideStatus(Model):
@@ -77,7 +75,7 @@ def status(settings: Settings) -> Status:
         WarehouseUnavailable: If DATABASE_URL is missing or unusable, or the record is damaged.
     """
     serves = serving_side(settings)
-    record = RecordFile(settings).read()
+    record = StateFile(settings).read()
     return Status(
         serves=serves,
         state=record.state,
@@ -85,9 +83,9 @@ def status(settings: Settings) -> Status:
         reason=record.reason,
         primary=_primary(settings),
         replica=_replica(settings),
-        pending=[batch.batch_id for batch in record.of("pending")],
-        replica_lacks=[batch.batch_id for batch in record.of("done")],
-        unsettled=[batch.batch_id for batch in record.of("trying")],
+        pending=[batch.batch_id for batch in record.batches_in_state("pending")],
+        replica_lacks=[batch.batch_id for batch in record.batches_in_state("done")],
+        unsettled=[batch.batch_id for batch in record.batches_in_state("trying")],
         receipts=record.receipts,
         breaker=record.breaker,
     )
@@ -100,14 +98,12 @@ def _primary(settings: Settings) -> SideStatus:
         with open_side(settings, "primary") as connection:
             revision = current_revision(connection, settings)
             if revision is None:
-                return SideStatus(
-                    reachable=True, problem="It has no tables. Run `python -m include.warehouse migrate`."
-                )
+                return SideStatus(reachable=True, problem="It has no tables. Run `python -m include.operate migrate`.")
             return _contents(connection).model_copy(update={"revision": revision})
     except Exception as error:
         if not primary_failed(error):
             raise
-        return SideStatus(problem=said(error))
+        return SideStatus(problem=error_text(error))
 
 
 def _replica(settings: Settings) -> SideStatus:

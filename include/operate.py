@@ -1,4 +1,4 @@
-"""Command line of the warehouse: `python -m include.warehouse --help`."""
+"""The operator's command line: `python -m include.operate --help`."""
 
 from __future__ import annotations
 
@@ -14,32 +14,52 @@ from alembic.util import CommandError
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection, Engine
 
-from include.backup.making import BackedUp, back_up
-from include.backup.manifest import BackupFailed, Backups, list_backups
-from include.backup.restoring import Restored, restore
-from include.settings import Settings, get_settings
-from include.warehouse.configuration import masked, problems
-from include.warehouse.dictionary import data_dictionary
-from include.warehouse.engine import WarehouseMisconfigured, WarehouseUnavailable, open_engine, transaction
-from include.warehouse.failover import CaughtUp, Publication, catch_up, publish, read, refresh_replica, serving_side
-from include.warehouse.gold import GoldBatch, GoldUnreadable
-from include.warehouse.health import ConnectionHealth, connection_health, statistics
-from include.warehouse.integrity import (
+from include.backup import BackedUp, BackupFailed, Backups, Restored, back_up, list_backups, restore
+from include.failover import (
+    CaughtUp,
     Comparison,
     IntegrityReport,
+    Publication,
+    Refreshed,
     Repaired,
+    ReplicaUnusable,
+    Status,
+    catch_up,
     check_integrity,
     compare_sides,
     days_with_facts,
+    publish,
+    read,
+    refresh_replica,
     repair,
+    schema_version,
+    serving_side,
+    status,
 )
-from include.warehouse.migrations import downgrade, secure, upgrade
-from include.warehouse.publish import PublishError
-from include.warehouse.queries import latest_sales, totals
-from include.warehouse.replica import Refreshed, ReplicaUnusable, schema_version
-from include.warehouse.security import unsecured
-from include.warehouse.staging import KEPT, purge_staging
-from include.warehouse.status import Status, status
+from include.settings import Settings, get_settings
+from include.warehouse import (
+    KEPT,
+    ConnectionHealth,
+    GoldBatch,
+    GoldUnreadable,
+    PublishError,
+    WarehouseMisconfigured,
+    WarehouseUnavailable,
+    connection_health,
+    data_dictionary,
+    downgrade,
+    latest_sales,
+    masked,
+    open_engine,
+    problems,
+    purge_staging,
+    secure,
+    statistics,
+    totals,
+    transaction,
+    unsecured,
+    upgrade,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m include.warehouse", description="The warehouse that DATABASE_URL names."
+        prog="python -m include.operate", description="The warehouse that DATABASE_URL names."
     )
     actions = parser.add_subparsers(required=True, metavar="ACTION")
 
@@ -208,7 +228,7 @@ def _state_problems(engine: Engine, settings: Settings, health: ConnectionHealth
         with transaction(engine) as connection:
             tables = unsecured(connection, settings)
         if tables:
-            yield f"Not under row-level security: {', '.join(tables)}. Run `python -m include.warehouse secure`."
+            yield f"Not under row-level security: {', '.join(tables)}. Run `python -m include.operate secure`."
 
 
 def _statistics(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:

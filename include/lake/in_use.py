@@ -92,7 +92,7 @@ def require_whole_lake(settings: Settings) -> None:
         name = marker.read_text(encoding="utf-8")
         raise LakeNotFree(
             f"The restore of backup {name} is under way or was cut off. If it was, run it again: "
-            f"`python -m include.warehouse restore {name}`. Until then nothing is loaded, published or backed up."
+            f"`python -m include.operate restore {name}`. Until then nothing is loaded, published or backed up."
         )
 
 

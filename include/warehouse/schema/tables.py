@@ -1,6 +1,6 @@
 """Tables of the warehouse: the star (`dim_*`, `fact_sales`) and what the pipeline records about itself (`etl_*`).
 
-The models name the schema `retail_dwh`. An engine from `include.warehouse.engine.make_engine` maps that name to the
+The models name the schema `retail_dwh`. An engine from `include.warehouse.make_engine` maps that name to the
 configured schema, so the same models serve a warehouse under any name.
 """
 
@@ -38,7 +38,7 @@ from sqlmodel import Field, SQLModel
 from include.domain.classify import KINDS
 from include.domain.money import CURRENCIES
 from include.quality.record import LEVELS, STATUSES
-from include.warehouse.portable import portable
+from include.warehouse.schema.portable import portable
 
 MODEL_SCHEMA = "retail_dwh"
 """Name of the schema in the models; engines translate it to the configured one."""

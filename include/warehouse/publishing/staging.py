@@ -27,9 +27,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable, DropTable, SetTableComment
 
 from include.settings import Settings
-from include.warehouse.configuration import SYSTEM_CERTIFICATES, transaction_pooler
-from include.warehouse.engine import APPLICATION_NAME, WarehouseMisconfigured, transaction, warehouse_url
-from include.warehouse.tables import STAR, loaded_columns
+from include.warehouse.connection.configuration import SYSTEM_CERTIFICATES, transaction_pooler
+from include.warehouse.connection.engine import APPLICATION_NAME, WarehouseMisconfigured, transaction, warehouse_url
+from include.warehouse.schema.tables import STAR, loaded_columns
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import OperationalError
 
 from include.settings import Settings
-from include.warehouse.configuration import problems, server_url
-from include.warehouse.tables import MODEL_SCHEMA
+from include.warehouse.connection.configuration import problems, server_url
+from include.warehouse.schema.tables import MODEL_SCHEMA
 
 APPLICATION_NAME = "retail-lakehouse"
 

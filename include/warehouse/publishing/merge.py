@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, String, Table, and_, case, cast, collate, 
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from include.domain.star import UNKNOWN_KEY, Dimension, Fixed, Greatest, Least, Newer, Rule
-from include.warehouse.tables import star_table
+from include.warehouse.schema.tables import star_table
 
 
 def merge_statement(dimension: Dimension, staging: Table) -> Insert:

@@ -47,11 +47,11 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Programm
 from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES
 from include.settings import Settings
-from include.warehouse.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
-from include.warehouse.merge import collisions, merge_statement
-from include.warehouse.portable import upsert
-from include.warehouse.staging import drop_staging, purge_staging, staged, staging_present, staging_table
-from include.warehouse.tables import DIMENSIONS, FACT, STAR, loaded_columns, star_table
+from include.warehouse.connection.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
+from include.warehouse.publishing.merge import collisions, merge_statement
+from include.warehouse.publishing.staging import drop_staging, purge_staging, staged, staging_present, staging_table
+from include.warehouse.schema.portable import upsert
+from include.warehouse.schema.tables import DIMENSIONS, FACT, STAR, loaded_columns, star_table
 
 log = logging.getLogger(__name__)
 
@@ -316,7 +316,7 @@ class _Publication:
         if not inspect(connection).has_table("etl_batch", schema=self.settings.warehouse_schema):
             raise PublishError(
                 f"Schema {self.settings.warehouse_schema} has no warehouse tables. "
-                "Run `python -m include.warehouse migrate`."
+                "Run `python -m include.operate migrate`."
             )
 
     def _configure(self, connection: Connection) -> None:

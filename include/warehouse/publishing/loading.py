@@ -9,11 +9,11 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine
 
 from include.settings import Settings
-from include.warehouse.engine import transaction
+from include.warehouse.connection.engine import transaction
 from include.warehouse.gold import GoldBatch, GoldStar, GoldUnreadable
-from include.warehouse.publish import STATEMENT_TIMEOUT_SECONDS, PublishReport, StagingIncomplete, publish
-from include.warehouse.staging import create_staging, staging_table
-from include.warehouse.tables import STAR, loaded_columns
+from include.warehouse.publishing.publish import STATEMENT_TIMEOUT_SECONDS, PublishReport, StagingIncomplete, publish
+from include.warehouse.publishing.staging import create_staging, staging_table
+from include.warehouse.schema.tables import STAR, loaded_columns
 
 
 def stage_picked(engine: Engine, settings: Settings, batch_id: str, gold: GoldStar) -> dict[str, int]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -13,36 +11,22 @@ from sqlalchemy import Connection, and_, func, select, text
 
 from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
-from include.runs import batch_id_of
-from include.settings import Settings
-from include.warehouse import replica
-from include.warehouse.comparison import (
+from include.failover import replica
+from include.failover.comparison import (
     EXAMPLES,
     Difference,
     batch_differences,
-    compare,
     day_differences,
     member_differences,
     repair_command,
 )
-from include.warehouse.engine import WarehouseUnavailable, transaction
-from include.warehouse.failover import PUBLISH_LIMIT_SECONDS, Side, known_batches
-from include.warehouse.figures import Scope, gold_figures, side_figures
-from include.warehouse.gold import GoldStar
-from include.warehouse.loading import stage_picked
-from include.warehouse.portable import SQLITE
-from include.warehouse.publish import STATEMENT_TIMEOUT_SECONDS, PublishReport, replace_days
-from include.warehouse.record import RecordFile
-from include.warehouse.replica import ReplicaUnusable, recorded_batches
-from include.warehouse.tables import FACT, star_table
-from include.warehouse.watch import primary_failed, said, watched_engine
-
-SIDES: tuple[Side, ...] = ("primary", "replica")
-
-
-def sides(settings: Settings) -> tuple[Side, ...]:
-    """Return the sides the warehouse has."""
-    return ("replica",) if settings.database_type == "sqlite" else SIDES
+from include.failover.figures import Scope, side_figures
+from include.failover.published import known_batches
+from include.failover.replica.file import ReplicaUnusable
+from include.failover.sides import open_side
+from include.failover.state import Side
+from include.settings import Settings
+from include.warehouse import FACT, SQLITE, GoldStar, PublishReport, recorded_batches, star_table
 
 
 class IntegrityReport(Model):
@@ -70,52 +54,6 @@ class IntegrityReport(Model):
     def whole(self) -> bool:
         """Whether nothing is otherwise than it should be."""
         return not self.differences
-
-
-class Comparison(Model):
-    """What each side has otherwise than Gold.
-
-    Attributes:
-        days: Invoice days compared.
-        differences: By side.
-        skipped: Side -> why it was not compared.
-    """
-
-    days: int
-    differences: dict[Side, list[Difference]] = Field(default_factory=dict)
-    skipped: dict[Side, str] = Field(default_factory=dict)
-
-    @property
-    def whole(self) -> bool:
-        """Whether both sides were compared and have what Gold has."""
-        return not self.skipped and not any(self.differences.values())
-
-
-class Repaired(Model):
-    """What a repair wrote, by side and table; empty for a side that had nothing wrong."""
-
-    days: list[date]
-    written: dict[Side, dict[str, int]]
-    skipped: dict[Side, str] = Field(default_factory=dict)
-
-
-@contextmanager
-def open_side(settings: Settings, side: Side) -> Iterator[Connection]:
-    """Yield a connection that reads one side, whoever serves.
-
-    Raises:
-        ReplicaUnusable: If the replica is missing, damaged or of an older version.
-        WarehouseUnavailable: If the primary does not answer.
-    """
-    if side == "replica":
-        with replica.reading(settings) as connection:
-            yield connection
-        return
-    with (
-        watched_engine(settings, PUBLISH_LIMIT_SECONDS) as engine,
-        transaction(engine, statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as connection,
-    ):
-        yield connection
 
 
 def check_integrity(
@@ -160,29 +98,6 @@ def _check(settings: Settings, report: IntegrityReport, first: date | None, last
         ]
 
 
-def compare_sides(settings: Settings, days: list[date] | None = None) -> Comparison:
-    """Hold both sides against Gold to the row: some invoice days, or all.
-
-    Raises:
-        GoldUnreadable: If Gold cannot be read.
-    """
-    with GoldStar(settings) as gold:
-        chosen = days if days is not None else sorted(gold_figures(gold, Scope(), hashed=False))
-        found = Comparison(days=len(chosen))
-        for side in sides(settings):
-            try:
-                with open_side(settings, side) as connection:
-                    reports = known_batches(settings, connection if side == "primary" else None)
-                    found.differences[side] = compare(connection, gold, settings, reports, chosen)
-            except ReplicaUnusable as error:
-                found.skipped[side] = str(error)
-            except Exception as error:
-                if not primary_failed(error):
-                    raise
-                found.skipped[side] = said(error)
-    return found
-
-
 def _file(settings: Settings) -> list[Difference]:
     try:
         found = replica.damage(settings)
@@ -194,7 +109,7 @@ def _file(settings: Settings) -> list[Difference]:
             subject=str(replica.replica_link(settings)),
             expected="a whole SQLite file of this version",
             found=line,
-            remedy="python -m include.warehouse refresh-replica",
+            remedy="python -m include.operate refresh-replica",
         )
         for line in found
     ]
@@ -212,7 +127,7 @@ def _unknown_members(connection: Connection) -> list[Difference]:
                     subject=rule.table,
                     expected="member 0 for what is not known",
                     found="none",
-                    remedy="python -m include.warehouse migrate --down --revision base, then migrate and catch-up",
+                    remedy="python -m include.operate migrate --down --revision base, then migrate and catch-up",
                 )
             )
     return found
@@ -235,7 +150,7 @@ def _keys(connection: Connection) -> list[Difference]:
                     expected=f"{rule.key} made from {rule.natural}",
                     found=f"{len(wrong)} members with another key",
                     examples=sorted(wrong)[:EXAMPLES],
-                    remedy="python -m include.warehouse repair, with the days their facts are listed for",
+                    remedy="python -m include.operate repair, with the days their facts are listed for",
                 )
             )
     return found
@@ -264,7 +179,7 @@ def _orphans(connection: Connection, scope: Scope) -> list[Difference]:
                     subject=f"{name}.{column}",
                     expected=f"a member of {dimension}",
                     found=f"{rows} rows without one",
-                    remedy=repair_command(first[0].date()) if first else "python -m include.warehouse repair, all days",
+                    remedy=repair_command(first[0].date()) if first else "python -m include.operate repair, all days",
                 )
             )
     return found
@@ -350,7 +265,7 @@ def _balances(connection: Connection, first: date | None, last: date | None) -> 
                     subject=batch_id,
                     expected=f"{rows} facts, GBP {amount}, by its receipt",
                     found=f"{there[0]} facts, GBP {there[1]}",
-                    remedy=f"python -m include.warehouse repair --from {days[0]} --to {days[-1]}" if days else "",
+                    remedy=f"python -m include.operate repair --from {days[0]} --to {days[-1]}" if days else "",
                 )
             )
     return found
@@ -361,71 +276,3 @@ def _rebuilt(batch_id: str, days: list[date], rebuilds: list[PublishReport]) -> 
         report.batch_id > batch_id and days and any(days[0] <= day <= days[-1] for day in report.rebuilt_days)
         for report in rebuilds
     )
-
-
-def days_with_facts(settings: Settings, first: date | None, last: date | None) -> list[date]:
-    """Return the invoice days that Gold or a side that answers has facts of.
-
-    Raises:
-        GoldUnreadable: If Gold cannot be read.
-    """
-    scope = Scope(first, last)
-    with GoldStar(settings) as gold:
-        days = set(gold_figures(gold, scope, hashed=False))
-    for side in sides(settings):
-        try:
-            with open_side(settings, side) as connection:
-                days |= set(side_figures(connection, settings, scope, hashed=False))
-        except (WarehouseUnavailable, ReplicaUnusable):
-            continue  # the repair says that this side does not answer
-    return sorted(days)
-
-
-def repair(settings: Settings, days: list[date], only: Side | None = None) -> Repaired:
-    """Make some invoice days of the warehouse, and the members their facts refer to, what Gold has.
-
-    Repeating it changes nothing. A side that does not answer is skipped. The state of the failover stays as it is.
-
-    Args:
-        settings: Where Gold and both sides are.
-        days: Invoice days.
-        only: Repair this side alone.
-
-    Raises:
-        GoldUnreadable: If Gold cannot be read.
-        PublishError: If the rows of Gold do not fit.
-        WarehouseUnavailable: If no side answers.
-    """
-    done = Repaired(days=sorted(set(days)), written={})
-    with RecordFile(settings).publishing():
-        for side in (only,) if only else sides(settings):
-            try:
-                done.written[side] = (
-                    _repair_primary(settings, done.days) if side == "primary" else _repair_replica(settings, done.days)
-                )
-            except ReplicaUnusable as error:
-                done.skipped[side] = str(error)
-            except Exception as error:
-                if not primary_failed(error):
-                    raise
-                done.skipped[side] = said(error)
-    if not done.written:
-        raise WarehouseUnavailable(f"Nothing was repaired: {' '.join(done.skipped.values())}")
-    return done
-
-
-def _repair_primary(settings: Settings, days: list[date]) -> dict[str, int]:
-    now = datetime.now(UTC)
-    batch_id = batch_id_of(f"repair {now.isoformat()}", now)
-    with watched_engine(settings, PUBLISH_LIMIT_SECONDS) as engine, GoldStar(settings) as gold:
-        with transaction(engine) as connection:
-            left_out = gold.unpublished(known_batches(settings, connection))
-        gold.pick_days(days, left_out)
-        rows = stage_picked(engine, settings, batch_id, gold)
-        return replace_days(engine, settings, batch_id, days, rows, sorted(left_out), gold.held_ids(days, left_out))
-
-
-def _repair_replica(settings: Settings, days: list[date]) -> dict[str, int]:
-    with GoldStar(settings) as gold:
-        left_out = gold.unpublished(known_batches(settings))
-    return replica.replace_days(settings, days, left_out)

@@ -11,12 +11,9 @@ from sqlalchemy import Connection
 
 from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES, Dimension
+from include.failover.figures import Figures, Scope, fact_hashes, gold_figures, member_hashes, side_figures
 from include.settings import Settings
-from include.warehouse.figures import Figures, Scope, fact_hashes, gold_figures, member_hashes, side_figures
-from include.warehouse.gold import GoldStar
-from include.warehouse.publish import PublishReport
-from include.warehouse.replica import recorded_batches
-from include.warehouse.tables import FACT
+from include.warehouse import FACT, GoldStar, PublishReport, recorded_batches
 
 DETAILED_DAYS = 20
 """Of so many differing days the rows themselves are compared."""
@@ -46,7 +43,7 @@ class Difference(Model):
 
 def repair_command(day: date) -> str:
     """Return the command that makes a day what Gold has."""
-    return f"python -m include.warehouse repair --day {day}"
+    return f"python -m include.operate repair --day {day}"
 
 
 def compare(
@@ -84,7 +81,7 @@ def batch_differences(connection: Connection, reports: Mapping[str, PublishRepor
             subject=batch_id,
             expected=f"published at {reports[batch_id].published_at}",
             found="no record",
-            remedy="python -m include.warehouse catch-up",
+            remedy="python -m include.operate catch-up",
         )
         for batch_id in sorted(reports.keys() - recorded_batches(connection).keys())
     ]

@@ -16,10 +16,9 @@ from pydantic import Field, ValidationError
 
 from include.domain.model import Model
 from include.files import lock, write_durably
-from include.lake_use import LakeNotFree, require_whole_lake
+from include.lake.in_use import LakeNotFree, require_whole_lake
 from include.settings import Settings
-from include.warehouse.engine import WarehouseUnavailable
-from include.warehouse.gold import GoldBatch
+from include.warehouse import GoldBatch, WarehouseUnavailable
 
 FAILURES_TO_OPEN = 2
 """Failures of the primary in a row after which reads stop asking it."""
@@ -30,6 +29,7 @@ OPEN_SECONDS = 15.0
 PUBLISH_LOCK_SECONDS = 1800.0
 """How long a publish waits for those before it on this host."""
 
+Side = Literal["primary", "replica"]
 State = Literal["primary", "failed_over", "catching_up"]
 
 
@@ -61,7 +61,7 @@ class Breaker(Model):
     reason: str = ""
 
 
-class Record(Model):
+class FailoverState(Model):
     """The record.
 
     Attributes:
@@ -82,7 +82,7 @@ class Record(Model):
     receipts: list[str] = Field(default_factory=list)
     breaker: Breaker = Field(default_factory=Breaker)
 
-    def put(self, batch: GoldBatch, primary: Literal["trying", "pending", "done"], reason: str = "") -> None:
+    def note_batch(self, batch: GoldBatch, primary: Literal["trying", "pending", "done"], reason: str = "") -> None:
         """Note a batch, or what has become of it; a batch keeps its place."""
         entry = OpenBatch(batch=batch, primary=primary, since=datetime.now(UTC), reason=reason)
         for place, known in enumerate(self.batches):
@@ -95,18 +95,18 @@ class Record(Model):
         """Drop a batch that both sides have, or that was refused."""
         self.batches = [known for known in self.batches if known.batch.batch_id != batch.batch_id]
 
-    def of(self, *states: str) -> list[GoldBatch]:
+    def batches_in_state(self, *states: str) -> list[GoldBatch]:
         """Return the batches that the primary has in one of `states`."""
         return [known.batch for known in self.batches if known.primary in states]
 
-    def turn(self, state: State, reason: str = "") -> None:
+    def change_state(self, state: State, reason: str = "") -> None:
         """Change the state."""
         if state != self.state:
             self.since = datetime.now(UTC)
         self.state, self.reason = state, reason
 
 
-class RecordFile:
+class StateFile:
     """The record on disk."""
 
     def __init__(self, settings: Settings) -> None:
@@ -114,7 +114,7 @@ class RecordFile:
         self.path = self.folder / "state.json"
         self._settings = settings
 
-    def read(self) -> Record:
+    def read(self) -> FailoverState:
         """Return the record; of a warehouse that never had one, that of a primary that serves.
 
         Raises:
@@ -123,9 +123,9 @@ class RecordFile:
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
-            return Record()
+            return FailoverState()
         try:
-            return Record.model_validate_json(content)
+            return FailoverState.model_validate_json(content)
         except ValidationError as error:
             raise WarehouseUnavailable(
                 f"{self.path} is damaged, so it cannot be told whether the primary or the replica is ahead. Delete it; "
@@ -133,7 +133,7 @@ class RecordFile:
             ) from error
 
     @contextmanager
-    def change(self) -> Iterator[Record]:
+    def change(self) -> Iterator[FailoverState]:
         """Yield the record for changing; it is written on leaving, unless an exception leaves or nothing changed.
 
         Raises:

@@ -16,8 +16,8 @@ from sqlalchemy.exc import ProgrammingError
 
 from include.domain.model import Model
 from include.settings import Settings
-from include.warehouse.engine import WarehouseMisconfigured
-from include.warehouse.tables import PRIVATE_TABLES
+from include.warehouse.connection.engine import WarehouseMisconfigured
+from include.warehouse.schema.tables import PRIVATE_TABLES
 
 ANON, AUTHENTICATED, SERVICE_ROLE = "anon", "authenticated", "service_role"
 ROLES = (ANON, AUTHENTICATED, SERVICE_ROLE)

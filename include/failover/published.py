@@ -1,0 +1,106 @@
+"""Which batches were published, by all that is known of them."""
+
+from __future__ import annotations
+
+import logging
+
+from pydantic import Field, ValidationError
+from sqlalchemy import Connection, Engine, inspect
+
+from include.failover import replica
+from include.failover.replica.file import ReplicaUnusable
+from include.failover.state import Side
+from include.runs import RunFolder, RunRecordMissing
+from include.settings import Settings
+from include.warehouse import (
+    STATEMENT_TIMEOUT_SECONDS,
+    GoldBatch,
+    PublishReport,
+    error_text,
+    gold_batch,
+    primary_failed,
+    recorded_batches,
+    transaction,
+    watched_engine,
+)
+
+log = logging.getLogger(__name__)
+
+PUBLISH_LIMIT_SECONDS = STATEMENT_TIMEOUT_SECONDS + 60
+
+
+class Publication(PublishReport):
+    """What a publish did, and on which side.
+
+    Attributes:
+        warehouse: The side that has the batch and serves it.
+        primary_seconds: How long the primary took.
+        replica_seconds: How long the replica took.
+        warnings: Sentences worth reading.
+    """
+
+    warehouse: Side = "primary"
+    primary_seconds: float = 0.0
+    replica_seconds: float = 0.0
+    warnings: list[str] = Field(default_factory=list)
+
+    def report(self) -> PublishReport:
+        """Return the report alone."""
+        return PublishReport.model_validate(self.model_dump(include=set(PublishReport.model_fields)))
+
+
+def has_tables(settings: Settings, engine: Engine) -> bool:
+    """Return whether the primary was ever migrated."""
+    return inspect(engine).has_table("etl_batch", schema=settings.warehouse_schema)
+
+
+def _batch_of(settings: Settings, report: PublishReport) -> GoldBatch:
+    """Return what Gold knows of a published batch, from its run's records if they are kept."""
+    try:
+        batch = gold_batch(RunFolder(settings, report.run_id))
+    except (RunRecordMissing, ValueError):
+        batch = None
+    if batch is not None and batch.token == report.token:
+        return batch
+    return GoldBatch(
+        batch_id=report.batch_id,
+        run_id=report.run_id,
+        kind=report.kind,
+        token=report.token,
+        days=report.rebuilt_days,
+    )
+
+
+def known_batches(settings: Settings, primary: Connection | None = None) -> dict[str, PublishReport]:
+    """Return every batch that was published, by what the runs, the replica and the primary remember of it."""
+    found: dict[str, PublishReport] = {}
+    for path in (settings.data_dir / "runs").glob("*/stages/publish.json"):
+        try:
+            report = Publication.model_validate_json(path.read_bytes()).report()
+        except ValidationError:
+            log.warning("%s was written by an earlier version, or is damaged; what the sides recorded has to do.", path)
+            continue
+        found[report.batch_id] = report
+    try:
+        with replica.reading(settings) as connection:
+            found |= recorded_batches(connection)
+    except ReplicaUnusable as error:
+        log.info("%s", error)
+    if primary is not None:
+        found |= recorded_batches(primary)
+    return dict(sorted(found.items(), key=lambda item: (item[1].published_at, item[0])))
+
+
+def primary_batches(settings: Settings) -> dict[str, PublishReport] | None:
+    """Return every published batch, with what the primary knows of them; None if it does not answer."""
+    try:
+        with watched_engine(settings, PUBLISH_LIMIT_SECONDS) as engine:
+            if not has_tables(settings, engine):
+                return None
+            with transaction(engine) as connection:
+                return known_batches(settings, connection)
+    except Exception as error:
+        if not primary_failed(error):
+            raise
+        log.warning("The batches are told without the primary: %s", error_text(error))
+        return None

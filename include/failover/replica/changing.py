@@ -1,0 +1,194 @@
+"""Changing the replica in use: a batch, some invoice days, or receipts, in one transaction each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, func, select, text
+
+from include.failover.replica.file import STATE_TABLE, writing
+from include.quality.record import ScoreRow
+from include.receipts import Receipt
+from include.settings import Settings
+from include.warehouse import (
+    FACT,
+    STAR,
+    GoldBatch,
+    GoldStar,
+    PublishReport,
+    loaded_columns,
+    record_batch,
+    recorded_batches_of,
+    star_table,
+    write_receipt,
+    write_scores,
+)
+
+
+def apply_batch(settings: Settings, batch: GoldBatch, report: PublishReport | None = None) -> PublishReport:
+    """Bring a batch from Gold into the replica in one transaction, or return the report of when that was done.
+
+    The rules are those of `include.warehouse.publishing`; dimensions are taken as Gold has merged them.
+
+    Args:
+        settings: Where Gold and the replica are.
+        batch: What Gold knows of the batch.
+        report: What the primary reported; made here if it has not published the batch.
+
+    Raises:
+        GoldUnreadable: If Gold cannot be read.
+        PublishError: If the rows do not fit.
+        ReplicaUnusable: If the replica is missing, damaged or of an older version.
+    """
+    with writing(settings) as connection:
+        known = recorded_batches_of(connection, [batch.batch_id]).get(batch.batch_id)
+        if known is not None and known.token == batch.token:
+            return known
+        # Gold is read under the write lock: of two processes the later one never writes what the earlier one read.
+        with GoldStar(settings) as gold:
+            gold.pick_batch(batch)
+            written = {name: _upsert(connection, gold, name) for name in STAR if name != FACT}
+            deleted = _delete_vanished(connection, gold, batch) if batch.kind == "rebuild" else 0
+            written[FACT] = _upsert(connection, gold, FACT, kept={"batch_id"})
+            if report is None:
+                report = report_of(gold, batch, written, deleted, _loaded(connection, gold, batch))
+        record_batch(connection, report)
+        _stamp(connection)
+    return report
+
+
+def _loaded(connection: Connection, gold: GoldStar, batch: GoldBatch) -> tuple[int, Decimal]:
+    """Return number and GBP of the facts that are live as this batch's."""
+    first, last = gold.picked_span()
+    if first is None:
+        return 0, Decimal(0)
+    fact = star_table(FACT)
+    ours = select(func.count(), func.coalesce(func.sum(fact.c.amount), Decimal(0))).where(
+        fact.c.sold_at.between(first, last), fact.c.batch_id == batch.batch_id
+    )
+    rows, amount = connection.execute(ours).one()
+    return rows, amount
+
+
+def report_of(
+    gold: GoldStar, batch: GoldBatch, written: dict[str, int], deleted: int, loaded: tuple[int, Decimal]
+) -> PublishReport:
+    """Return the report of a batch that was brought into the replica, with its facts picked in `gold`."""
+    total = gold.connection.execute("SELECT coalesce(sum(amount), 0)::DECIMAL(20, 4) FROM picked").fetchone()
+    return PublishReport(
+        batch_id=batch.batch_id,
+        run_id=batch.run_id,
+        kind=batch.kind,
+        token=batch.token,
+        published_at=datetime.now(UTC),
+        rebuilt_days=sorted(set(batch.days)),
+        rows_staged={name: gold.count(name) for name in STAR},
+        rows_written=written,
+        facts_deleted=deleted,
+        amount=total[0] if total else Decimal(0),
+        facts_loaded=loaded[0],
+        amount_loaded=loaded[1],
+    )
+
+
+def replace_days(settings: Settings, days: Sequence[date], without: Iterable[str]) -> dict[str, int]:
+    """Make the facts of some days, and the members they refer to, what Gold has; return the rows written by table.
+
+    Args:
+        settings: Where Gold and the replica are.
+        days: Invoice days.
+        without: Facts of Gold that were never published, as `batch_id:date_key`; those in the replica are kept,
+            whichever batch they are of there.
+
+    Raises:
+        GoldUnreadable: If Gold cannot be read.
+        PublishError: If the rows do not fit.
+        ReplicaUnusable: If the replica is missing, damaged or of an older version.
+    """
+    left_out = sorted(without)
+    with writing(settings) as connection, GoldStar(settings) as gold:
+        gold.pick_days(days, left_out)
+        written = {name: _upsert(connection, gold, name) for name in STAR if name != FACT}
+        condition = "batch_id || ':' || date_key NOT IN (SELECT value FROM json_each(?))"
+        kept = gold.held_ids(days, left_out)
+        deleted = _delete_of_days(connection, gold, days, condition, [_json(left_out)], kept)
+        written[FACT] = _upsert(connection, gold, FACT) + deleted
+        _stamp(connection)
+    return written
+
+
+def _upsert(connection: Connection, gold: GoldStar, name: str, kept: Iterable[str] = ()) -> int:
+    """Insert or change rows of `name` to what Gold has, but for columns `kept`; return how many changed."""
+    raw: Any = connection.connection.driver_connection
+    columns = [column.name for column in loaded_columns(name)]
+    key = star_table(name).primary_key.columns.keys()[0]
+    changed = [column for column in columns if column not in {key, *kept}]
+    statement = (
+        f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "
+        f"ON CONFLICT ({key}) DO UPDATE SET {', '.join(f'{column} = excluded.{column}' for column in changed)} "
+        f"WHERE {' OR '.join(f'{name}.{column} IS NOT excluded.{column}' for column in changed)}"
+    )
+    before = raw.total_changes
+    for lot in gold.rows(name):
+        raw.executemany(statement, lot)
+    return int(raw.total_changes - before)
+
+
+def _delete_vanished(connection: Connection, gold: GoldStar, batch: GoldBatch) -> int:
+    rebuilds = "batch_id IN (SELECT batch_id FROM etl_batch WHERE kind = 'rebuild')"
+    if batch.source_batches is None:
+        return _delete_of_days(connection, gold, batch.days, "batch_id <= ?", [batch.batch_id])
+    condition = f"(batch_id IN (SELECT value FROM json_each(?)) OR (batch_id <= ? AND {rebuilds}))"
+    parameters = [_json(batch.source_batches), batch.batch_id]
+    return _delete_of_days(connection, gold, batch.days, condition, parameters)
+
+
+def _delete_of_days(
+    connection: Connection,
+    gold: GoldStar,
+    days: Sequence[date],
+    condition: str,
+    parameters: list[str],
+    kept_ids: Sequence[str] = (),
+) -> int:
+    """Delete the facts of `days` that meet `condition`, are not picked and not in `kept_ids`; return how many."""
+    raw: Any = connection.connection.driver_connection
+    raw.execute("CREATE TEMP TABLE IF NOT EXISTS incoming (sale_id TEXT PRIMARY KEY)")
+    raw.execute("DELETE FROM incoming")
+    found = gold.connection.execute("SELECT sale_id FROM picked")
+    while lot := found.fetchmany(50_000):
+        raw.executemany("INSERT INTO incoming VALUES (?)", lot)
+    raw.executemany("INSERT OR IGNORE INTO incoming VALUES (?)", [(sale_id,) for sale_id in kept_ids])
+    deleted = 0
+    for day in sorted(set(days)):
+        span = [f"{day} 00:00:00.000000", f"{day + timedelta(days=1)} 00:00:00.000000"]
+        deleted += raw.execute(
+            f"DELETE FROM {FACT} WHERE sold_at >= ? AND sold_at < ? AND {condition} "
+            "AND sale_id NOT IN (SELECT sale_id FROM incoming)",
+            [*span, *parameters],
+        ).rowcount
+    return deleted
+
+
+def _json(values: Iterable[str]) -> str:
+    return "[" + ", ".join(f'"{value}"' for value in values) + "]"
+
+
+def _stamp(connection: Connection) -> None:
+    moment = {"value": datetime.now(UTC).isoformat()}
+    connection.execute(text(f"UPDATE {STATE_TABLE} SET value = :value WHERE name = 'refreshed_at'"), moment)
+
+
+def store_receipts(settings: Settings, receipts: Iterable[tuple[Receipt, Sequence[ScoreRow]]]) -> None:
+    """Write receipts and the scores of their batches into the replica, replacing those of earlier attempts of a run.
+
+    Raises:
+        ReplicaUnusable: If the replica is missing, damaged or of an older version.
+    """
+    with writing(settings) as connection:
+        for receipt, scores in receipts:
+            write_receipt(connection, receipt)
+            write_scores(connection, scores)

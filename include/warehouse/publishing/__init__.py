@@ -1,0 +1,1 @@
+"""Making a batch live in PostgreSQL."""
