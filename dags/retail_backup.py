@@ -1,4 +1,4 @@
-"""Retail backup: backs up warehouse, replica, lake and the records of the runs, when RETAIL_BACKUP_SCHEDULE says.
+"""Retail backup: backs up the lake, the records of the runs and the audit trail, when RETAIL_BACKUP_SCHEDULE says.
 
 Paused until somebody turns it on. Older backups beyond RETAIL_BACKUP_KEEP are deleted.
 """

@@ -55,6 +55,7 @@ from include.failover import (
     schema_version,
 )
 from include.files import flush, write_durably
+from include.lake.connect_server import ORPHANED_SECONDS, running_server
 from include.lake.in_use import LakeNotFree, lake_alone, restoring
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import GoldStar, GoldUnreadable, PublishError, PublishReport, WarehouseUnavailable
@@ -159,6 +160,12 @@ def restore(
     return done
 
 
+def _outlast_killed_steps(settings: Settings, alone_since: float) -> None:
+    """Wait until the Spark server has cancelled the query of a step that was killed shortly before `alone_since`."""
+    if running_server(settings) is not None:
+        time.sleep(max(0.0, alone_since + 2 * ORPHANED_SECONDS - time.monotonic()))
+
+
 def _cut_off(settings: Settings) -> str | None:
     marker = restoring(settings)
     return marker.read_text(encoding="utf-8") if marker.exists() else None
@@ -230,6 +237,7 @@ def _restore_all(settings: Settings, folder: Path, manifest: Manifest, done: Res
         done.warnings.append(
             "The backup is of another version of the tables: rows, units and money were compared, not row hashes."
         )
+    alone_since = time.monotonic()
     view = view_of(settings, folder)
     marker = restoring(settings)
     with _laid_out(settings, folder, manifest) as incoming:
@@ -240,6 +248,7 @@ def _restore_all(settings: Settings, folder: Path, manifest: Manifest, done: Res
             with open_side(view, "replica") as connection:
                 found = contents_of(connection, view)
             done.parts["replica"] = _expected(manifest, found, "replica", hashed=hashed)
+        _outlast_killed_steps(settings, alone_since)
         try:
             with _loaded(settings, folder, manifest, reports, hashed=hashed) as loaded:
                 if loaded is not None:
