@@ -244,8 +244,7 @@ def _star(settings: Settings, folder: Path, moment: _Moment, warnings: list[str]
     view = view_of(settings, folder)
     try:
         with GoldStar(view) as gold:
-            left_out = gold.unpublished(moment.reports)
-            gold.pick_all(left_out)
+            left_out = gold.pick_published(moment.reports)
             star = contents_of(gold, view, left_out)
     except GoldUnreadable as error:
         raise BackupFailed(f"{error}. No backup was made: a restore makes the warehouse from Gold.") from error

@@ -56,7 +56,7 @@ class Load:
         hashed: Whether row hashes are comparable.
         reports: Batches to record.
         receipts: Receipts of the runs, with their scores.
-        audit: Entries of the audit trail, in lots; others that the primary has stay.
+        audit: Entries of the audit trail, in lots; those that the primary has stay as they are.
     """
 
     gold: GoldStar | None
@@ -179,5 +179,5 @@ def _replace_rows(connection: Connection, settings: Settings, load: Load) -> Non
         write_receipt(connection, receipt)
         write_scores(connection, scores)
     for entries in load.audit:
-        save_entries(connection, entries)
+        save_entries(connection, entries, replace=False)
     connection.exec_driver_sql(f"ANALYZE {tables}")

@@ -216,9 +216,7 @@ def _restore_primary(settings: Settings, folder: Path, manifest: Manifest, done:
             _require_empty(settings, only_primary=True)
         reports = known_batches(settings)
         with GoldStar(settings) as gold:
-            left_out = gold.unpublished(reports)
-            gold.pick_all(left_out)
-            expected = contents_of(gold, settings, left_out)
+            expected = contents_of(gold, settings, gold.pick_published(reports))
             load = Load(gold, expected, True, reports.values(), receipts_on_disk(settings), ledger.audit_trail(folder))
             # From the commit on the replica serves, until the primary is caught up.
             with loading(settings, load) as found, record.change() as noted:
@@ -268,9 +266,7 @@ def _restore_all(settings: Settings, folder: Path, manifest: Manifest, done: Res
     done.replaced_seconds = round(time.monotonic() - begun, 2)
     if manifest.star != NOTHING:
         with GoldStar(settings) as gold:
-            left_out = gold.unpublished(reports)
-            gold.pick_all(left_out)
-            found = contents_of(gold, settings, left_out)
+            found = contents_of(gold, settings, gold.pick_published(reports))
         done.parts["gold"] = _part(found, differences(manifest.star, found, hashed=hashed))
     done.drop_again = _later_runs(settings)
 
@@ -304,7 +300,7 @@ def _loaded(
             yield found
         return
     with GoldStar(view) as gold:
-        gold.pick_all(gold.unpublished(reports))
+        gold.pick_published(reports)
         with loading(settings, Load(gold, manifest.star, hashed, *recorded)) as found:
             yield found
 

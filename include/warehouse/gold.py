@@ -207,6 +207,16 @@ class GoldStar:
         self._members = {}
         self._conditions = _NOT_OF_OTHERS
 
+    def pick_published(self, reports: Mapping[str, PublishReport]) -> frozenset[str]:
+        """Pick every fact that was published; return the others as `batch_id:date_key`.
+
+        Args:
+            reports: The published batches.
+        """
+        left_out = self.unpublished(reports)
+        self.pick_all(left_out)
+        return left_out
+
     def _pick(self, condition: str, parameters: list[Any]) -> None:
         query = f"CREATE OR REPLACE TEMP TABLE picked_facts AS SELECT * FROM {FACT} WHERE {condition}"
         self.connection.execute(query, parameters)

@@ -14,7 +14,7 @@ import pytest
 from deltalake import DeltaTable
 from pyarrow.fs import copy_files
 from pydantic import SecretStr
-from sqlalchemy import func, select
+from sqlalchemy import func, make_url, select
 
 from include.backup import BackupFailed, back_up, list_backups, restore, restoring
 from include.failover import (
@@ -94,12 +94,14 @@ def test_audit_entries_that_were_written_since_stay(settings: Settings) -> None:
         username="bob", address="10.0.0.2", action="DELETE /x", target="/x", outcome="refused", status=403
     )
     with open_engine(settings) as engine, transaction(engine) as connection:
-        save_entries(connection, [later])
+        save_entries(connection, [later, AUDITED[1].model_copy(update={"outcome": "failed"})])
         connection.exec_driver_sql(f"DELETE FROM retail_dwh.etl_audit WHERE audit_id = '{AUDITED[0].audit_id}'")
     restore(settings, replace=True)
     with open_side(settings, "primary") as connection:
-        found = set(connection.execute(select(star_table("etl_audit").c.audit_id)).scalars())
-    assert found == {entry.audit_id for entry in [*AUDITED, later]}
+        trail = star_table("etl_audit")
+        found = {row.audit_id: row.outcome for row in connection.execute(select(trail.c.audit_id, trail.c.outcome))}
+    outcomes = ["done", "failed", "done", "unknown"]
+    assert found == dict(zip([entry.audit_id for entry in [*AUDITED, later]], outcomes, strict=True))
 
 
 @pytest.mark.parametrize("lost", [True, False])
@@ -210,6 +212,13 @@ def test_a_system_that_has_published_nothing(make: Callable[[str], Lake]) -> Non
         assert connection.execute(select(func.count()).select_from(star_table("dim_date"))).scalar_one() == 1
         assert recorded_batches(connection) == {}
     assert not replica_link(used).exists()
+
+
+def test_no_secret_is_in_a_backup(settings: Settings) -> None:
+    password = make_url(settings.database_url.get_secret_value()).password
+    assert password
+    for path in back_up(settings).path.rglob("*"):
+        assert path.is_dir() or str(password).encode() not in path.read_bytes()
 
 
 def test_what_is_not_the_warehouses_stays(settings: Settings) -> None:
