@@ -18,7 +18,7 @@ from airflow.providers.standard.sensors.filesystem import FileSensor
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseHook, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.runs import plain_names
+from include.runs.landing import plain_names
 from include.settings import EMBEDDED, get_settings
 from retail_spark import SPARK_CONNECTION, SparkStage
 from retail_timetable import BackfillOnlyTimetable
@@ -108,6 +108,23 @@ def publish() -> None:
 
 
 @task(max_active_tis_per_dag=1)
+def replicate() -> dict[str, Any]:
+    """Bring the SQLite replica what the primary has; one that cannot take it is reported, never a failure."""
+    from include.pipeline import replicate as bring_up
+
+    record = bring_up(SETTINGS, get_current_context()["dag_run"].run_id)
+    return record.model_dump(mode="json", include={"batches", "lacks"})
+
+
+@task(max_active_tis_per_dag=1)
+def aggregate() -> None:
+    """Bring the aggregates, a Gold table and JSON documents, up to what is published."""
+    from include.pipeline import aggregate as bring_up
+
+    bring_up(SETTINGS, get_current_context()["dag_run"].run_id)
+
+
+@task(max_active_tis_per_dag=1)
 def index() -> dict[str, Any]:
     """Bring the product search up to what is published; one that is down is reported, never a failure."""
     from include.pipeline import index as bring_up
@@ -156,4 +173,5 @@ with DAG(
     )
     claimed = claim_files()
     bronze, silver, gold = (SparkStage(name, task_id=name, conf=claimed) for name in ("bronze", "silver", "gold"))
-    wait_for_files >> claimed >> bronze >> silver >> enrich() >> audit() >> gold >> publish() >> index() >> receipt()
+    wait_for_files >> claimed >> bronze >> silver >> [enrich(), audit()] >> gold
+    gold >> publish() >> [replicate(), aggregate(), index()] >> receipt()

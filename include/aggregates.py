@@ -19,7 +19,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from include.files import write_atomically
 from include.lake.in_use import lake_in_use
-from include.runs import unpublished_batches
+from include.runs.marks import unpublished_batches
 from include.settings import Settings, get_settings
 
 TOP_PRODUCTS = 100

@@ -35,6 +35,7 @@ from include.failover import (
     schema_version,
     serving_side,
     status,
+    update_replica,
 )
 from include.settings import Settings, get_settings
 from include.warehouse import (
@@ -262,7 +263,8 @@ def _publish(options: argparse.Namespace, settings: Settings) -> Publication:
         days=days,
         source_batches=options.source_batch,
     )
-    return publish(settings, batch)
+    publication, update = publish(settings, batch), update_replica(settings)
+    return publication.with_replica(update.warnings, update.seconds)
 
 
 def _status(_: argparse.Namespace, settings: Settings) -> Status:

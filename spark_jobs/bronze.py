@@ -10,8 +10,9 @@ from decimal import Decimal
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from include.records import STILL_WRITTEN, BronzeRecord, StagedFile
-from include.runs import ClaimedFile, Manifest, RunFolder, has_changed, put_back
+from include.runs.folder import ClaimedFile, Manifest, RunFolder
+from include.runs.landing import has_changed, put_back
+from include.runs.records import STILL_WRITTEN, BronzeRecord, StagedFile
 from include.settings import Settings, get_settings
 from include.sources.model import CANONICAL_COLUMNS, SourceRejected
 from spark_jobs.session import bronze_table, spark_session, table_version

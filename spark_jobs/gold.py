@@ -15,9 +15,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from include.domain.star import COUNTRY_FACTS, DIMENSION_RULES, PRODUCT_FACTS, Dimension
-from include.records import EnrichRecord, GoldRecord, SilverRecord
-from include.runs import Manifest, RunFolder, unpublished_batches
+from include.runs.folder import Manifest, RunFolder
+from include.runs.marks import unpublished_batches
+from include.runs.records import EnrichRecord, GoldRecord, SilverRecord
 from include.settings import Settings, get_settings
+from spark_jobs.lines import SILVER_SCHEMA
 from spark_jobs.session import Table, in_list, persisted, silver_table, spark_session, table_version
 from spark_jobs.star import (
     converted,
@@ -38,6 +40,8 @@ COUNTRY_RULES, PRODUCT_RULES = (
 )
 
 FACT = "fact_sales"
+SALE_COLUMNS = tuple(name for name in SILVER_SCHEMA.fieldNames() if not name.startswith("source_"))
+"""What Gold takes of Silver: all but where a line was read."""
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +61,7 @@ def write_dimension(spark: SparkSession, settings: Settings, dimension: Dimensio
     The dimension is small beside the facts and rewritten whole: a MERGE joins, then rewrites nearly as much.
     """
     Table(settings.table("gold", dimension.table)).rewrite(
-        spark, staged, dimension.key, partial(merged, dimension=dimension)
+        spark, staged, dimension.columns, partial(merged, dimension=dimension)
     )
 
 
@@ -114,7 +118,7 @@ def lines_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver
 
     A line that a batch took over in Silver from another one, which was published after all, is that one's.
     """
-    lines = silver_table(settings).read(spark).drop("source_file", "source_sha256", "source_line")
+    lines = silver_table(settings).read(spark).select(*SALE_COLUMNS)
     of_months = lines.where(F.col("invoice_month").isin(silver.months))
     facts = Table(settings.table("gold", "fact_sales"))
     if manifest.kind == "drop":
@@ -132,7 +136,7 @@ def lines_of(spark: SparkSession, settings: Settings, manifest: Manifest, silver
     live = facts.read(spark).where(F.col("date_key").isin(days) & ~not_live)
     owners = live.select("sale_id", F.col("batch_id").alias("owner"))
     taken = of_days.where(not_live).join(owners, "sale_id").withColumn("batch_id", F.col("owner"))
-    return of_days.where(~not_live).unionByName(taken.select(of_days.columns))
+    return of_days.where(~not_live).unionByName(taken.select(*SALE_COLUMNS))
 
 
 def reference(spark: SparkSession, settings: Settings, name: str) -> DataFrame:

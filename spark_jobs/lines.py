@@ -64,19 +64,18 @@ def parsed(bronze: DataFrame) -> DataFrame:
         Bronze's columns, the text ones trimmed and the numbers with a decimal point, plus quantity_, sold_at,
         unit_price, amount (null where unreadable) and codes (array of reason codes, empty for a valid row).
     """
-    others = [name for name in bronze.columns if name not in TEXT_COLUMNS]
     values = {name: trimmed(name) for name in TEXT_COLUMNS}
     values |= {name: marks_exchanged(values[name]) for name in NUMBERS}
-    text = bronze.select(*[value.alias(name) for name, value in values.items()], *others)
     number = {name: F.when(F.col(name).rlike(r"\A[+-]?[0-9]{1,10}(\.[0-9]+)?\z"), F.col(name)) for name in NUMBERS}
-    typed = text.select(
-        "*",
-        number["quantity"].try_cast("decimal(14,4)").try_cast("int").alias("quantity_"),
-        moment("invoice_date").alias("sold_at"),
-        number["price"].try_cast("decimal(14,4)").alias("unit_price"),
+    typed = bronze.withColumns(values).withColumns(
+        {
+            "quantity_": number["quantity"].try_cast("decimal(14,4)").try_cast("int"),
+            "sold_at": moment("invoice_date"),
+            "unit_price": number["price"].try_cast("decimal(14,4)"),
+        }
     )
     columns = {"quantity": F.col("quantity_"), "sold_at": F.col("sold_at"), "unit_price": F.col("unit_price")}
-    judged = typed.select("*", *[violation(name, columns).alias(f"{name}_code") for name in NUMBERS])
+    judged = typed.withColumns({f"{name}_code": violation(name, columns) for name in NUMBERS})
     # Joined as text and split where there are any: functions on arrays are interpreted row by row.
     broken = F.concat_ws(
         " ", *[F.col(f"{name}_code") if name in NUMBERS else violation(name, columns) for name in TEXT_COLUMNS]
@@ -85,18 +84,13 @@ def parsed(bronze: DataFrame) -> DataFrame:
     for name in NUMBERS:
         code = F.col(f"{name}_code")
         readable = readable & (code.isNull() | (code == f"{name}_out_of_range"))
-    return judged.select(
-        *TEXT_COLUMNS,
-        *others,
-        "quantity_",
-        "sold_at",
-        "unit_price",
-        F.when(F.col("defect").isNotNull(), F.array("defect"))
-        .when(broken != "", F.split(broken, " "))
-        .otherwise(F.array().cast("array<string>"))
-        .alias("codes"),
-        F.when(readable, F.col("quantity_") * F.col("unit_price")).alias("amount"),
-    )
+    codes = F.when(F.col("defect").isNotNull(), F.array("defect")).when(broken != "", F.split(broken, " "))
+    return judged.withColumns(
+        {
+            "codes": codes.otherwise(F.array().cast("array<string>")),
+            "amount": F.when(readable, F.col("quantity_") * F.col("unit_price")),
+        }
+    ).drop(*[f"{name}_code" for name in NUMBERS])
 
 
 def product_type() -> Column:

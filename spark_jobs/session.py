@@ -73,9 +73,8 @@ def spark_session(settings: Settings, name: str, input_bytes: int) -> Iterator[S
     logging.getLogger("py4j").setLevel(logging.WARNING)
     remote = settings.spark_remote.get_secret_value()
     if remote == EMBEDDED:
-        with server_in_use(settings) as server:
-            with _closing(connected(server.url, LOST_SERVER_RETRIES), input_bytes) as spark:
-                yield spark
+        with server_in_use(settings) as url, _closing(connected(url, LOST_SERVER_RETRIES), input_bytes) as spark:
+            yield spark
     elif remote:
         with _closing(connected(remote), input_bytes) as spark:
             yield spark
@@ -208,21 +207,27 @@ class Table:
         writer = frame.write.format("delta").mode("overwrite").option("replaceWhere", predicate)
         self.update(frame, partial(writer.save, self.uri))
 
-    def rewrite(self, spark: SparkSession, added: DataFrame, key: str, merge: Callable[[DataFrame], DataFrame]) -> None:
+    def rewrite(
+        self,
+        spark: SparkSession,
+        added: DataFrame,
+        columns: Sequence[str],
+        merge: Callable[[DataFrame], DataFrame],
+    ) -> None:
         """Replace the whole table by `merge` of its rows and `added`, in one commit, unless that changes nothing.
 
         The table is read again at each attempt, so what another run committed in between is merged, not lost.
 
         Args:
             spark: Session.
-            added: Rows with the table's columns; the first rows if there is no table.
-            key: Column by which `merge` brings rows together.
+            added: Rows to add; the first rows if there is no table.
+            columns: All columns of the table, first the one by which `merge` brings rows together.
             merge: Returns one row a key.
         """
 
         def change() -> None:
             known = self.read(spark)
-            touched = known.join(added.select(key), key, "left_semi").select(added.columns)
+            touched = known.join(added.select(columns[0]), columns[0], "left_semi").select(*columns)
             if not merge(touched.unionByName(added)).exceptAll(touched).isEmpty():
                 rows = merge(known.unionByName(added)).coalesce(1)
                 rows.write.format("delta").mode("overwrite").save(self.uri)

@@ -11,8 +11,9 @@ from decimal import Decimal
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from include.records import BronzeRecord, SilverRecord
-from include.runs import Manifest, RunFolder, batches_of_day, mark_days, unpublished_batches
+from include.runs.folder import Manifest, RunFolder
+from include.runs.marks import batches_of_day, mark_days, unpublished_batches
+from include.runs.records import BronzeRecord, SilverRecord
 from include.settings import Settings, get_settings
 from spark_jobs.lines import (
     DUPLICATE,
@@ -63,7 +64,7 @@ def insert_new(spark: SparkSession, table: Table, lines: DataFrame, months: list
 
     def insert() -> None:
         known = table.read(spark).where(F.col("invoice_month").isin(months)).select("invoice_month", "sale_id")
-        table.append(lines.join(known, ["invoice_month", "sale_id"], "left_anti").select(lines.columns))
+        table.append(lines.join(known, ["invoice_month", "sale_id"], "left_anti").select(*SILVER_SCHEMA.fieldNames()))
 
     table.update(lines, insert)
 

@@ -195,7 +195,7 @@ def merged(rows: DataFrame, dimension: Dimension) -> DataFrame:
                 values.append(newest.getField(name).alias(name))
     if not values:
         return rows.distinct()
-    return rows.groupBy(dimension.key, dimension.natural).agg(*values).select(rows.columns)
+    return rows.groupBy(dimension.key, dimension.natural).agg(*values).select(*dimension.columns)
 
 
 def rates_of(fx: DataFrame) -> DataFrame:
@@ -220,4 +220,4 @@ def refreshed(known: DataFrame, facts: DataFrame, dimension: Dimension, members:
     """
     kept = known.drop(*[name for name in facts.columns if name != dimension.natural])
     stale = kept.where(F.col(dimension.natural).isin(members))
-    return stale.join(F.broadcast(facts), dimension.natural).select(known.columns)
+    return stale.join(F.broadcast(facts), dimension.natural).select(*dimension.columns)

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
-from include.records import EnrichRecord, StagedFile
-from include.runs import ClaimedFile, Manifest, RunFolder
+from include.runs.folder import ClaimedFile, Manifest, RunFolder
+from include.runs.records import EnrichRecord, StagedFile
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions, SourceReading
 from spark_jobs import bronze, gold, silver

@@ -35,8 +35,8 @@ from deploy.embedded.state import ADMIN, CLI_USER, Instance
 from include.failover import read, replica_link
 from include.lake.connect_server import ClassesNotRecorded, record_classes, running_server
 from include.lake.submitting import class_archive
-from include.receipts import Receipt
-from include.runs import landing, waiting_files
+from include.receipts.model import Receipt
+from include.runs.landing import landing, waiting_files
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse import WarehouseUnavailable, latest_sales, primary_is_up
 

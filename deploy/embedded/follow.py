@@ -13,12 +13,26 @@ from rich.table import Table
 
 from deploy.embedded.state import CLI_USER, Instance
 from include.files import move_to_free_name, sha256_of
-from include.receipts import Receipt
-from include.runs import UNFINISHED_SUFFIXES, Manifest, RunFolder, landing, waiting_files
+from include.receipts.model import Receipt
+from include.runs.folder import Manifest, RunFolder
+from include.runs.landing import UNFINISHED_SUFFIXES, landing, waiting_files
 from include.settings import Settings
 
 DAG_ID = "retail_medallion"
-TASKS = ("wait_for_files", "claim_files", "bronze", "silver", "enrich", "audit", "gold", "publish", "index", "receipt")
+TASKS = (
+    "wait_for_files",
+    "claim_files",
+    "bronze",
+    "silver",
+    "enrich",
+    "audit",
+    "gold",
+    "publish",
+    "replicate",
+    "aggregate",
+    "index",
+    "receipt",
+)
 NOTICE_SECONDS = 120.0
 FINISHED = {"success", "failed"}
 API_PATIENCE_SECONDS = 90.0

@@ -36,7 +36,8 @@ from include.backup.primary import snapshot
 from include.domain.model import Model
 from include.failover import ReplicaUnusable, StateFile, known_batches, open_side, schema_version
 from include.files import flush, write_durably
-from include.runs import RunFolder
+from include.runs.folder import RunFolder
+from include.runs.marks import unpublished_batches
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import GoldStar, GoldUnreadable, PublishReport, WarehouseUnavailable
 
@@ -258,8 +259,8 @@ def _star(settings: Settings, folder: Path, moment: _Moment, warnings: list[str]
             raise
         warnings.append(f"The replica cannot be read, so Gold was not held against what was served: {error.orig}")
         return star
-    if left_out:
-        # Members that these facts refer to are in Gold as they will be once they are published.
+    if left_out or unpublished_batches(view):
+        # Members of these batches may be in Gold as they will be once they are published.
         served = served.model_copy(update={"members": star.members})
     if wrong := differences(star, served):
         warnings.append(

@@ -16,7 +16,7 @@ from include.backup.manifest import BackupFailed, Contents
 from include.domain.star import DIMENSION_RULES
 from include.failover import REPLICA_TABLES, unknown_member
 from include.quality.record import ScoreRow
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.settings import Settings
 from include.warehouse import (
     STAR,

@@ -26,8 +26,8 @@ from include.enrichment.product.model import ProductModel, model_version
 from include.enrichment.product.taxonomy import UNCATEGORISED
 from include.enrichment.product.text import head_noun
 from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
-from include.records import EnrichRecord, SilverRecord
-from include.runs import Manifest
+from include.runs.folder import Manifest
+from include.runs.records import EnrichRecord, SilverRecord
 from include.settings import Settings
 
 NO_DESCRIPTION = "no_description"

@@ -36,7 +36,7 @@ from urllib3.util import Retry
 from include.enrichment.breaker import SqliteBreakerStorage
 from include.enrichment.limits import SharedLimits
 from include.enrichment.transport import AnswerTooLarge, BoundedAdapter
-from include.records import ServiceMetrics
+from include.runs.records import ServiceMetrics
 from include.settings import Settings
 
 REASONS = {

@@ -15,7 +15,7 @@ from include.failover.replica.building import Refreshed
 from include.failover.replica.file import ReplicaUnusable, put_replica_in_place, replica_link, replica_state
 from include.failover.replica.schema import REPLICA_TABLES, schema_version, unknown_member
 from include.failover.sides import SIDES, open_side
-from include.failover.standby import REPLICA_ERRORS, refresh_replica, replica_of
+from include.failover.standby import REPLICA_ERRORS, ReplicaUpdate, refresh_replica, replica_of, update_replica
 from include.failover.state import Breaker, FailoverState, Side, State, StateFile, locked
 from include.failover.status import Status, status
 
@@ -34,6 +34,7 @@ __all__ = [
     "Refreshed",
     "Repaired",
     "ReplicaUnusable",
+    "ReplicaUpdate",
     "Scope",
     "Side",
     "State",
@@ -64,4 +65,5 @@ __all__ = [
     "side_figures",
     "status",
     "unknown_member",
+    "update_replica",
 ]

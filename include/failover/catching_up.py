@@ -14,9 +14,9 @@ from include.failover.comparison import Difference, compare
 from include.failover.published import PUBLISH_LIMIT_SECONDS, _batch_of, has_tables, known_batches
 from include.failover.receipts import deliver_receipts, receipts_not_on
 from include.failover.replica.file import ReplicaUnusable
-from include.failover.standby import finish_interrupted
+from include.failover.standby import copy_to_replica
 from include.failover.state import Breaker, Side, StateFile
-from include.runs import mark_published
+from include.runs.marks import mark_published
 from include.settings import Settings
 from include.warehouse import (
     STATEMENT_TIMEOUT_SECONDS,
@@ -67,13 +67,12 @@ def catch_up(settings: Settings) -> CaughtUp:
     warehouse_url(settings)
     record = StateFile(settings)
     with record.publishing():
-        for warning in finish_interrupted(settings, record):
-            log.warning("%s", warning)
         return bring_up_primary(settings, record)
 
 
 def bring_up_primary(settings: Settings, record: StateFile) -> CaughtUp:
     """Do what `catch_up` does, for a caller that holds the lock of publishes."""
+    copy_to_replica(settings, record)
     before = record.read()
     if before.state != "primary":
         with record.change() as noted:
@@ -111,13 +110,12 @@ def _bring_primary(settings: Settings, record: StateFile, engine: Engine) -> Cau
             days = gold.pick_batch(batch)
             with record.change() as noted:
                 noted.unverified_days = sorted({*noted.unverified_days, *days, *batch.days})
-            publish_batch(engine, settings, batch, gold)
+            report = publish_batch(engine, settings, batch, gold)
         with record.change() as noted:
-            noted.note_batch(batch, "done")
+            noted.note_batch(batch, "done", report=report)
         mark_published(settings, batch.batch_id)
         done.batches.append(batch.batch_id)
-    for warning in finish_interrupted(settings, record):
-        log.warning("%s", warning)
+    copy_to_replica(settings, record)
     done.receipts = deliver_receipts(settings, record, engine, receipts_not_on(settings, engine))
     done.compared_days = record.read().unverified_days
     with (
@@ -151,7 +149,7 @@ def _lacking(settings: Settings, record: StateFile, engine: Engine) -> list[Gold
         known = there.get(batch.batch_id)
         with record.change() as noted:
             if known is not None and known.token == batch.token:
-                noted.note_batch(batch, "done")
+                noted.note_batch(batch, "done", report=known)
             else:
                 noted.forget(batch)
     pending = state.batches_in_state("pending")

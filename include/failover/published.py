@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, inspect
 from include.failover import replica
 from include.failover.replica.file import ReplicaUnusable
 from include.failover.state import Side
-from include.runs import RunFolder, RunRecordMissing
+from include.runs.folder import RunFolder, RunRecordMissing
 from include.settings import Settings
 from include.warehouse import (
     STATEMENT_TIMEOUT_SECONDS,
@@ -35,7 +35,7 @@ class Publication(PublishReport):
     Attributes:
         warehouse: The side that has the batch and serves it.
         primary_seconds: How long the primary took.
-        replica_seconds: How long the replica took.
+        replica_seconds: How long the replica took, if the primary could not take the batch or `with_replica` was used.
         warnings: Sentences worth reading.
     """
 
@@ -43,6 +43,12 @@ class Publication(PublishReport):
     primary_seconds: float = 0.0
     replica_seconds: float = 0.0
     warnings: list[str] = Field(default_factory=list)
+
+    def with_replica(self, warnings: list[str], seconds: float) -> Publication:
+        """Return what the publish and the update of the replica after it did."""
+        return self.model_copy(
+            update={"replica_seconds": self.replica_seconds + seconds, "warnings": [*self.warnings, *warnings]}
+        )
 
     def report(self) -> PublishReport:
         """Return the report alone."""

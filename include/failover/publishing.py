@@ -16,9 +16,9 @@ from include.failover.catching_up import bring_up_primary
 from include.failover.published import PUBLISH_LIMIT_SECONDS, Publication, has_tables
 from include.failover.receipts import deliver_receipts
 from include.failover.replica.file import ReplicaUnusable
-from include.failover.standby import REPLICA_ERRORS, apply_to_replica, copy_to_replica, finish_interrupted
+from include.failover.standby import REPLICA_ERRORS, apply_to_replica, copy_to_replica
 from include.failover.state import Breaker, StateFile
-from include.receipts import ReceiptUnbalanced
+from include.receipts.model import ReceiptUnbalanced
 from include.settings import Settings
 from include.warehouse import (
     GoldBatch,
@@ -41,10 +41,11 @@ log = logging.getLogger(__name__)
 
 
 def publish(settings: Settings, batch: GoldBatch) -> Publication:
-    """Make a batch live in the primary and in the replica; in the replica alone while the primary cannot take it.
+    """Make a batch live in the primary or, while that cannot take it, in the replica alone.
 
-    Waits for publishes before it on this host. A batch that the primary could not take is recorded and brought to it by
-    the next publish, or by `catch_up`.
+    The replica lacks a batch that the primary took until `update_replica` brings it. A batch that the primary could not
+    take is noted and brought to it by the next publish, or by `catch_up`. Waits for other publishes on this host; may
+    be killed anywhere and repeated.
 
     Raises:
         PublishError: If the rows contradict themselves or the star; nothing of them is visible.
@@ -56,30 +57,22 @@ def publish(settings: Settings, batch: GoldBatch) -> Publication:
             return _to_file_alone(settings, record, batch)
     warehouse_url(settings)
     with record.publishing():
-        warnings = finish_interrupted(settings, record)
-        state = record.read()
-        if state.state != "primary" and primary_is_up(settings):
+        warnings: list[str] = []
+        if record.read().state != "primary" and primary_is_up(settings):
             warnings += _caught_up_or_why_not(settings, record)
         state = record.read()
+        reason = state.reason
+        started = time.monotonic()
         if state.state == "primary":
-            started = time.monotonic()
             try:
                 report = _to_primary(settings, record, batch)
             except WarehouseUnavailable as error:
                 reason = str(error)
             else:
-                published = time.monotonic()
-                warnings += copy_to_replica(settings, record, batch, report)
-                return Publication(
-                    **report.model_dump(),
-                    warehouse="primary",
-                    primary_seconds=published - started,
-                    replica_seconds=time.monotonic() - published,
-                    warnings=warnings,
-                )
-        else:
-            reason = state.reason
+                seconds = time.monotonic() - started
+                return Publication(**report.model_dump(), primary_seconds=seconds, warnings=warnings)
         started = time.monotonic()
+        warnings += copy_to_replica(settings, record).warnings
         report = _to_replica(settings, record, batch, reason)
         seconds = time.monotonic() - started
     warnings.append(
@@ -141,18 +134,18 @@ def _to_primary(settings: Settings, record: StateFile, batch: GoldBatch) -> Publ
             noted.forget(batch)
         raise
     with record.change() as noted:
-        noted.note_batch(batch, "done")
+        noted.note_batch(batch, "done", report=report)
         noted.breaker = Breaker()
     return report
 
 
 def _try_primary(settings: Settings, record: StateFile, batch: GoldBatch) -> PublishReport:
     with watched_engine(settings, PUBLISH_LIMIT_SECONDS) as engine:
-        _require_history(settings, engine)
+        _require_history(settings, record, engine)
         _settle_tries(settings, record, engine, batch)
         report = publish_batch(engine, settings, batch)
         with record.change() as noted:
-            noted.note_batch(batch, "done")  # whatever becomes of what follows
+            noted.note_batch(batch, "done", report=report)  # whatever becomes of what follows
         try:
             deliver_receipts(settings, record, engine)
         except (DBAPIError, WarehouseUnavailable, ReceiptUnbalanced) as error:
@@ -160,22 +153,26 @@ def _try_primary(settings: Settings, record: StateFile, batch: GoldBatch) -> Pub
     return report
 
 
-def _require_history(settings: Settings, engine: Engine) -> None:
-    """Raise if the primary lacks the newest batch that the replica has: it was restored from an older state.
+def _require_history(settings: Settings, record: StateFile, engine: Engine) -> None:
+    """Raise if the primary lacks a batch that it had or that the replica has: it was restored from an older state.
 
     Raises:
         WarehouseUnavailable: Naming the batch.
     """
+    published = [batch.batch_id for batch in record.read().batches_in_state("done")]
     try:
         with replica.reading(settings) as connection:
             newest = newest_batch(connection)
     except ReplicaUnusable:
-        return  # nothing to hold the primary against
-    if newest is None or not has_tables(settings, engine):
+        newest = None
+    if newest is not None:
+        published.append(newest.batch_id)
+    if not published or not has_tables(settings, engine):
         return
     with transaction(engine) as connection:
-        if not recorded_batches_of(connection, [newest.batch_id]):
-            raise WarehouseUnavailable(f"The primary lacks batch {newest.batch_id}, which was published. It is behind.")
+        lost = sorted(set(published) - recorded_batches_of(connection, published).keys())
+    if lost:
+        raise WarehouseUnavailable(f"The primary lacks batch {lost[0]}, which was published. It is behind.")
 
 
 def _to_replica(settings: Settings, record: StateFile, batch: GoldBatch, reason: str) -> PublishReport:
@@ -211,6 +208,6 @@ def _settle_tries(settings: Settings, record: StateFile, engine: Engine, current
     with record.change() as noted:
         for batch in tries:
             if batch.batch_id in found and found[batch.batch_id].token == batch.token:
-                noted.note_batch(batch, "done")
+                noted.note_batch(batch, "done", report=found[batch.batch_id])
             else:
                 noted.forget(batch)

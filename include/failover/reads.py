@@ -36,6 +36,9 @@ ResultT = TypeVar("ResultT")
 HEADER = "X-Warehouse"
 """Header by which an answer says which side gave it."""
 
+LACKS_HEADER = "X-Warehouse-Lacks"
+"""Header by which an answer of a replica that is behind names the batches it lacks."""
+
 READ_PROBE_SECONDS = 2
 
 _REPLICA_STEPS = 20_000
@@ -48,16 +51,18 @@ class Answer(Generic[ResultT]):
 
     Attributes:
         value: What the work returned.
-        side: Who answered.
+        side: The side that answered.
+        lacks: Published batches that the replica, if it answered, lacks or may lack.
     """
 
     value: ResultT
     side: Side
+    lacks: tuple[str, ...] = ()
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers that tell a client who answered."""
-        return {HEADER: self.side}
+        """Headers that tell a client which side answered, and what it lacks."""
+        return {HEADER: self.side} | ({LACKS_HEADER: ", ".join(self.lacks)} if self.lacks else {})
 
 
 class Warehouse:
@@ -168,7 +173,7 @@ class Warehouse:
                     self._record.answered()
                     return Answer(value, "primary")
         with self._replica(seconds) as connection:
-            return Answer(work(connection), "replica")
+            return Answer(work(connection), "replica", self._replica_lacks())
 
     @contextmanager
     def connection(self, *, timeout_seconds: float | None = None) -> Iterator[Answer[Connection]]:
@@ -190,7 +195,7 @@ class Warehouse:
                     yield Answer(connection, "primary")
                 return
         with self._replica(seconds) as connection:
-            yield Answer(connection, "replica")
+            yield Answer(connection, "replica", self._replica_lacks())
 
     def _ask_primary(self, work: Callable[[Connection], ResultT], seconds: float) -> ResultT:
         try:
@@ -226,6 +231,9 @@ class Warehouse:
                 finally:
                     with self._in_use_lock:
                         self._in_use.discard(raw)
+
+    def _replica_lacks(self) -> tuple[str, ...]:
+        return tuple(batch.batch_id for batch in self._record.read().batches_in_state("done", "trying"))
 
     def _end_all(self, reason: str) -> None:
         """End the reads under way, which then run on the replica."""

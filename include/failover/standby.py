@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Mapping
 
+from pydantic import Field
 from sqlalchemy import func, select
 
+from include.domain.model import Model
 from include.failover import replica
 from include.failover.published import known_batches, primary_batches
 from include.failover.receipts import receipts_on_disk
@@ -38,16 +41,53 @@ REPLICA_ERRORS = (ReplicaUnusable, GoldUnreadable, PublishError, OSError, sqlite
 """What may go wrong with the replica while the primary is well; the run goes on with a warning."""
 
 
-def copy_to_replica(settings: Settings, record: StateFile, batch: GoldBatch, report: PublishReport | None) -> list[str]:
-    """Bring the replica a batch that the primary has; return warnings if it cannot be."""
-    try:
-        apply_to_replica(settings, record, batch, report)
-    except REPLICA_ERRORS as error:
-        log.warning("The replica lacks batch %s: %s", batch.batch_id, error)
-        return [f"The replica lacks batch {batch.batch_id} until the next publish: {error}"]
-    with record.change() as noted:
-        noted.forget(batch)
-    return []
+class ReplicaUpdate(Model):
+    """What an update of the replica did.
+
+    Attributes:
+        batches: Batches it was brought, in order.
+        lacks: Batches it still lacks.
+        warnings: Why it lacks them, a sentence each.
+    """
+
+    batches: list[str] = Field(default_factory=list)
+    lacks: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
+    seconds: float = 0.0
+
+
+def update_replica(settings: Settings) -> ReplicaUpdate:
+    """Bring the replica the batches that the primary has and it lacks, from Gold; does nothing if it lacks none.
+
+    Until then reads that the primary fails are answered without these batches, and say so (`Answer.lacks`). Waits for
+    publishes on this host. May be killed anywhere and repeated. A replica that cannot take a batch costs a warning.
+
+    Raises:
+        WarehouseUnavailable: If others hold the lock of publishes too long.
+    """
+    record = StateFile(settings)
+    with record.publishing():
+        return copy_to_replica(settings, record)
+
+
+def copy_to_replica(settings: Settings, record: StateFile) -> ReplicaUpdate:
+    """Do what `update_replica` does, for a caller that holds the lock of publishes."""
+    started = time.monotonic()
+    done = ReplicaUpdate()
+    for entry in [entry for entry in record.read().batches if entry.primary == "done"]:
+        batch_id = entry.batch.batch_id
+        try:
+            apply_to_replica(settings, record, entry.batch, entry.report)
+        except REPLICA_ERRORS as error:
+            log.warning("The replica lacks batch %s: %s", batch_id, error)
+            done.lacks.append(batch_id)
+            done.warnings.append(f"The replica lacks batch {batch_id} until the replica is updated again: {error}")
+        else:
+            done.batches.append(batch_id)
+            with record.change() as noted:
+                noted.forget(entry.batch)
+    done.seconds = time.monotonic() - started
+    return done
 
 
 def apply_to_replica(
@@ -74,16 +114,11 @@ def _is_faster_to_rebuild(settings: Settings, batch: GoldBatch) -> bool:
     if facts < LARGE_BATCH:
         return False
     with replica.reading(settings) as connection:
+        known = recorded_batches_of(connection, [batch.batch_id]).get(batch.batch_id)
+        if known is not None and known.token == batch.token:
+            return False  # it came with another batch
         there: int = connection.execute(select(func.count()).select_from(star_table(FACT))).scalar_one()
     return facts > there * LARGE_SHARE
-
-
-def finish_interrupted(settings: Settings, record: StateFile) -> list[str]:
-    """Bring the replica what processes that died left undone."""
-    warnings = []
-    for batch in record.read().batches_in_state("done"):
-        warnings += copy_to_replica(settings, record, batch, None)
-    return warnings
 
 
 def refresh_replica(settings: Settings) -> Refreshed:

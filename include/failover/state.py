@@ -18,7 +18,7 @@ from include.domain.model import Model
 from include.files import lock, write_durably
 from include.lake.in_use import LakeNotFree, require_whole_lake
 from include.settings import Settings
-from include.warehouse import GoldBatch, WarehouseUnavailable
+from include.warehouse import GoldBatch, PublishReport, WarehouseUnavailable
 
 FAILURES_TO_OPEN = 2
 """Failures of the primary in a row after which reads stop asking it."""
@@ -40,12 +40,14 @@ class OpenBatch(Model):
         primary: `trying`: a process is, or was when it died, publishing it there; `pending`: the primary lacks it and
             the replica has it or is about to; `done`: the primary has it, the replica lacks it.
         reason: Why it is pending.
+        report: What the primary reported, if it has the batch.
     """
 
     batch: GoldBatch
     primary: Literal["trying", "pending", "done"]
     since: datetime
     reason: str = ""
+    report: PublishReport | None = None
 
 
 class Breaker(Model):
@@ -82,9 +84,15 @@ class FailoverState(Model):
     receipts: list[str] = Field(default_factory=list)
     breaker: Breaker = Field(default_factory=Breaker)
 
-    def note_batch(self, batch: GoldBatch, primary: Literal["trying", "pending", "done"], reason: str = "") -> None:
+    def note_batch(
+        self,
+        batch: GoldBatch,
+        primary: Literal["trying", "pending", "done"],
+        reason: str = "",
+        report: PublishReport | None = None,
+    ) -> None:
         """Note a batch, or what has become of it; a batch keeps its place."""
-        entry = OpenBatch(batch=batch, primary=primary, since=datetime.now(UTC), reason=reason)
+        entry = OpenBatch(batch=batch, primary=primary, since=datetime.now(UTC), reason=reason, report=report)
         for place, known in enumerate(self.batches):
             if known.batch.batch_id == batch.batch_id:
                 self.batches[place] = entry

@@ -98,12 +98,13 @@ def free_port() -> int:
 class ConnectServer:
     """A Spark Connect server as a child process."""
 
-    def __init__(self, settings: Settings, *java_options: str) -> None:
+    def __init__(self, settings: Settings, *java_options: str, output: IO[bytes] | None = None) -> None:
         """Start the process; it answers later (`wait`).
 
         Args:
             settings: Heap, jars and folders.
             java_options: More options of its JVM.
+            output: Where what it says goes; to this process's own output if not given.
         """
         self.port, self.token = free_port(), secrets.token_urlsafe(24)
         (settings.data_dir / "services" / "spark-local").mkdir(parents=True, exist_ok=True)
@@ -120,6 +121,8 @@ class ConnectServer:
             [command[0], "--class", MAIN_CLASS, *command[1:]],
             # Not on the command line, which everybody on the machine can read.
             env=submit_environment() | {"SPARK_CONNECT_AUTHENTICATE_TOKEN": self.token},
+            stdout=output,
+            stderr=output,
             start_new_session=True,
             preexec_fn=end_with_parent,
         )
@@ -191,26 +194,23 @@ def record_classes(settings: Settings) -> Path:
     if archive.exists():
         return archive
     partial = archive.with_suffix(".partial")
-    server = ConnectServer(settings, f'"-XX:ArchiveClassesAtExit={partial}"')
-    try:
-        server.wait()
-        with tempfile.TemporaryDirectory() as scratch:
-            done = subprocess.run(
+    with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryFile() as output:
+        server = ConnectServer(settings, f'"-XX:ArchiveClassesAtExit={partial}"', output=output)
+        try:
+            server.wait()
+            subprocess.run(
                 [sys.executable, "-m", "spark_jobs.training", scratch],
                 env=submit_environment() | {"RETAIL_SPARK_REMOTE": server.address().url},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                encoding="utf-8",
-                errors="replace",
-                check=False,
+                stdout=output,
+                stderr=output,
+                check=True,
             )
-    except SparkServerUnavailable as error:
-        raise ClassesNotRecorded(str(error)) from error
-    finally:
-        server.stop(RECORDING_SECONDS)
-    if done.returncode:
-        tail = "\n".join(done.stderr.splitlines()[-30:])
-        raise ClassesNotRecorded(f"Spark's classes were not recorded (exit code {done.returncode}). It said:\n{tail}")
+        except (SparkServerUnavailable, subprocess.CalledProcessError) as error:
+            output.seek(0)
+            tail = "\n".join(output.read().decode(errors="replace").splitlines()[-30:])
+            raise ClassesNotRecorded(f"Spark's classes were not recorded: {error}\nSpark said:\n{tail}") from error
+        finally:
+            server.stop(RECORDING_SECONDS)
     partial.rename(archive)
     return archive
 
@@ -255,8 +255,8 @@ def is_kept(settings: Settings) -> bool:
 
 
 @contextmanager
-def server_in_use(settings: Settings) -> Iterator[ServerAddress]:
-    """Hold the instance's server, started if need be, until the context ends.
+def server_in_use(settings: Settings) -> Iterator[str]:
+    """Yield the address of the instance's server, started if need be; it does not stop until the context ends.
 
     Raises:
         SparkServerUnavailable: If nobody starts it, it does not become ready, or it runs other jars.
@@ -277,7 +277,7 @@ def server_in_use(settings: Settings) -> Iterator[ServerAddress]:
             time.sleep(0.1)
         if address.version != class_archive(settings).name:
             raise SparkServerUnavailable("The Spark Connect server runs other jars. Restart: `make stop`, `make up`.")
-        yield address
+        yield address.url
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from include.quality.gate import STAGE, NotReleased, held_batches, release, release_command
 from include.quality.record import QualityRecord
-from include.records import BronzeRecord, SilverRecord
-from include.runs import RunFolder, RunRecordMissing
+from include.runs.folder import RunFolder, RunRecordMissing
+from include.runs.records import BronzeRecord, SilverRecord
 from include.settings import Settings, get_settings
 from include.sources.model import SourceRejected
 

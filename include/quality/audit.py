@@ -23,8 +23,8 @@ from include.quality.scoring import (
     score_rules,
 )
 from include.quality.sender_report import rejection_report, row_reports
-from include.records import BronzeRecord, SilverRecord
-from include.runs import Manifest, RunFolder
+from include.runs.folder import Manifest, RunFolder
+from include.runs.records import BronzeRecord, SilverRecord
 
 HISTORY = 30
 """Batches that the report shows."""

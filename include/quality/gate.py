@@ -9,7 +9,7 @@ from pathlib import Path
 from include.files import write_atomically
 from include.quality.reconciliation import AuditFailed
 from include.quality.record import QualityRecord, Release, Status
-from include.runs import RunFolder, RunRecordMissing
+from include.runs.folder import RunFolder, RunRecordMissing
 from include.settings import Settings
 
 STAGE = "audit"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.quality.store import existing_table, replace_rows
-from include.runs import Manifest
+from include.runs.folder import Manifest
 from include.settings import Settings
 
 LINES_CAP = 50

@@ -13,7 +13,7 @@ from include.quality.gate import release_command
 from include.quality.history import Verdict
 from include.quality.record import QualityRecord
 from include.quality.rules import DIMENSIONS, RULES, WEIGHTS
-from include.runs import RunFolder
+from include.runs.folder import RunFolder
 
 TEMPLATE = "report.html.j2"
 

@@ -10,8 +10,8 @@ import duckdb
 from include.quality.reasons import explain, field_of
 from include.quality.record import Example, FileSummary, Problem, RuleScore, Score
 from include.quality.rules import COLUMNS, DIMENSIONS, RULES, Rule
-from include.records import SilverRecord, StagedFile
-from include.runs import Manifest
+from include.runs.folder import Manifest
+from include.runs.records import SilverRecord, StagedFile
 from include.sources.defects import shortened
 
 EXAMPLES = 3

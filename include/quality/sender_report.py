@@ -18,8 +18,8 @@ from deltalake import DeltaTable
 
 from include.files import replacing, write_atomically
 from include.quality.reasons import explain, field_of
-from include.records import StagedFile
-from include.runs import ClaimedFile, Manifest, RunFolder
+from include.runs.folder import ClaimedFile, Manifest, RunFolder
+from include.runs.records import StagedFile
 from include.settings import Settings
 from include.sources.defects import VALUE_LIMIT, shortened
 from include.sources.model import CANONICAL_COLUMNS

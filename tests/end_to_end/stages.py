@@ -9,8 +9,8 @@ from pathlib import Path
 
 from include.lake.submitting import ENTRY_POINT, submit_command, submit_conf, submit_environment
 from include.pipeline import audit, claim, enrich, index, publish, receipt
-from include.receipts import Receipt
-from include.runs import landing
+from include.receipts.model import Receipt
+from include.runs.landing import landing
 from include.settings import Settings
 
 MASTER = "local[2]"

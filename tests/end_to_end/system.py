@@ -25,7 +25,7 @@ from deploy.embedded import supervisor
 from deploy.embedded.__main__ import up
 from deploy.embedded.follow import DAG_ID, drop, find_run, follow
 from deploy.embedded.state import CLI_USER, Instance
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.settings import PROJECT_ROOT, Settings, get_settings
 from include.warehouse import open_engine, transaction
 from tests.ports import free_port

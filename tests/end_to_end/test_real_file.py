@@ -13,7 +13,7 @@ import pytest
 from deltalake import DeltaTable
 from sqlalchemy import text
 
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.settings import Settings, get_settings
 from include.warehouse import open_engine, transaction, upgrade
 from tests.benchmarks import duckdb_pipeline

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 
 from deploy.embedded.search import TypesenseServer
-from include.records import IndexRecord
+from include.runs.records import IndexRecord
 from include.search.index import bring_up_to_date
 from include.search.service import SearchService
 from include.settings import Settings

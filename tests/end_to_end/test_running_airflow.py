@@ -18,8 +18,8 @@ from rich.console import Console
 from deploy.embedded.follow import DAG_ID, Airflow, find_run, follow
 from deploy.embedded.state import CLI_USER, Instance
 from include.files import sha256_of
-from include.receipts import FileEntry, Receipt
-from include.runs import RunFolder
+from include.receipts.model import FileEntry, Receipt
+from include.runs.folder import RunFolder
 from include.sample import SampleStyle, generate_lines, write_sample
 from include.settings import PROJECT_ROOT
 from tests.benchmarks import duckdb_pipeline

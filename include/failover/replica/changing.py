@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select, text
 
 from include.failover.replica.file import STATE_TABLE, writing
 from include.quality.record import ScoreRow
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.settings import Settings
 from include.warehouse import (
     FACT,

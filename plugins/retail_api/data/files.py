@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from include.files import flush
-from include.runs import RunFolder, landing, legible, waiting_files
+from include.runs.folder import RunFolder
+from include.runs.landing import landing, legible, waiting_files
 from include.settings import Settings
 from retail_api.domain.files import StoredFile
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from include.failover import Answer, Warehouse
 from include.quality.reasons import explain
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.settings import Settings
 from retail_api.data.operations import Found, OperationsRepository
 from retail_api.data.quarantine import QuarantineRepository

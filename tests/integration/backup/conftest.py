@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from include.pipeline import publish, receipt
+from include.pipeline import receipt
 from include.settings import Settings
 from include.warehouse import open_engine, save_entries, transaction
-from tests.integration.backup.whole import AUDITED
+from tests.integration.backup.whole import AUDITED, publish
 from tests.integration.failover.conftest import lake, make, settings, undisturbed, victim
 from tests.integration.failover.lake import Lake
 from tests.integration.warehouse.batches import lines_of

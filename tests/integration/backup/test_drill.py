@@ -26,10 +26,11 @@ from include.failover import (
 )
 from include.lake.in_use import LakeNotFree, lake_alone, lake_in_use
 from include.operate import main
-from include.pipeline import publish, receipt
-from include.runs import RunFolder, mark_unpublished
+from include.pipeline import receipt
+from include.runs.folder import RunFolder
+from include.runs.marks import mark_unpublished
 from include.settings import Settings, get_settings
-from tests.integration.backup.whole import destroy, environment, everything
+from tests.integration.backup.whole import destroy, environment, everything, publish
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.test_failover import contents
 from tests.integration.warehouse.batches import batch, lines_of
@@ -189,6 +190,7 @@ def test_publishes_beside_backups_are_in_them_whole_or_not_at_all(lake: Lake, se
         for number in range(3, 40):
             if stop.is_set():
                 return
+            mark_unpublished(settings, batch(number))  # as Silver does, before anything of a batch is in Gold
             publish(settings, lake.drop(number, lines_of(size, start=100 + number * size)))
             published.append(number)
 

@@ -18,12 +18,12 @@ from include.failover import (
 )
 from include.files import write_durably
 from include.lake.in_use import LakeNotFree
-from include.pipeline import publish, receipt
+from include.pipeline import receipt
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse import (
     WarehouseUnavailable,
 )
-from tests.integration.backup.whole import environment, everything
+from tests.integration.backup.whole import environment, everything, publish
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
 from tests.integration.warehouse.batches import lines_of

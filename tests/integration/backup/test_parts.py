@@ -24,7 +24,7 @@ from include.failover import (
     replica_link,
     serving_side,
 )
-from include.pipeline import publish, receipt
+from include.pipeline import receipt
 from include.settings import Settings
 from include.warehouse import (
     AuditEntry,
@@ -37,7 +37,7 @@ from include.warehouse import (
     transaction,
 )
 from tests.integration.backup.bucket import bucket
-from tests.integration.backup.whole import AUDITED, destroy, everything
+from tests.integration.backup.whole import AUDITED, destroy, everything, publish
 from tests.integration.failover.lake import Lake
 from tests.integration.failover.servers import Victim
 from tests.integration.failover.test_failover import contents

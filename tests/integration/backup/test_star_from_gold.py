@@ -14,11 +14,13 @@ from sqlalchemy import select
 from include.backup import back_up, restore
 from include.domain.star import DIMENSION_RULES
 from include.failover import SIDES, StateFile, catch_up, check_integrity, open_side
-from include.pipeline import publish, receipt
-from include.records import EnrichRecord
-from include.runs import RunFolder, mark_unpublished
+from include.pipeline import receipt
+from include.runs.folder import RunFolder
+from include.runs.marks import mark_unpublished
+from include.runs.records import EnrichRecord
 from include.settings import Settings
 from include.warehouse import GoldStar, recorded_batches, star_table
+from tests.integration.backup.whole import publish
 from tests.integration.failover.lake import Lake, converted, gold_schema
 from tests.integration.failover.servers import Victim
 from tests.integration.failover.test_failover import contents

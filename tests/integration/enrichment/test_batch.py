@@ -16,8 +16,8 @@ from include.enrichment.batch import enrich
 from include.enrichment.fx import ecb_history
 from include.enrichment.http import REASONS
 from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
-from include.records import EnrichRecord, SilverRecord
-from include.runs import Manifest
+from include.runs.folder import Manifest
+from include.runs.records import EnrichRecord, SilverRecord
 from include.settings import Settings
 from tests.integration.enrichment.conftest import MakeSettings
 from tests.services import Behaviour, FakeServer, cut_off, drip_body, hang, rates_error, raw, status

@@ -14,8 +14,8 @@ from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, Num
 from include.domain.money import CURRENCIES
 from include.domain.star import DIMENSION_RULES, Dimension, Greatest, Least, Newer
 from include.quality.record import QualityRecord
-from include.records import BronzeRecord, EnrichRecord, GoldRecord, IndexRecord, SilverRecord, StagedFile
-from include.runs import ClaimedFile, Manifest, RunFolder
+from include.runs.folder import ClaimedFile, Manifest, RunFolder
+from include.runs.records import BronzeRecord, EnrichRecord, GoldRecord, IndexRecord, SilverRecord, StagedFile
 from include.settings import Settings
 from include.sources.model import FileDecisions, SourceReading
 from include.warehouse.connection.engine import open_engine

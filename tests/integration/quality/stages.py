@@ -14,8 +14,9 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from include.domain.line import LineText, violations
 from include.quality.store import existing_table
-from include.records import BronzeRecord, SilverRecord, StagedFile
-from include.runs import ClaimedFile, Manifest, RunFolder, batch_id_of
+from include.runs.folder import ClaimedFile, Manifest, RunFolder
+from include.runs.landing import batch_id_of
+from include.runs.records import BronzeRecord, SilverRecord, StagedFile
 from include.settings import Settings
 from include.sources.defects import DEFECTS
 from include.sources.model import FileDecisions, SourceReading

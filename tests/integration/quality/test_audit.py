@@ -20,9 +20,9 @@ from include.quality.gate import STAGE, QualityBelowBar, held_batches, release
 from include.quality.history import last_verdicts
 from include.quality.reconciliation import AuditFailed
 from include.quality.record import QualityRecord
-from include.receipts import Receipt
-from include.records import STILL_WRITTEN, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
-from include.runs import ClaimedFile, RunFolder
+from include.receipts.model import Receipt
+from include.runs.folder import ClaimedFile, RunFolder
+from include.runs.records import STILL_WRITTEN, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.settings import Settings
 from include.warehouse import open_engine, star_table, transaction, upgrade
 from tests.integration.quality.stages import CLAIMED_AT, load, rebuild, row, rows

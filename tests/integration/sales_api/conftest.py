@@ -21,7 +21,7 @@ from deploy.embedded.postgres import PostgresServer
 from include.failover import record_receipt
 from include.pipeline import publish
 from include.quality.record import ScoreRow
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS
 from include.warehouse import upgrade

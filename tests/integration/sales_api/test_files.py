@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from include.runs import waiting_files
+from include.runs.landing import waiting_files
 from retail_api.data.files import FilesRepository, Folder, Incoming
 from tests.integration.sales_api.conftest import Side
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from include.runs import mark_published, mark_unpublished
+from include.runs.marks import mark_published, mark_unpublished
 from include.search.catalogue import read_products
 from include.search.documents import document_id, line
 from include.search.entities import SearchRequest

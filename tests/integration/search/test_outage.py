@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 from deploy.embedded.search import TypesenseServer
 from include.pipeline import index
-from include.records import IndexRecord
-from include.runs import RunFolder
+from include.runs.folder import RunFolder
+from include.runs.records import IndexRecord
 from include.search.__main__ import main
 from include.search.entities import NotIndexed, SearchMisconfigured, SearchRequest, SearchUnavailable
 from include.search.index import bring_up_to_date, pending

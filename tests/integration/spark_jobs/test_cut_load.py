@@ -20,8 +20,9 @@ from pyspark.sql import SparkSession
 from deploy.embedded.postgres import PostgresServer
 from include.failover import catch_up, check_integrity, compare_sides, serving_side
 from include.pipeline import claim, index, publish, receipt
-from include.records import GoldRecord
-from include.runs import RunFolder, landing
+from include.runs.folder import RunFolder
+from include.runs.landing import landing
+from include.runs.records import GoldRecord
 from include.sample import SampleStyle, generate_lines, write_sample
 from include.settings import Settings
 from include.warehouse import upgrade

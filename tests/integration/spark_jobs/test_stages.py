@@ -22,9 +22,10 @@ from include.enrichment import fx
 from include.enrichment.reference import FX_RATES
 from include.failover import compare_sides
 from include.pipeline import audit, claim, enrich, index, publish, receipt
-from include.receipts import Receipt
-from include.records import SilverRecord, StagedFile
-from include.runs import RunFolder, landing
+from include.receipts.model import Receipt
+from include.runs.folder import RunFolder
+from include.runs.landing import landing
+from include.runs.records import SilverRecord, StagedFile
 from include.settings import Settings, get_settings
 from include.warehouse import open_engine, totals, transaction, upgrade
 from spark_jobs import bronze, gold, silver
@@ -159,7 +160,9 @@ def test_rows_that_runs_add_to_a_table_side_by_side_are_all_kept(spark: SparkSes
         return rows.groupBy("key").agg(F.sum("id").alias("id"))
 
     def add(number: int) -> None:
-        table.rewrite(spark, spark.range(number, number + 1).select(F.lit("all").alias("key"), "id"), "key", total)
+        table.rewrite(
+            spark, spark.range(number, number + 1).select(F.lit("all").alias("key"), "id"), ("key", "id"), total
+        )
 
     with ThreadPoolExecutor(max_workers=3) as pool:
         list(pool.map(add, range(1, 7)))

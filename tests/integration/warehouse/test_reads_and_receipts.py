@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from include.operate import main
-from include.receipts import FileEntry, Receipt, ReceiptUnbalanced
+from include.receipts.model import FileEntry, Receipt, ReceiptUnbalanced
 from include.settings import Settings, get_settings
 from include.warehouse.connection.engine import transaction
 from include.warehouse.publishing.publish import publish

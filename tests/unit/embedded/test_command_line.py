@@ -14,7 +14,8 @@ from deploy.embedded import __main__ as cli
 from deploy.embedded import jars
 from deploy.embedded.addresses import Ports, save_ports
 from deploy.embedded.state import Instance
-from include.runs import landing
+from include.lake import connect_server
+from include.runs.landing import landing
 from include.settings import Settings, get_settings
 from tests.ports import free_port
 from tests.unit.embedded.conftest import Pretending
@@ -121,7 +122,7 @@ def test_an_unusable_setting_is_one_sentence(
     [
         (requests.ReadTimeout("HTTPConnectionPool(...)"), "Airflow did not answer as it should (ReadTimeout); see"),
         (OSError(28, os.strerror(28), "/data/landing"), "/data/landing: No space left on device."),
-        (spark.ClassesNotRecorded("Spark said: no"), "Spark said: no"),
+        (connect_server.ClassesNotRecorded("Spark said: no"), "Spark said: no"),
     ],
 )
 def test_other_failures_are_one_sentence(

@@ -14,8 +14,8 @@ import duckdb
 from include.quality.batch import prepare
 from include.quality.record import RuleScore
 from include.quality.scoring import score_rules
-from include.records import SilverRecord
-from include.runs import Manifest
+from include.runs.folder import Manifest
+from include.runs.records import SilverRecord
 
 CLAIMED_AT = datetime(2011, 1, 5, 6, tzinfo=UTC)
 SOLD_AT = datetime(2011, 1, 4, 9)

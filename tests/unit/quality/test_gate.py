@@ -22,7 +22,7 @@ from include.quality.gate import (
 )
 from include.quality.reconciliation import AuditFailed
 from include.quality.record import QualityRecord, Release, RuleScore, Status
-from include.runs import RunFolder
+from include.runs.folder import RunFolder
 from include.settings import Settings
 
 RUN_ID = "asset_triggered__2026-11-24T21:50:16.159557+00:00_jS2CsyLh"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from include.quality.reasons import RULES as REASONS
 from include.quality.rules import STRUCTURAL, WEIGHTS
 from include.quality.scoring import column_scores, dimension_scores, file_summaries, lag_days, overall_score
-from include.records import StagedFile
+from include.runs.records import StagedFile
 from include.sources.model import FileDecisions, SourceReading
 from tests.unit.quality.material import Batch, broken, line, repeat
 

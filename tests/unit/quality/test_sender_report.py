@@ -13,8 +13,9 @@ import pytest
 from deltalake import write_deltalake
 
 from include.quality.sender_report import as_text, rejection_report, report_names, row_reports
-from include.records import StagedFile
-from include.runs import Manifest, RunFolder, claim_drop, landing
+from include.runs.folder import Manifest, RunFolder
+from include.runs.landing import claim_drop, landing
+from include.runs.records import StagedFile
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS
 

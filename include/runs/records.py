@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from include.domain.model import Model
+from include.runs.folder import ClaimedFile
 from include.sources.model import SourceReading
 
 
@@ -25,14 +26,24 @@ class StagedFile(Model):
     value: str | None = None
 
 
-UNREADABLE = ("unreadable_file", "The file cannot be opened: {}.", "Let the system read it and drop it again.")
 STILL_WRITTEN = (
     "still_being_written",
     "The file was still being written when it was read.",
     "Nothing to do: it has been put back and is loaded once it stays as it is. Writing under a name that ends in .part "
     "and renaming it when it is complete avoids this.",
 )
-"""Code, problem and remedy of files that are not read as they are now."""
+"""Code, problem and remedy of a file that is not read as it is now."""
+
+
+def unreadable(file: ClaimedFile) -> StagedFile:
+    """Return what is recorded of a claimed file that the system does not let us read."""
+    return StagedFile(
+        name=file.name,
+        sha256=file.sha256,
+        code="unreadable_file",
+        problem=f"The file cannot be opened: {file.problem}.",
+        remedy="Let the system read it and drop it again.",
+    )
 
 
 class BronzeRecord(Model):

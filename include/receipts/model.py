@@ -14,7 +14,7 @@ from pydantic import Field
 
 from include.domain.model import Model
 from include.quality.record import Release
-from include.records import IndexEntry, ServiceMetrics
+from include.runs.records import IndexEntry, ServiceMetrics
 from include.sources.model import FileDecisions
 
 
