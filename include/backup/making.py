@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -155,11 +156,12 @@ def _fill(settings: Settings, folder: Path, name: str, *, without_primary: bool)
         with StateFile(settings).publishing():
             locked = time.monotonic()
             _copy_records(settings, folder)
+            # Before the primary is opened: an entry that is delivered in between is in both rather than in neither.
+            ledger.save_undelivered(settings, folder)
             moment = _hold(settings, stack, warnings, without_primary=without_primary)
             locked_seconds = time.monotonic() - locked
         log.info("The lock was waited for %.1f s and held %.1f s.", locked - begun, locked_seconds)
         ledger.save_batches(folder, moment.reports.values())
-        ledger.save_undelivered(settings, folder)
         if moment.primary is not None:
             audit_entries = ledger.save_audit_trail(folder, moment.primary)
         for pinned in moment.tables:
@@ -254,10 +256,10 @@ def _star(settings: Settings, folder: Path, moment: _Moment, warnings: list[str]
         return star
     try:
         served = contents_of(moment.served, settings)
-    except DatabaseError as error:
+    except (DatabaseError, sqlite3.DatabaseError) as error:
         if moment.served is moment.primary:
             raise
-        warnings.append(f"The replica cannot be read, so Gold was not held against what was served: {error.orig}")
+        warnings.append(f"The replica cannot be read, so Gold was not held against what was served: {error}")
         return star
     if left_out or unpublished_batches(view):
         # Members of these batches may be in Gold as they will be once they are published.

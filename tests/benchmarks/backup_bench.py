@@ -41,10 +41,10 @@ def main(source: Path) -> None:
     """Measure and print."""
     table = Table("what", "seconds", "found")
 
-    def measure(name: str, work: Callable[[], Any], told: Callable[[Any], object]) -> Any:
+    def measure(name: str, work: Callable[[], Any], found_in: Callable[[Any], object]) -> Any:
         started = time.monotonic()
         found = work()
-        table.add_row(name, f"{time.monotonic() - started:.1f}", str(told(found)))
+        table.add_row(name, f"{time.monotonic() - started:.1f}", str(found_in(found)))
         return found
 
     with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +81,7 @@ def main(source: Path) -> None:
             measure(
                 "restore of the primary alone, caught up",
                 lambda: restore(settings, made.path.name, replace=True, only_primary=True),
-                lambda done: done.caught_up.batches,
+                lambda done: done.whole,
             )
         finally:
             server.stop()
