@@ -20,7 +20,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.runs.landing import plain_names
 from include.settings import EMBEDDED, get_settings
-from retail_spark import SPARK_CONNECTION, SparkStage
+from retail_spark import SPARK_CONNECTION, spark_stage
 from retail_timetable import BackfillOnlyTimetable
 from retail_watch import LandingFolderTrigger
 
@@ -172,6 +172,6 @@ with DAG(
         retries=0,
     )
     claimed = claim_files()
-    bronze, silver, gold = (SparkStage(name, task_id=name, conf=claimed) for name in ("bronze", "silver", "gold"))
+    bronze, silver, gold = (spark_stage(name, claimed) for name in ("bronze", "silver", "gold"))
     wait_for_files >> claimed >> bronze >> silver >> [enrich(), audit()] >> gold
     gold >> publish() >> [replicate(), aggregate(), index()] >> receipt()

@@ -17,9 +17,9 @@ from include.failover import Publication, ReplicaUpdate, record_receipt, update_
 from include.failover import publish as publish_batch
 from include.files import write_atomically
 from include.lake.in_use import uses_lake
-from include.quality.gate import STAGE, check
+from include.quality.findings import QualityRecord, score_rows
+from include.quality.holding import STAGE, stop_if_held
 from include.quality.reconciliation import reconcile
-from include.quality.record import QualityRecord, score_rows
 from include.quality.sender_report import rejection_report
 from include.receipts.account import RunRecords, account
 from include.receipts.model import FileEntry, Receipt
@@ -84,7 +84,7 @@ def audit(settings: Settings, run_id: str) -> QualityRecord:
     manifest, bronze, silver = run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord)
     reconcile(manifest, bronze, silver)
     record = assess(run, manifest, bronze, silver)
-    check(record)
+    stop_if_held(record)
     return record
 
 
@@ -132,7 +132,7 @@ def replicate(settings: Settings, run_id: str) -> ReplicaUpdate:
 @uses_lake
 def aggregate(settings: Settings, run_id: str) -> list[Path]:
     """Bring the sums by day, month, country and product up to what is published; return the JSON documents."""
-    from include.aggregates import write_aggregates, write_documents  # as in `audit`
+    from include.lake.aggregates import write_aggregates, write_documents  # as in `audit`
 
     months = RunFolder(settings, run_id).stage("silver", SilverRecord).months
     if not months:

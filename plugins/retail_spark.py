@@ -14,22 +14,11 @@ SPARK_CONNECTION = "spark_default"
 
 
 class SparkStage(SparkSubmitOperator):
-    """Submits `spark_jobs/<stage>.py` of a run; one at a time, since each may use the whole machine.
+    """SparkSubmitOperator for connections that may lead to a Spark Connect server, too.
 
-    spark-submit takes no `sc://` address for a master. A connection that has one is submitted as a client of that Spark
-    Connect server; a token is the connection's password.
+    spark-submit takes no `sc://` address for a master. A connection that has one is submitted as a client of that server;
+    its token is the connection's password.
     """
-
-    def __init__(self, stage: str, **arguments: Any) -> None:
-        """Take the stage's name and what SparkSubmitOperator takes."""
-        super().__init__(
-            conn_id=SPARK_CONNECTION,
-            application=str(ENTRY_POINT),
-            application_args=[stage, "{{ run_id }}"],
-            name=f"retail-{stage}",
-            max_active_tis_per_dag=1,
-            **arguments,
-        )
 
     def _get_hook(self) -> SparkSubmitHook:
         hook = super()._get_hook()
@@ -39,3 +28,16 @@ class SparkStage(SparkSubmitOperator):
             hook._connection["master"] = "local[1]"
             hook._env = {"RETAIL_SPARK_REMOTE": url}
         return hook
+
+
+def spark_stage(name: str, conf: Any) -> SparkStage:
+    """Return the task that submits `spark_jobs/<name>.py`; one at a time, since each may use the whole machine."""
+    return SparkStage(
+        task_id=name,
+        conn_id=SPARK_CONNECTION,
+        application=str(ENTRY_POINT),
+        application_args=[name, "{{ run_id }}"],
+        conf=conf,
+        name=f"retail-{name}",
+        max_active_tis_per_dag=1,
+    )

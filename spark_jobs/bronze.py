@@ -27,7 +27,7 @@ STAGED_SCHEMA = (
 
 def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
     """Read each claimed file into `staged/<sha256>.parquet`; one that cannot be read yields its rejection."""
-    # Arrow, DuckDB and the PDF reader take a second to import: here that passes while the JVM starts.
+    # Arrow and DuckDB take half a second to import: here that passes while the JVM starts.
     from include.sources.staging import stage_file
 
     found = []

@@ -235,7 +235,7 @@ def demonstrate(instance: Instance) -> int:
     up(instance)
     sample = instance.services / "sample.csv"
     arguments = ["--rows", "1000", "--seed", "7", "--start", "2011-01-04", "--days", "1", "--out", str(sample)]
-    _run([sys.executable, "-m", "include.sample", *arguments], instance.environment())
+    _run([sys.executable, "-m", "deploy.sample", *arguments], instance.environment())
     code = load(instance, [str(sample)])
     os.environ["DATABASE_URL"] = instance.environment()["DATABASE_URL"]
     rows = read(Settings(), lambda connection: latest_sales(connection, 3)).value

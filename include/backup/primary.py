@@ -15,7 +15,7 @@ from include.backup.contents import contents_of, differences
 from include.backup.manifest import BackupFailed, Contents
 from include.domain.star import DIMENSION_RULES
 from include.failover import REPLICA_TABLES, unknown_member
-from include.quality.record import ScoreRow
+from include.quality.findings import ScoreRow
 from include.receipts.model import Receipt
 from include.settings import Settings
 from include.warehouse import (

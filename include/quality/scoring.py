@@ -7,8 +7,8 @@ from typing import Any
 
 import duckdb
 
+from include.quality.findings import Example, FileSummary, Problem, RuleScore, Score
 from include.quality.reasons import explain, field_of
-from include.quality.record import Example, FileSummary, Problem, RuleScore, Score
 from include.quality.rules import COLUMNS, DIMENSIONS, RULES, Rule
 from include.runs.folder import Manifest
 from include.runs.records import SilverRecord, StagedFile

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
-from include.quality.record import QualityRecord
+from include.quality.findings import QualityRecord
 from include.receipts.model import Enrichment, FileEntry, QualityEntry, Receipt
 from include.runs.folder import ClaimedFile, Manifest
 from include.runs.records import (

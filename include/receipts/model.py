@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from include.domain.model import Model
-from include.quality.record import Release
+from include.quality.findings import Release
 from include.runs.records import IndexEntry, ServiceMetrics
 from include.sources.model import FileDecisions
 

@@ -12,7 +12,6 @@ from include.sources.csv_reader import read_csv
 from include.sources.detection import kind_of, text_format
 from include.sources.json_reader import read_json, read_json_lines
 from include.sources.model import FileDecisions, SourceReading
-from include.sources.pdf_reader import read_pdf
 from include.sources.staged import Batch, StagedWriter
 from include.sources.style import DateSetting, StagedStyle
 from include.sources.text import encoding_of
@@ -75,6 +74,8 @@ def stage_file(
 def _open(plain: Path, name: str, max_line_bytes: int) -> tuple[FileDecisions, Iterator[Batch]]:
     """Return what is known before reading, and the batches; reading them completes the decisions."""
     if kind_of(plain) == "pdf":
+        from include.sources.pdf.reader import read_pdf  # other files need not wait for the PDF library to be imported
+
         decisions = FileDecisions(format="pdf")
         return decisions, read_pdf(plain, decisions)
     encoding = encoding_of(plain)

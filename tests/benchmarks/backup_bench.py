@@ -26,7 +26,7 @@ from include.settings import Settings
 from include.warehouse import GoldBatch, open_engine, transaction, upgrade
 from tests.benchmarks.failover_bench import small_batch
 from tests.benchmarks.real_gold import BATCH_ID, write
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 def destroy(settings: Settings) -> None:

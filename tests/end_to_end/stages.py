@@ -8,10 +8,11 @@ import subprocess
 from pathlib import Path
 
 from include.lake.submitting import ENTRY_POINT, submit_command, submit_conf, submit_environment
-from include.pipeline import audit, claim, enrich, index, publish, receipt
+from include.pipeline import audit, claim, enrich, index, receipt
 from include.receipts.model import Receipt
 from include.runs.landing import landing
 from include.settings import Settings
+from tests.support.steps import publish
 
 MASTER = "local[2]"
 

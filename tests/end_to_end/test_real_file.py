@@ -21,7 +21,6 @@ from tests.end_to_end.stages import load
 
 REAL_FILE = os.environ.get("RETAIL_REAL_FILE", "")
 pytestmark = [
-    pytest.mark.integration,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(not REAL_FILE, reason="RETAIL_REAL_FILE is not set"),
 ]

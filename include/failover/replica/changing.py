@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 
 from include.failover.replica.file import STATE_TABLE, writing
-from include.quality.record import ScoreRow
+from include.quality.findings import ScoreRow
 from include.receipts.model import Receipt
 from include.settings import Settings
 from include.warehouse import (

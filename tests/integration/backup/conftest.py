@@ -5,12 +5,16 @@ import pytest
 from include.pipeline import receipt
 from include.settings import Settings
 from include.warehouse import open_engine, save_entries, transaction
-from tests.integration.backup.whole import AUDITED, publish
-from tests.integration.failover.conftest import lake, make, settings, undisturbed, victim
-from tests.integration.failover.lake import Lake
-from tests.integration.warehouse.batches import lines_of
+from tests.integration.backup.whole import AUDITED
+from tests.support.batches import lines_of
+from tests.support.lake import Lake
+from tests.support.steps import publish
 
-__all__ = ["lake", "make", "settings", "undisturbed", "victim"]
+
+@pytest.fixture
+def settings(lake: Lake) -> Settings:
+    """Settings of the lake under test."""
+    return lake.settings
 
 
 @pytest.fixture

@@ -30,10 +30,11 @@ from include.pipeline import receipt
 from include.runs.folder import RunFolder
 from include.runs.marks import mark_unpublished
 from include.settings import Settings, get_settings
-from tests.integration.backup.whole import destroy, environment, everything, publish
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.test_failover import contents
-from tests.integration.warehouse.batches import batch, lines_of
+from tests.integration.backup.whole import destroy, environment, everything
+from tests.support.batches import batch, lines_of
+from tests.support.lake import Lake
+from tests.support.sides import contents
+from tests.support.steps import publish
 
 pytestmark = pytest.mark.usefixtures("published")
 

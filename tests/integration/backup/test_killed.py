@@ -23,10 +23,11 @@ from include.settings import PROJECT_ROOT, Settings
 from include.warehouse import (
     WarehouseUnavailable,
 )
-from tests.integration.backup.whole import environment, everything, publish
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.warehouse.batches import lines_of
+from tests.integration.backup.whole import environment, everything
+from tests.support.batches import lines_of
+from tests.support.lake import Lake
+from tests.support.servers import Victim
+from tests.support.steps import publish
 
 pytestmark = pytest.mark.usefixtures("published")
 

@@ -37,12 +37,13 @@ from include.warehouse import (
     transaction,
 )
 from tests.integration.backup.bucket import bucket
-from tests.integration.backup.whole import AUDITED, destroy, everything, publish
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.failover.test_failover import contents
-from tests.integration.warehouse.batches import Line, batch, lines_of
-from tests.integration.warehouse.pooler import BINARY, pooler
+from tests.integration.backup.whole import AUDITED, destroy, everything
+from tests.support.batches import Line, batch, lines_of
+from tests.support.lake import Lake
+from tests.support.pooler import BINARY, pooler
+from tests.support.servers import Victim
+from tests.support.sides import contents
+from tests.support.steps import publish
 
 DAY = date(2010, 12, 2)
 

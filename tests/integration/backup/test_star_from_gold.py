@@ -20,11 +20,11 @@ from include.runs.marks import mark_unpublished
 from include.runs.records import EnrichRecord
 from include.settings import Settings
 from include.warehouse import GoldStar, recorded_batches, star_table
-from tests.integration.backup.whole import publish
-from tests.integration.failover.lake import Lake, converted, gold_schema
-from tests.integration.failover.servers import Victim
-from tests.integration.failover.test_failover import contents
-from tests.integration.warehouse.batches import Line, batch, lines_of
+from tests.support.batches import Line, batch, lines_of
+from tests.support.lake import Lake, converted, gold_schema
+from tests.support.servers import Victim
+from tests.support.sides import contents
+from tests.support.steps import publish
 
 REBUILT, STALE = date(2010, 12, 2), date(2010, 12, 3)
 

@@ -7,10 +7,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from include import pipeline
 from include.failover import (
     SIDES,
-    Publication,
     StateFile,
     open_side,
 )
@@ -22,7 +20,7 @@ from include.warehouse import (
     star_table,
     transaction,
 )
-from tests.integration.failover.test_failover import contents
+from tests.support.sides import contents
 
 AUDITED = [
     AuditEntry(
@@ -56,13 +54,6 @@ def everything(settings: Settings) -> dict[str, Any]:
         path: path.read_bytes() for name in ("runs", "receipts") for path in (settings.data_dir / name).rglob("*.json")
     }
     return found | {"state": record.state, "open": record.batches, "files": files}
-
-
-def publish(settings: Settings, run_id: str) -> Publication | None:
-    """Publish the batch of a run on both sides."""
-    publication = pipeline.publish(settings, run_id)
-    pipeline.replicate(settings, run_id)
-    return publication
 
 
 def destroy(settings: Settings) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -11,15 +11,14 @@ from sqlalchemy import Connection, func, select, text
 from include.failover.reads import Warehouse
 from include.failover.replica.file import replica_link
 from include.failover.state import Breaker, StateFile
-from include.pipeline import publish
 from include.settings import Settings
 from include.warehouse.connection.engine import WarehouseUnavailable
 from include.warehouse.schema.tables import star_table
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.warehouse.batches import lines_of
-
-SOON = 2.0
+from tests.support.batches import lines_of
+from tests.support.lake import Lake
+from tests.support.servers import Victim
+from tests.support.steps import publish
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 def total(connection: Connection) -> Decimal | None:
@@ -35,8 +34,8 @@ def slow(connection: Connection) -> Decimal | None:
 
 @pytest.fixture
 def patient(settings: Settings) -> Settings:
-    """Settings of somebody who has slow work to do."""
-    return settings.model_copy(update={"primary_patience_seconds": 30.0})
+    """Settings with which nobody gives up a silent primary of their own accord before the test has failed."""
+    return settings.model_copy(update={"primary_patience_seconds": 3600.0})
 
 
 @pytest.fixture
@@ -49,19 +48,24 @@ def warehouse(lake: Lake, patient: Settings) -> Iterator[Warehouse]:
 
 def test_reads_under_way_and_new_ones_go_to_the_replica_soon(warehouse: Warehouse, victim: Victim) -> None:
     expected = warehouse.read(total).value
+    reading = threading.Semaphore(0)
+
+    def endless(connection: Connection) -> Decimal | None:
+        if connection.dialect.name == "postgresql":
+            reading.release()
+            connection.execute(text("SELECT pg_sleep(3600)"))
+        return total(connection)
+
     with ThreadPoolExecutor(8) as readers:
-        under_way = [readers.submit(warehouse.read, slow) for _ in range(3)]
-        time.sleep(0.5)
+        under_way = [readers.submit(warehouse.read, endless) for _ in range(3)]
+        for _ in under_way:
+            assert reading.acquire(timeout=PATIENCE_SECONDS)
         with victim.stopped():
-            started = time.monotonic()
             new = [readers.submit(warehouse.read, total) for _ in range(3)]
             answers = [reader.result() for reader in (*under_way, *new)]
-            assert time.monotonic() - started < SOON
             assert {(answer.value, answer.side) for answer in answers} == {(expected, "replica")}
-            started = time.monotonic()
             for _ in range(20):
                 assert warehouse.read(total).side == "replica"
-            assert time.monotonic() - started < SOON
             assert not warehouse.primary_answers()
 
 
@@ -76,10 +80,7 @@ def test_the_primary_serves_again_when_it_is_back(
     monkeypatch.setattr("include.failover.state.OPEN_SECONDS", 1.0)
     with victim.stopped():
         assert [warehouse.read(total).side for _ in range(3)] == ["replica"] * 3
-    end = time.monotonic() + 15
-    while warehouse.read(total).side == "replica":
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    eventually(lambda: warehouse.read(total).side == "primary")
     assert StateFile(patient).read().breaker == Breaker()
 
 
@@ -87,10 +88,8 @@ def test_neither_side_is_told_soon(warehouse: Warehouse, patient: Settings, vict
     replica_link(patient).unlink()
     with victim.stopped():
         for _ in range(3):
-            started = time.monotonic()
             with pytest.raises(WarehouseUnavailable, match="Neither side answers"):
                 warehouse.read(total)
-            assert time.monotonic() - started < SOON
 
 
 def test_the_asking_ends_when_nobody_wants_to_know(
@@ -101,7 +100,4 @@ def test_the_asking_ends_when_nobody_wants_to_know(
     with Warehouse(patient, pulse=True) as warehouse:
         warehouse.read(total)
         query = text("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '% pulse'")
-        end = time.monotonic() + 10
-        while warehouse._ask_primary(lambda connection: connection.execute(query).scalar_one(), 5):
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        eventually(lambda: not warehouse._ask_primary(lambda connection: connection.execute(query).scalar_one(), 5))

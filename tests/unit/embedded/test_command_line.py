@@ -17,8 +17,8 @@ from deploy.embedded.state import Instance
 from include.lake import connect_server
 from include.runs.landing import landing
 from include.settings import Settings, get_settings
-from tests.ports import free_port
-from tests.unit.embedded.conftest import Pretending
+from tests.support.instances import pretending_to_run
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -45,7 +45,6 @@ def test_a_password_is_not_reset_while_nothing_runs(instance: Instance, capsys: 
 @pytest.mark.parametrize("words", [["status"], ["run"], ["up"], ["load", "a.csv"], ["reset-password"]])
 def test_another_port_than_the_running_instances_is_one_sentence(
     instance: Instance,
-    pretending_to_run: Pretending,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
@@ -73,7 +72,7 @@ def test_a_taken_port_is_told_before_anything_is_fetched(
 
 
 def test_status_tells_what_waits_and_what_is_never_claimed(
-    instance: Instance, pretending_to_run: Pretending, capsys: pytest.CaptureFixture[str]
+    instance: Instance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_ports(instance.services, Ports(api_port=free_port()))
     (landing(instance.settings) / "waits.csv").write_text("content")

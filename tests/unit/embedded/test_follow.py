@@ -24,7 +24,7 @@ from deploy.embedded.state import Instance
 from include.receipts.model import FileEntry, Receipt
 from include.runs.landing import landing, waiting_files
 from include.settings import Settings
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a sender is told about a broken rule."""
+"""The sentences a sender gets about a broken rule."""
 
 from __future__ import annotations
 

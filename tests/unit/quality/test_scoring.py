@@ -13,7 +13,7 @@ from include.quality.rules import STRUCTURAL, WEIGHTS
 from include.quality.scoring import column_scores, dimension_scores, file_summaries, lag_days, overall_score
 from include.runs.records import StagedFile
 from include.sources.model import FileDecisions, SourceReading
-from tests.unit.quality.material import Batch, broken, line, repeat
+from tests.support.relations import Batch, broken, line, repeat
 
 CODES = st.sampled_from([*REASONS, *STRUCTURAL])
 

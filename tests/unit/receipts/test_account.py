@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Literal
 
-from include.quality.record import FileSummary, QualityRecord
+from include.quality.findings import FileSummary, QualityRecord
 from include.receipts.account import RunRecords, account
 from include.receipts.model import FileEntry, Receipt
 from include.runs.folder import ClaimedFile, Manifest

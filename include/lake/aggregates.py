@@ -1,7 +1,8 @@
 """Sales by day, month, country and product: a Gold table, and JSON documents under `data/gold` made from it.
 
 Made after a batch is published, from the published facts alone, for the months the batch touches.
-`python -m include.aggregates` makes all of it anew. Money is GBP in decimal strings; every document is replaced whole.
+`python -m include.lake.aggregates` makes all of it again. Money is GBP in decimal strings; every document is replaced
+whole.
 """
 
 from __future__ import annotations

@@ -1,16 +1,27 @@
-"""A small shop: Gold and Silver as far as the search reads them."""
+"""A small shop: Gold and Silver as far as the search reads them, and settings of a search of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import secrets
+import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from deltalake import write_deltalake
+from pydantic import SecretStr
 
+from deploy.embedded.search import TypesenseServer
 from include.settings import Settings
+
+TYPESENSE_KEY = secrets.token_urlsafe(16)
+"""Key of the server that the tests share."""
+
+MakeSettings = Callable[..., Settings]
 
 MOMENT = pa.timestamp("us", tz="UTC")
 FACTS = pa.schema(
@@ -53,6 +64,17 @@ class Line:
     brand: str | None = None
     is_product: bool = True
     sold_at: datetime = datetime(2010, 12, 1, 8, 26)
+
+
+def settings_for(server: TypesenseServer, folder: Path, **changes: Any) -> Settings:
+    """Settings of a search of its own on a server that others use too."""
+    values: dict[str, Any] = {
+        "data_dir": folder,
+        "typesense_nodes": server.node,
+        "typesense_api_key": SecretStr(TYPESENSE_KEY),
+        "search_alias": f"p{uuid.uuid4().hex[:12]}",
+    }
+    return Settings(_env_file=None, **(values | changes))
 
 
 def write_shop(settings: Settings, lines: Iterable[Line]) -> None:

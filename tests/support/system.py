@@ -28,7 +28,7 @@ from deploy.embedded.state import CLI_USER, Instance
 from include.receipts.model import Receipt
 from include.settings import PROJECT_ROOT, Settings, get_settings
 from include.warehouse import open_engine, transaction
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 @contextmanager

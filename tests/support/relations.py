@@ -12,7 +12,7 @@ from typing import Any, Literal
 import duckdb
 
 from include.quality.batch import prepare
-from include.quality.record import RuleScore
+from include.quality.findings import RuleScore
 from include.quality.scoring import score_rules
 from include.runs.folder import Manifest
 from include.runs.records import SilverRecord

@@ -8,31 +8,32 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import psycopg
 from pydantic import SecretStr
 from werkzeug.security import generate_password_hash
 
 from deploy.embedded.postgres import PostgresServer
-from include.pipeline import publish
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse import upgrade
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.warehouse.batches import lines_of
-from tests.ports import free_port
+from tests.support.batches import lines_of
+from tests.support.lake import Lake
+from tests.support.ports import free_port
+from tests.support.servers import Victim
+from tests.support.steps import publish
+from tests.support.waiting import eventually
 
 ADMIN, OPERATOR = "admin", "operator"
 AUTH_SECONDS = 1.0
 FAILURES = 3
 WINDOW_SECONDS = 6.0
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 class Server:
@@ -96,11 +97,10 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-        end = time.monotonic() + START_SECONDS
-        while self.log.read_text(errors="replace").count("Application startup complete") < 2:
-            assert self._process.poll() is None, self.log.read_text(errors="replace")
-            assert time.monotonic() < end, self.log.read_text(errors="replace")
-            time.sleep(0.1)
+        try:
+            eventually(self._has_started, START_SECONDS)
+        except AssertionError as error:
+            raise AssertionError(self.log.read_text(errors="replace")) from error
 
     def stop(self) -> None:
         """Stop the server and its PostgreSQL."""
@@ -112,6 +112,11 @@ class Server:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self.victim.server.stop()
 
+    def _has_started(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None
+        return self.log.read_text(errors="replace").count("Application startup complete") >= 2
+
     @contextmanager
     def client(self, user: str = "", *, address: str = "127.0.0.1", **options: Any) -> Iterator[httpx.Client]:
         """Yield a client that speaks from a loopback address, as a user if one is named."""
@@ -121,6 +126,13 @@ class Server:
             base_url=self.url, auth=auth, transport=transport, trust_env=False, timeout=30, **options
         ) as client:
             yield client
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the server has taken so far, whatever else the machine does."""
+        assert self._process is not None
+        main = psutil.Process(self._process.pid)
+        times = [process.cpu_times() for process in (main, *main.children(recursive=True))]
+        return float(sum(time.user + time.system for time in times))
 
     def token(self, user: str) -> str:
         """Return a token that Airflow issues to a user."""
@@ -157,12 +169,3 @@ class Server:
         with psycopg.connect(self.victim.server.url(database, "postgresql")) as connection:
             cursor = connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
-
-
-def eventually(check: Any, seconds: float = 15.0) -> Any:
-    """Return what `check` returns once that is true."""
-    end = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < end, "It did not come true in time."
-        time.sleep(0.1)
-    return found

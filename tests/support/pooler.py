@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy import URL, make_url
 
 from deploy.embedded.postgres import unprivileged
-from tests.ports import free_port
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 BINARY = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 SERVERS = 2
@@ -107,13 +107,14 @@ def pooler(folder: Path, server: str, *, servers: int = SERVERS, tls: Certificat
 
 
 def _wait(url: URL, log: Path) -> None:
-    end = time.monotonic() + 15
-    while True:
+    def answers() -> bool:
         try:
             psycopg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False)).close()
-        except psycopg.OperationalError as error:
-            if time.monotonic() > end:
-                raise RuntimeError(f"pgbouncer does not answer: {log.read_text()}") from error
-            time.sleep(0.1)
-        else:
-            return
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    try:
+        eventually(answers)
+    except AssertionError as error:
+        raise RuntimeError(f"pgbouncer does not answer: {log.read_text()}") from error

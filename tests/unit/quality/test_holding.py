@@ -1,4 +1,4 @@
-"""The gate: what holds a batch, what releases it, and what is refused."""
+"""What holds a batch, what releases it, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from include.quality.gate import (
+from include.quality.findings import QualityRecord, Release, RuleScore, Status
+from include.quality.holding import (
     STAGE,
     NotReleased,
     QualityBelowBar,
-    check,
     decide,
     held_batches,
-    mark,
+    keep_marker,
     release,
     release_command,
     release_of,
+    stop_if_held,
 )
 from include.quality.reconciliation import AuditFailed
-from include.quality.record import QualityRecord, Release, RuleScore, Status
 from include.runs.folder import RunFolder
 from include.settings import Settings
 
@@ -94,7 +94,7 @@ def test_the_verdict(overall: float | None, released_at: float | None, status: S
 
 def test_a_held_batch_says_score_bar_costs_and_the_command() -> None:
     with pytest.raises(QualityBelowBar) as held:
-        check(record())
+        stop_if_held(record())
     message = str(held.value)
     assert isinstance(held.value, AuditFailed)
     assert "scores 0.8000, below the bar of 0.8500" in message
@@ -106,7 +106,7 @@ def test_a_held_batch_says_score_bar_costs_and_the_command() -> None:
 
 @pytest.mark.parametrize("status", ["passed", "released", "nothing_to_score"])
 def test_any_other_batch_passes(status: Status) -> None:
-    check(record(status))
+    stop_if_held(record(status))
 
 
 def test_a_release_is_written_down(held: RunFolder) -> None:
@@ -159,8 +159,8 @@ def test_a_run_is_released_once_unless_it_became_worse(held: RunFolder) -> None:
 
 def test_held_batches_are_known_until_they_pass(run: RunFolder) -> None:
     assert held_batches(run.settings) == {}
-    mark(run, record())
+    keep_marker(run, record())
     assert held_batches(run.settings) == {"20261124T215016-0a1b2c3d": RUN_ID}
-    mark(run, record("released"))
-    mark(run, record("released"))
+    keep_marker(run, record("released"))
+    keep_marker(run, record("released"))
     assert held_batches(run.settings) == {}

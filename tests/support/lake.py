@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, Num
 
 from include.domain.money import CURRENCIES
 from include.domain.star import DIMENSION_RULES, Dimension, Greatest, Least, Newer
-from include.quality.record import QualityRecord
+from include.quality.findings import QualityRecord
 from include.runs.folder import ClaimedFile, Manifest, RunFolder
 from include.runs.records import BronzeRecord, EnrichRecord, GoldRecord, IndexRecord, SilverRecord, StagedFile
 from include.settings import Settings
@@ -21,7 +21,7 @@ from include.sources.model import FileDecisions, SourceReading
 from include.warehouse.connection.engine import open_engine
 from include.warehouse.schema.portable import places
 from include.warehouse.schema.tables import FACT, PRODUCT, STAR, loaded_columns, star_table
-from tests.integration.warehouse.batches import Line, Rows, batch, stage_rows, star_of
+from tests.support.batches import Line, Rows, batch, stage_rows, star_of
 
 RATES = {"USD": "1.5626", "EUR": "1.1882", "CAD": "1.5893", "AUD": "1.6169", "JPY": "131.55"}
 ENRICHED_AT = datetime(2026, 11, 24, 8)

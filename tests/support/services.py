@@ -13,8 +13,14 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from include.enrichment.client import ServiceClient
+from include.settings import Settings
+
 KEY = "k3yK3YsecretK3Y"
 """The key that the fake of exchangerate-api accepts."""
+
+MakeSettings = Callable[..., Settings]
+MakeClient = Callable[..., ServiceClient]
 
 
 def country(name: str, official: str, cca2: str, cca3: str, **facts: Any) -> dict[str, Any]:
@@ -75,6 +81,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         with self.server.lock:
             self.server.requests.append(self.path)
+            self.server.keys.append(self.headers.get("Authorization"))
             self.server.moments.append(time.monotonic())
             script = self.server.script
             behaviour = (script.pop(0) if script else None) or self.server.behaviour
@@ -184,12 +191,11 @@ def play(handler: Handler) -> None:
     parts = [unquote(part) for part in url.path.strip("/").split("/")]
     day = handler.server.rates_day
     match parts:
-        case ["v6", key, "latest", "GBP"] if key == KEY:
-            as_json(latest_rates(day, has_key=True))(handler)
-        case ["v6", _, "latest", "GBP"]:
-            as_json(rates_error("invalid-key"), 403)(handler)
         case ["v6", "latest", "GBP"]:
-            as_json(latest_rates(day, has_key=False))(handler)
+            key = handler.headers.get("Authorization")
+            good = key in {None, f"Bearer {KEY}"}
+            answer = latest_rates(day, has_key=key is not None) if good else rates_error("invalid-key")
+            as_json(answer, 200 if good else 403)(handler)
         case ["v3.1", "alpha", code]:
             as_json([known for known in COUNTRIES if known["cca2"] == code])(handler)
         case ["v3.1", "name", name]:
@@ -218,6 +224,7 @@ class FakeServer(ThreadingHTTPServer):
 
     Attributes:
         requests: Paths asked for, with queries.
+        keys: Header `Authorization` of each request, None if it had none.
         moments: When, on the monotonic clock.
         behaviour: What it does unless `script` says otherwise.
         script: What it does with the next requests.
@@ -232,6 +239,7 @@ class FakeServer(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.stopping = threading.Event()
         self.requests: list[str] = []
+        self.keys: list[str | None] = []
         self.moments: list[float] = []
         self.behaviour: Behaviour = play
         self.script: list[Behaviour] = []

@@ -1,8 +1,9 @@
-"""A PostgreSQL that tests may kill, stop and start again."""
+"""A PostgreSQL of its own, and one that tests may kill, stop and start again."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -11,6 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.embedded.postgres import PostgresServer, PostgresUnavailable
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[PostgresServer]:
+    """Yield a running embedded server whose cluster is below `folder`."""
+    server = PostgresServer(folder / "cluster", free_port(), secrets.token_urlsafe(16))
+    server.initialise()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 class Victim:
@@ -49,10 +64,7 @@ class Victim:
         self.signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(10)  # a postmaster that nobody has waited for counts as running
-        end = time.monotonic() + 10
-        while any(_alive(process) for process in processes):
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        eventually(lambda: not any(_alive(process) for process in processes))
 
     def start(self) -> None:
         """Start the server, as a supervisor does: again if it ends at once.

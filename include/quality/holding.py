@@ -1,4 +1,4 @@
-"""The gate before publishing: a batch below the bar is held until a person releases it and says why."""
+"""A batch that scores below the bar is held: it is not published until a person releases it and says why."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from include.files import write_atomically
+from include.quality.findings import QualityRecord, Release, Status
 from include.quality.reconciliation import AuditFailed
-from include.quality.record import QualityRecord, Release, Status
 from include.runs.folder import RunFolder, RunRecordMissing
 from include.settings import Settings
 
@@ -20,7 +20,7 @@ _SMALLEST_COST = 0.00005
 
 
 class QualityBelowBar(AuditFailed):
-    """The batch scores below the bar; nothing of it is published until somebody releases it."""
+    """The batch scores below the bar; nothing of it is published until a person releases it."""
 
 
 class NotReleased(Exception):
@@ -28,7 +28,7 @@ class NotReleased(Exception):
 
 
 def release_of(run: RunFolder) -> Release | None:
-    """Return the release of a run, None if nobody has released it."""
+    """Return the release of a run, None if there is none."""
     try:
         return Release.model_validate_json((run.path / "release.json").read_bytes())
     except FileNotFoundError:
@@ -43,7 +43,7 @@ def decide(overall: float | None, bar: float, release: Release | None) -> Status
     Args:
         overall: Overall score; None if the batch brought no row, so that there is nothing to publish.
         bar: Score below which a batch is held.
-        release: What a person decided, if anyone did.
+        release: The decision of a person to publish the batch, if there is one.
     """
     if overall is None:
         return "nothing_to_score"
@@ -57,8 +57,8 @@ def release_command(run_id: str) -> str:
     return f'python -m include.quality release {shlex.quote(run_id)} --reason "why it may be published"'
 
 
-def mark(run: RunFolder, record: QualityRecord) -> None:
-    """Keep in `runs/.held/`, one file a batch, whether the batch is held."""
+def keep_marker(run: RunFolder, record: QualityRecord) -> None:
+    """Make or remove the marker of a batch in `runs/.held/`, which is there while the batch is held."""
     marker = _held_folder(run.settings) / record.batch_id
     if record.status == "held":
         write_atomically(marker, run.run_id)
@@ -84,8 +84,8 @@ def costs(record: QualityRecord) -> list[str]:
     return [f"{rule.name} {cost:.4f} ({rule.failing:,} of {rule.rows:,})" for cost, rule in found]
 
 
-def check(record: QualityRecord) -> None:
-    """Raise if the batch is held.
+def stop_if_held(record: QualityRecord) -> None:
+    """Stop the run if its batch is held.
 
     Raises:
         QualityBelowBar: With score and bar, what cost how much, and the command that releases the batch.
