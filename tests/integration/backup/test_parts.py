@@ -101,7 +101,7 @@ def test_audit_entries_that_were_written_since_stay(settings: Settings) -> None:
     with open_side(settings, "primary") as connection:
         trail = star_table("etl_audit")
         found = {row.audit_id: row.outcome for row in connection.execute(select(trail.c.audit_id, trail.c.outcome))}
-    outcomes = ["done", "failed", "done", "unknown"]
+    outcomes = ["done", "failed", "done", "refused"]
     assert found == dict(zip([entry.audit_id for entry in [*AUDITED, later]], outcomes, strict=True))
 
 
