@@ -71,7 +71,7 @@ status: installed ## show processes, health, what waits and the last receipts
 	@$(BIN)/python -m deploy.embedded status
 warehouse-status: installed ## show primary and replica, what each lacks, who serves
 	@$(BIN)/python -m deploy.embedded warehouse status
-backup: installed ## back up both sides of the warehouse, the lake and the records of the runs
+backup: installed ## back up the lake, the records of the runs and the audit trail
 	@$(BIN)/python -m deploy.embedded warehouse backup
 backups: installed ## list the backups, and which are damaged
 	@$(BIN)/python -m deploy.embedded warehouse backups

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.files import write_atomically
+from include.lake.in_use import uses_lake
 from include.quality.findings import QualityRecord, score_rows
 from include.quality.holding import STAGE, stop_if_held
 from include.quality.reconciliation import reconcile
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 STEPS = ("claim", "enrich", "audit", "publish", "replicate", "aggregate", "index", "receipt")
 
 
+@uses_lake
 def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: date | None = None) -> Manifest:
     """Claim the settled files of the landing folder, or one invoice day to rebuild.
 
@@ -49,6 +51,7 @@ def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: d
     return claim_rebuild(settings, run_id, day) if day else claim_drop(settings, run_id, only)
 
 
+@uses_lake
 def enrich(settings: Settings, run_id: str) -> EnrichRecord:
     """Look up exchange rates, country facts and product categories of the batch.
 
@@ -63,6 +66,7 @@ def enrich(settings: Settings, run_id: str) -> EnrichRecord:
     return record
 
 
+@uses_lake
 def audit(settings: Settings, run_id: str) -> QualityRecord:
     """Reconcile the batch, score it, and hold it if it is below the bar.
 
@@ -80,6 +84,7 @@ def audit(settings: Settings, run_id: str) -> QualityRecord:
     return record
 
 
+@uses_lake
 def publish(settings: Settings, run_id: str) -> Publication | None:
     """Make the batch live in the warehouse, in one transaction.
 
@@ -111,6 +116,7 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
     return publication
 
 
+@uses_lake
 def replicate(settings: Settings, run_id: str) -> ReplicaUpdate:
     """Bring the replica what the primary has; one that cannot take it costs a warning.
 
@@ -124,6 +130,7 @@ def replicate(settings: Settings, run_id: str) -> ReplicaUpdate:
     return record
 
 
+@uses_lake
 def aggregate(settings: Settings, run_id: str) -> list[Path]:
     """Bring the sums by day, month, country and product up to what is published; return the JSON documents."""
     from include.lake.aggregates import write_aggregates, write_documents
@@ -135,6 +142,7 @@ def aggregate(settings: Settings, run_id: str) -> list[Path]:
     return write_documents(settings)
 
 
+@uses_lake
 def index(settings: Settings, run_id: str) -> IndexRecord:
     """Bring the product search up to what is published; if its service is down, leave that to the next run."""
     from include.search.index import bring_up_to_date
@@ -153,6 +161,7 @@ def _holds_lines(settings: Settings, batch_id: str) -> bool:
     return bool(lines.head(1, columns=["batch_id"], filter=pc.field("batch_id") == batch_id).num_rows)
 
 
+@uses_lake
 def receipt(settings: Settings, run_id: str) -> Receipt:
     """Account for the run and write the receipt.
 
