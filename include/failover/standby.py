@@ -142,13 +142,24 @@ def rebuild(settings: Settings, record: StateFile, more: Mapping[str, PublishRep
         if batch.batch_id not in {*reports, *more}:
             reports[batch.batch_id] = unreported(settings, batch)
     reports |= more
+    refreshed = replica_of(settings, reports)
+    with record.change() as noted:
+        for batch in noted.batches_in_state("done"):
+            noted.forget(batch)
+    return refreshed
+
+
+def replica_of(settings: Settings, reports: Mapping[str, PublishReport]) -> Refreshed:
+    """Make the replica anew from Gold, with the batches of `reports` alone and every receipt.
+
+    Raises:
+        GoldUnreadable: If Gold cannot be read.
+        PublishError: If what Gold holds does not fit the tables.
+    """
     with GoldStar(settings) as gold:
         left_out = gold.unpublished(reports)
     refreshed = replica.refresh(settings, reports, left_out)
     replica.store_receipts(settings, receipts_on_disk(settings))
-    with record.change() as noted:
-        for batch in noted.batches_in_state("done"):
-            noted.forget(batch)
     return refreshed
 
 

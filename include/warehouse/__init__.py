@@ -35,13 +35,15 @@ from include.warehouse.health import (
     statistics_of,
 )
 from include.warehouse.publishing.batches import newest_batch, recorded_batches, recorded_batches_of
-from include.warehouse.publishing.loading import publish_batch, stage_picked
+from include.warehouse.publishing.loading import copy_picked, publish_batch, stage_picked
 from include.warehouse.publishing.publish import (
     STATEMENT_TIMEOUT_SECONDS,
     PublishError,
     PublishReport,
     publish_lock_key,
+    record_batch,
     replace_days,
+    suspend_row_checks,
 )
 from include.warehouse.publishing.staging import (
     KEPT,
@@ -58,10 +60,8 @@ from include.warehouse.schema.migrations import (
     create_schemas,
     current_revision,
     downgrade,
-    make_anew,
     secure,
     upgrade,
-    upgrade_within,
 )
 from include.warehouse.schema.portable import SQLITE, places, rounded_product, upsert
 from include.warehouse.schema.security import unsecured
@@ -101,6 +101,7 @@ __all__ = [
     "abort_connection",
     "advisory_lock",
     "connection_health",
+    "copy_picked",
     "create_schemas",
     "create_staging",
     "current_revision",
@@ -113,7 +114,6 @@ __all__ = [
     "latest_sales",
     "loaded_columns",
     "lost_connection",
-    "make_anew",
     "make_engine",
     "masked",
     "newest_batch",
@@ -127,6 +127,7 @@ __all__ = [
     "publish_lock_key",
     "purge_staging",
     "qualified_staging_table",
+    "record_batch",
     "recorded_batches",
     "recorded_batches_of",
     "replace_days",
@@ -141,13 +142,13 @@ __all__ = [
     "statistics",
     "statistics_of",
     "stored",
+    "suspend_row_checks",
     "timed_out",
     "totals",
     "transaction",
     "transaction_pooler",
     "unsecured",
     "upgrade",
-    "upgrade_within",
     "upsert",
     "warehouse_url",
     "watched_engine",

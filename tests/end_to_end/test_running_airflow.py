@@ -97,7 +97,7 @@ def receipts(instance: Instance, files: Path) -> dict[str, Receipt]:
     find_run(instance, *dropped[0])
     dropped += put(instance, files / "half 2.csv")
     found = receipts_of(instance, dropped)
-    assert killer.killed == list(Killer.STAGES)
+    assert killer.killed == list(Killer.MOMENTS)
     return found
 
 

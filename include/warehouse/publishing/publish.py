@@ -50,6 +50,7 @@ from include.settings import Settings
 from include.warehouse.connection.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
 from include.warehouse.publishing.merge import collisions, merge_statement
 from include.warehouse.publishing.staging import drop_staging, purge_staging, staged, staging_present, staging_table
+from include.warehouse.schema.portable import upsert
 from include.warehouse.schema.tables import DIMENSIONS, FACT, STAR, loaded_columns, star_table
 
 log = logging.getLogger(__name__)
@@ -260,7 +261,7 @@ class _Publication:
             facts_loaded=facts_loaded,
             amount_loaded=amount_loaded,
         )
-        self._record(connection, report)
+        record_batch(connection, report)
         self._refresh_statistics(connection, written[FACT] + deleted)
         drop_staging(connection, self.settings, self.batch_id)
         return report
@@ -435,24 +436,11 @@ class _Publication:
             .order_by(staging.c.sold_at, sale_id)  # lines of a day lie together, which is how they are read
         )
         statement = insert(fact).from_select(columns, rows)
-        if not (bulk and self._suspend_row_checks(connection)):
+        if not (bulk and suspend_row_checks(connection)):
             return _written(connection, statement)
         inserted = _written(connection, statement)
         set_local(connection, "session_replication_role", "origin")
         return inserted
-
-    def _suspend_row_checks(self, connection: Connection) -> bool:
-        """Turn per-row foreign key triggers off for this transaction, if the role may.
-
-        `_check_facts` makes the same checks, set-based, while `_hold_dimensions` keeps the dimensions as they are.
-        """
-        try:
-            with connection.begin_nested():
-                set_local(connection, "session_replication_role", "replica")
-        except ProgrammingError as error:
-            log.info("Foreign keys are checked row by row, which is slower: %s", error.orig)
-            return False
-        return True
 
     def _check_facts(self, connection: Connection) -> tuple[Decimal, int, Decimal]:
         """Hold what is live against what was staged.
@@ -496,16 +484,6 @@ class _Publication:
             )
         return Decimal(expected[1]), facts_loaded, Decimal(amount_loaded)
 
-    def _record(self, connection: Connection, report: PublishReport) -> None:
-        batch = star_table("etl_batch")
-        values: dict[str, Any] = report.model_dump() | {"rebuilt_days": [day.isoformat() for day in self.days]}
-        statement = postgresql.insert(batch).values(values)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["batch_id"], set_={name: statement.excluded[name] for name in values}
-            )
-        )
-
     def _refresh_statistics(self, connection: Connection, written: int) -> None:
         """Tell the planner about a batch too large to wait for autovacuum."""
         fact = _quoted(connection, self.settings, FACT)
@@ -515,6 +493,26 @@ class _Publication:
         if written > ANALYZE_SHARE * max(estimate, 0):
             for name in STAR:
                 connection.execute(text(f"ANALYZE {_quoted(connection, self.settings, name)}"))
+
+
+def suspend_row_checks(connection: Connection) -> bool:
+    """Turn per-row foreign key triggers off for this transaction, if the role may; return whether they are.
+
+    The caller makes the same checks, set-based, and keeps others from changing the dimensions meanwhile.
+    """
+    try:
+        with connection.begin_nested():
+            set_local(connection, "session_replication_role", "replica")
+    except ProgrammingError as error:
+        log.info("Foreign keys are checked row by row, which is slower: %s", error.orig)
+        return False
+    return True
+
+
+def record_batch(connection: Connection, report: PublishReport) -> None:
+    """Record a published batch on either side of the warehouse."""
+    days = [day.isoformat() for day in report.rebuilt_days]
+    upsert(connection, star_table("etl_batch"), report.model_dump() | {"rebuilt_days": days})
 
 
 def _rows_and_amount(table: Table) -> Select[Any]:

@@ -69,4 +69,6 @@ def test_the_key_of_the_search_is_in_a_file_of_the_owner_alone(instance: Instanc
     path = instance.services / "typesense" / "server.ini"
     assert instance.secrets().typesense_api_key in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert instance.environment()["TYPESENSE_NODES"] == search.node
+    environment = instance.environment()
+    assert environment["TYPESENSE_NODES"] == search.node
+    assert environment["TYPESENSE_SEARCH_KEY"] not in {"", environment["TYPESENSE_API_KEY"]}
