@@ -11,13 +11,11 @@ from typing import Any
 import pyarrow as pa
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from starlette.requests import HTTPConnection
 
 from include.quality.findings import ScoreRow
 from include.receipts.model import Receipt
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS
-from retail_api.access.security import Caller
 from tests.support.batches import Line, batch
 
 COUNTRIES = ("United Kingdom", "France", "EIRE", "Ödland's & <Söhne>")
@@ -115,10 +113,6 @@ def quarantine_rows() -> pa.Table:
         "invoice_day": pa.date32(),
     }
     return pa.Table.from_pylist(rows, schema=pa.schema(list(types.items())))
-
-
-async def believed(connection: HTTPConnection) -> Caller:
-    return Caller(username="tester", method="basic", address="127.0.0.1", can_read=True, can_edit=True)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 from include.pipeline import receipt
 from include.settings import Settings
 from include.warehouse import open_engine, save_entries, transaction
-from tests.integration.backup.whole import AUDITED
+from tests.support.backups import AUDITED
 from tests.support.batches import lines_of
 from tests.support.lake import Lake
 from tests.support.steps import publish

@@ -30,7 +30,7 @@ from include.pipeline import receipt
 from include.runs.folder import RunFolder
 from include.runs.marks import mark_unpublished
 from include.settings import Settings, get_settings
-from tests.integration.backup.whole import destroy, environment, everything
+from tests.support.backups import destroy, environment, everything
 from tests.support.batches import batch, lines_of
 from tests.support.lake import Lake
 from tests.support.sides import contents

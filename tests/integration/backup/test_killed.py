@@ -23,7 +23,7 @@ from include.settings import PROJECT_ROOT, Settings
 from include.warehouse import (
     WarehouseUnavailable,
 )
-from tests.integration.backup.whole import environment, everything
+from tests.support.backups import environment, everything
 from tests.support.batches import lines_of
 from tests.support.lake import Lake
 from tests.support.servers import Victim

@@ -36,9 +36,9 @@ from include.warehouse import (
     star_table,
     transaction,
 )
-from tests.integration.backup.bucket import bucket
-from tests.integration.backup.whole import AUDITED, destroy, everything
+from tests.support.backups import AUDITED, destroy, everything
 from tests.support.batches import Line, batch, lines_of
+from tests.support.bucket import bucket
 from tests.support.lake import Lake
 from tests.support.pooler import BINARY, pooler
 from tests.support.servers import Victim

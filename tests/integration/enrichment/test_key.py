@@ -28,8 +28,6 @@ from tests.support.services import (
     status,
 )
 
-pytestmark = pytest.mark.integration
-
 PATH = "v6/latest/GBP"
 HEADER = f"Bearer {KEY}"
 ECHO = f"<html>Cannot GET /v6/latest/GBP with {HEADER}</html>".encode()

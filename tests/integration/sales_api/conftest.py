@@ -14,8 +14,9 @@ from include.failover import record_receipt
 from include.settings import Settings
 from include.warehouse import upgrade
 from retail_api.app import create_app
+from tests.support.callers import believed
 from tests.support.lake import Lake
-from tests.support.sales import FIRST, LINES, RECEIPT, SCORES, Side, believed, quarantine_rows
+from tests.support.sales import FIRST, LINES, RECEIPT, SCORES, Side, quarantine_rows
 from tests.support.steps import publish
 
 

@@ -23,8 +23,6 @@ from include.search.server import SearchServer
 from include.settings import Settings
 from tests.support.shop import Line, catalogue, write_shop
 
-pytestmark = pytest.mark.integration
-
 Change = Callable[[random.Random, list[Line], str], list[Line]]
 
 

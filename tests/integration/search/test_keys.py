@@ -18,8 +18,6 @@ from include.search.service import SearchService
 from include.settings import Settings
 from tests.support.shop import MakeSettings, catalogue, write_shop
 
-pytestmark = pytest.mark.integration
-
 FRENCH = SearchRequest(country="France", q="candle")
 
 

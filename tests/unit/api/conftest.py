@@ -6,27 +6,10 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from starlette.requests import HTTPConnection
 
 from include.settings import Settings
-from retail_api.access.security import Caller
 from retail_api.app import create_app
-from retail_api.domain.errors import Refused
-
-
-async def by_header(connection: HTTPConnection) -> Caller:
-    """Take a caller's word for it: `X-Test-Caller` is `editor`, `reader`, `stale` or `nobody`."""
-    who = connection.headers.get("X-Test-Caller")
-    if who is None:
-        raise Refused("missing", "Say who you are.")
-    return Caller(
-        username=who,
-        method="basic",
-        address="127.0.0.1",
-        can_read=who != "nobody",
-        can_edit=who in {"editor", "stale"},
-        stale=who == "stale",
-    )
+from tests.support.callers import by_header
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from retail_api.access.audit_trail import AuditTrail
 from retail_api.app import create_app
 from retail_api.resources import Resources
 from retail_plugin import RetailPlugin
-from tests.unit.api.conftest import by_header
+from tests.support.callers import by_header
 
 
 def test_an_api_that_cannot_be_made_leaves_airflow_alone(
