@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -94,24 +94,24 @@ def stage_that_kills(server: ServerAddress, settings: Settings) -> None:
         spark.range(2).count()
 
 
+def stage_that_counts(settings: Settings) -> int:
+    with spark_session(settings, "again", 0) as spark:
+        return spark.range(2).count()
+
+
 def test_a_killed_server_fails_the_stage_and_the_next_attempt_finds_another(
     server: ServerAddress, keeper: Keeper, settings: Settings
 ) -> None:
     with pytest.raises(PySparkException, match=r"UNAVAILABLE|refused|failed to connect|closed"):
         stage_that_kills(server, settings)
     until(keeper, lambda: keeper.server is None)
-    waiting = threading.Thread(target=keeper_until_served, args=(keeper, settings))
-    waiting.start()
-    with spark_session(settings, "again", 0) as spark:
-        assert spark.range(2).count() == 2
-    waiting.join()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        counted = pool.submit(stage_that_counts, settings)
+        until(keeper, counted.done)  # the kernel ends the server with the thread that has started it
+    assert counted.result() == 2
     other = running_server(settings)
     assert other is not None
     assert (other.port, other.token) != (server.port, server.token)
-
-
-def keeper_until_served(keeper: Keeper, settings: Settings) -> None:
-    until(keeper, lambda: running_server(settings) is not None)
 
 
 def test_a_silent_server_is_killed(
@@ -119,7 +119,6 @@ def test_a_silent_server_is_killed(
 ) -> None:
     monkeypatch.setattr(spark_server, "SILENT_SECONDS", 0.5)
     monkeypatch.setattr(spark_server, "HEALTH_SECONDS", 0.1)
-    monkeypatch.setattr(connect_server, "STOP_SECONDS", 0.5)
     monkeypatch.setattr(connect_server, "ANSWER_SECONDS", 0.5)
     os.kill(server.pid, signal.SIGSTOP)
     until(keeper, lambda: running_server(settings) is None)
