@@ -129,7 +129,7 @@ test: install .venv/installed-dev ## lint, types and the whole test suite, with 
 	@rm -rf .lanes && mkdir .lanes
 	@$(MAKE) LANES='$(CURDIR)/.lanes' COVERAGE=yes -j3 --keep-going --output-sync --no-print-directory $(SIDE_BY_SIDE); \
 	  status=$$?; \
-	  $(BIN)/coverage combine --quiet .lanes/*.coverage && $(BIN)/coverage report | tail -n 1; \
+	  $(BIN)/coverage combine --quiet .lanes/*.coverage && $(BIN)/coverage report | grep '^TOTAL'; \
 	  grep -E '^(FAILED|ERROR) ' .lanes/*.log; tail -n 1 .lanes/*.log; exit $$status
 test-thorough: ## the whole suite with the long forms that docs/testing.md lists, for a release
 	@$(MAKE) THOROUGH=yes test
