@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, QueuePool
@@ -86,7 +87,7 @@ class Warehouse:
         self._primary = (
             None if settings.database_type == "sqlite" else make_engine(settings, pool_size=pool_size, ping=False)
         )
-        self._pulse = Pulse(settings, self._end_all) if pulse and self._primary is not None else None
+        self._pulse = Pulse(settings, self._on_verdict) if pulse and self._primary is not None else None
         if self._pulse is not None and self._primary is not None:
             self._pulse.guard(self._primary)
         self._in_use: set[Any] = set()
@@ -128,7 +129,7 @@ class Warehouse:
                 return "primary"
             self._record.failed("The primary does not answer.")
             return "replica"
-        if self._record.claim_trial() and self.primary_answers():
+        if record.breaker.retry_at <= datetime.now(UTC) and self._record.claim_trial() and self.primary_answers():
             self._record.answered()
             return "primary"
         return "replica"
@@ -220,6 +221,9 @@ class Warehouse:
                 self._in_use.add(raw)
             with cut_after(raw, seconds + 1) as cut:
                 try:
+                    # From here on a verdict ends this read; one that came before would have missed it.
+                    if self._pulse is not None and self._pulse.silent():
+                        raise WarehouseUnavailable("The primary does not answer.")
                     with _read_only(connection, seconds):
                         yield connection
                 except Exception as error:
@@ -235,11 +239,11 @@ class Warehouse:
     def _replica_lacks(self) -> tuple[str, ...]:
         return tuple(batch.batch_id for batch in self._record.read().batches_in_state("done", "trying"))
 
-    def _end_all(self, reason: str) -> None:
-        """End the reads under way, which then run on the replica."""
+    def _on_verdict(self, _: float, problem: str) -> None:
+        """End the reads under way on a primary that is silent; they then run on the replica."""
         with self._in_use_lock:
-            for raw in self._in_use:
-                log.warning("A read is ended: %s", reason)
+            for raw in self._in_use if problem else ():
+                log.warning("A read is ended, as the primary does not answer: %s", problem)
                 abort_connection(raw)
 
     @contextmanager

@@ -178,7 +178,10 @@ class StateFile:
             yield
 
     def failed(self, reason: str) -> None:
-        """Note that the primary failed a read."""
+        """Note that the primary failed a read, unless reads have stopped asking it already."""
+        retry_at = self.read().breaker.retry_at
+        if retry_at is not None and retry_at > datetime.now(UTC):
+            return
         with self.change() as record:
             record.breaker.failures += 1
             record.breaker.reason = reason

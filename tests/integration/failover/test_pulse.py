@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,7 +12,7 @@ from sqlalchemy import Connection, func, select, text
 
 from include.failover.reads import Warehouse
 from include.failover.replica.file import replica_link
-from include.failover.state import Breaker, StateFile
+from include.failover.state import Breaker, StateFile, locked
 from include.pipeline import publish
 from include.settings import Settings
 from include.warehouse.connection.engine import WarehouseUnavailable
@@ -81,6 +83,58 @@ def test_the_primary_serves_again_when_it_is_back(
         assert time.monotonic() < end
         time.sleep(0.1)
     assert StateFile(patient).read().breaker == Breaker()
+
+
+def test_a_read_that_gets_its_connection_just_after_the_silence_was_noticed_does_not_wait(
+    warehouse: Warehouse, victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert warehouse._primary is not None
+    connect, gone_on = warehouse._primary.connect, []
+
+    def late() -> Connection:
+        connection = connect()
+        victim.signal(signal.SIGSTOP)
+        end = time.monotonic() + 10
+        while warehouse.primary_answers():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        gone_on.append(time.monotonic())
+        return connection
+
+    monkeypatch.setattr(warehouse._primary, "connect", late)
+    try:
+        assert warehouse.read(total).side == "replica"
+        assert time.monotonic() - gone_on[0] < 0.7
+    finally:
+        victim.signal(signal.SIGCONT)
+
+
+def test_a_silent_primary_that_has_to_be_connected_to_is_found_out_each_time_as_soon(
+    warehouse: Warehouse, victim: Victim
+) -> None:
+    with victim.stopped():
+        while warehouse.primary_answers():
+            time.sleep(0.01)
+        seen = []
+        for _ in range(30):
+            started = time.monotonic()
+            assert not warehouse.primary_answers()
+            seen.append(time.monotonic() - started)
+            time.sleep(0.1)
+    assert max(seen) < 0.2
+
+
+def test_readers_do_not_queue_for_the_record_while_the_primary_is_known_to_have_failed(
+    warehouse: Warehouse, patient: Settings
+) -> None:
+    file = StateFile(patient)
+    with file.change() as noted:
+        noted.breaker = Breaker(failures=2, retry_at=datetime.now(UTC) + timedelta(seconds=60), reason="it is away")
+    with locked(file.folder / "state.lock", 1):
+        started = time.monotonic()
+        assert warehouse.read(total).side == "replica"
+        file.failed("it is still away")
+        assert time.monotonic() - started < SOON
 
 
 def test_neither_side_is_told_soon(warehouse: Warehouse, patient: Settings, victim: Victim) -> None:
