@@ -110,7 +110,7 @@ def _replica(settings: Settings) -> SideStatus:
     try:
         with replica.reading(settings) as connection:
             found, state = _contents(connection), replica_state(connection)
-        damage = replica.damage(settings)
+        damage = replica.damaged_pages(settings)
     except ReplicaUnusable as error:
         return SideStatus(problem=str(error))
     age = (datetime.now(UTC) - state.refreshed_at).total_seconds()
