@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
 
 from pydantic import Field, ValidationError
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import ColumnElement, Connection, Engine, Uuid, any_, inspect, literal, select, text
+from sqlalchemy.dialects import postgresql
 
 from include.failover import replica
 from include.failover.replica.file import ReplicaUnusable
@@ -13,13 +17,17 @@ from include.failover.state import Side
 from include.runs import RunFolder, RunRecordMissing
 from include.settings import Settings
 from include.warehouse import (
+    FACT,
+    SQLITE,
     STATEMENT_TIMEOUT_SECONDS,
     GoldBatch,
+    GoldStar,
     PublishReport,
     error_text,
     gold_batch,
     primary_failed,
     recorded_batches,
+    star_table,
     transaction,
     watched_engine,
 )
@@ -53,6 +61,48 @@ class Publication(PublishReport):
     def report(self) -> PublishReport:
         """Return the report alone."""
         return PublishReport.model_validate(self.model_dump(include=set(PublishReport.model_fields)))
+
+
+LOOKED_UP_FACTS = 50_000
+"""Facts that a side is asked for at a time."""
+
+
+def owners_on(connection: Connection, sale_ids: Sequence[str]) -> dict[str, str]:
+    """Return those of some facts that a side has, by sale id (hex), with the batch it has each from."""
+    fact = star_table(FACT)
+    found: dict[str, str] = {}
+    for start in range(0, len(sale_ids), LOOKED_UP_FACTS):
+        ids = sale_ids[start : start + LOOKED_UP_FACTS]
+        if connection.dialect.name == SQLITE:
+            held: ColumnElement[bool] = fact.c.sale_id.in_(
+                text("SELECT value FROM json_each(:ids)").bindparams(ids=json.dumps(ids))
+            )
+        else:
+            held = fact.c.sale_id == any_(literal([UUID(sale_id) for sale_id in ids], postgresql.ARRAY(Uuid)))
+        for sale_id, batch_id in connection.execute(select(fact.c.sale_id, fact.c.batch_id).where(held)):
+            found[sale_id.hex] = batch_id
+    return found
+
+
+def assign_owners(
+    gold: GoldStar, reports: Mapping[str, PublishReport], owners: Callable[[Sequence[str]], Mapping[str, str]]
+) -> frozenset[str]:
+    """Let Gold name the batches that a side has its facts from; return what was never published.
+
+    Args:
+        gold: Opened; names batches as it will after the publishes to come.
+        reports: The published batches.
+        owners: Returns, of some facts of batches that were not published, those that are live all the same.
+
+    Returns:
+        Groups of facts, as `batch_id:date_key`.
+    """
+    gold.assign({})
+    unpublished = gold.unpublished(reports)
+    if live := owners(gold.ids_of(unpublished)) if unpublished else {}:
+        gold.assign(live)
+        unpublished = gold.unpublished(reports)
+    return unpublished
 
 
 def has_tables(settings: Settings, engine: Engine) -> bool:

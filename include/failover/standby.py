@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from pydantic import Field
 from sqlalchemy import func, select
 
 from include.domain.model import Model
 from include.failover import replica
-from include.failover.published import known_batches, primary_batches
+from include.failover.published import assign_owners, known_batches, owners_on, primary_batches
 from include.failover.receipts import receipts_on_disk
 from include.failover.replica.building import Refreshed
 from include.failover.replica.file import ReplicaUnusable
+from include.failover.sides import SIDES, open_side
 from include.failover.state import StateFile
+from include.runs import unpublished_batches
 from include.settings import Settings
 from include.warehouse import (
     FACT,
@@ -25,6 +28,8 @@ from include.warehouse import (
     GoldUnreadable,
     PublishError,
     PublishReport,
+    error_text,
+    primary_failed,
     recorded_batches_of,
     star_table,
 )
@@ -96,7 +101,7 @@ def apply_to_replica(
     """Bring the replica a batch; make it anew if it is missing, damaged or of an older version, or that is faster."""
     try:
         if not _is_faster_to_rebuild(settings, batch):
-            return replica.apply_batch(settings, batch, report)
+            return replica.apply_batch(settings, batch, report, partial(_taken_over, settings, record, batch))
         log.info("Batch %s is large beside what the replica has. It is made anew.", batch.batch_id)
     except ReplicaUnusable as error:
         if replica.replica_link(settings).exists():
@@ -106,6 +111,30 @@ def apply_to_replica(
     rebuild(settings, record, {batch.batch_id: report or unreported(settings, batch)})
     with replica.reading(settings) as connection:
         return recorded_batches_of(connection, [batch.batch_id])[batch.batch_id]
+
+
+def _taken_over(settings: Settings, record: StateFile, batch: GoldBatch, gold: GoldStar) -> dict[str, str]:
+    """Return the facts of a batch that are live and that Gold has as another's, which is to be published yet."""
+    others = [batch_id for batch_id in unpublished_batches(settings) if batch_id != batch.batch_id]
+    ids = gold.ids_in(batch.months, others) if others else []
+    owners = _live_owners(settings, record, ids) if ids else {}
+    return {sale_id: owner for sale_id, owner in owners.items() if owner == batch.batch_id}
+
+
+def _live_owners(settings: Settings, record: StateFile, sale_ids: Sequence[str]) -> dict[str, str]:
+    """Return those of some facts that are live, with their batches, by the active side if it can be read."""
+    primary = settings.database_type != "sqlite" and record.read().state == "primary"
+    for side in SIDES if primary else SIDES[1:]:
+        try:
+            with open_side(settings, side) as connection:
+                return owners_on(connection, sale_ids)
+        except ReplicaUnusable as error:
+            log.info("%s", error)
+        except Exception as error:
+            if not primary_failed(error):
+                raise
+            log.warning("The primary is not asked which lines are live: %s", error_text(error))
+    return {}
 
 
 def _is_faster_to_rebuild(settings: Settings, batch: GoldBatch) -> bool:
@@ -142,9 +171,8 @@ def rebuild(settings: Settings, record: StateFile, more: Mapping[str, PublishRep
         if batch.batch_id not in {*reports, *more}:
             reports[batch.batch_id] = unreported(settings, batch)
     reports |= more
-    with GoldStar(settings) as gold:
-        left_out = gold.unpublished(reports)
-    refreshed = replica.refresh(settings, reports, left_out)
+    owners = partial(_live_owners, settings, record)
+    refreshed = replica.refresh(settings, reports, lambda gold: assign_owners(gold, reports, owners))
     replica.store_receipts(settings, receipts_on_disk(settings))
     with record.change() as noted:
         for batch in noted.batches_in_state("done"):

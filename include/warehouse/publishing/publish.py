@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -24,8 +23,6 @@ from sqlalchemy import (
     Table,
     Text,
     Update,
-    Uuid,
-    all_,
     and_,
     any_,
     bindparam,
@@ -172,7 +169,6 @@ def replace_days(
     days: Sequence[date],
     staged_rows: Mapping[str, int],
     without: Sequence[str] = (),
-    kept_ids: Sequence[str] = (),
 ) -> dict[str, int]:
     """Make the facts of some days, and the members staged with them, exactly what is staged; return the rows written.
 
@@ -185,7 +181,6 @@ def replace_days(
         days: Invoice days.
         staged_rows: Rows staged, by table.
         without: Facts, as `batch_id:date_key`, that are kept though they are not staged.
-        kept_ids: Sale ids of facts that are kept though they are not staged.
 
     Raises:
         PublishError: If staging is incomplete or contradicts itself.
@@ -199,7 +194,7 @@ def replace_days(
             statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
             lock_timeout_seconds=LOCK_TIMEOUT_SECONDS,
         ) as connection:
-            return publication.replace(connection, staged_rows, without, kept_ids)
+            return publication.replace(connection, staged_rows, without)
     except (IntegrityError, DataError, ProgrammingError) as error:
         cause = " ".join(str(error.orig).split())
         raise PublishError(f"The rows of Gold do not fit the warehouse: {cause}. Nothing was changed.") from error
@@ -265,9 +260,7 @@ class _Publication:
         drop_staging(connection, self.settings, self.batch_id)
         return report
 
-    def replace(
-        self, connection: Connection, staged_rows: Mapping[str, int], without: Sequence[str], kept_ids: Sequence[str]
-    ) -> dict[str, int]:
+    def replace(self, connection: Connection, staged_rows: Mapping[str, int], without: Sequence[str]) -> dict[str, int]:
         """Make the days what is staged."""
         self._require_schema(connection)
         self._configure(connection)
@@ -284,10 +277,8 @@ class _Publication:
         }
         fact = star_table(FACT)
         group = fact.c.batch_id + ":" + cast(fact.c.date_key, Text)
-        kept = bindparam("kept_ids", [UUID(value) for value in kept_ids], postgresql.ARRAY(Uuid))
-        wrong = and_(group.not_in(without), fact.c.sale_id != all_(kept))
         written[FACT] = (
-            self._delete_unstaged(connection, wrong)
+            self._delete_unstaged(connection, group.not_in(without))
             + self._overwrite(connection, FACT)
             + self._insert_facts(connection, bulk)
         )
