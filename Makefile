@@ -10,11 +10,13 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A Spark of the machine's own must not stand in for the pinned one.
 unexport SPARK_HOME
 # Checks come before what they guard, with -j too.
+ifndef LANES
 .NOTPARALLEL:
+endif
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: python java installed ports
 python:
@@ -26,7 +28,7 @@ java: # the one that Spark takes
 installed:
 	@test -e .venv/installed || { echo 'Not installed yet: run `make run`.'; exit 1; }
 ports: .venv/bin/uv # before the long installation that a first start begins with
-	@test -e .venv/installed || { $(UV) pip install --quiet --constraint requirements.txt pydantic-settings && \
+	@test -e .venv/installed || { $(UV) pip install --quiet --constraint requirements.txt pydantic-settings filelock && \
 	  $(BIN)/python -m deploy.embedded.addresses; }
 
 .venv/bin/uv: | python
@@ -95,18 +97,46 @@ search: installed ## show the product search; DO=catch-up or DO=rebuild brings i
 compose-env: python .venv/installed ## generate the secrets docker-compose.yaml needs
 	@$(BIN)/python -m deploy.compose_env
 
-.PHONY: lint types test
-lint: python .venv/installed-dev ## check style and format
+.PHONY: lint types check test-unit test-integration test-spark test-e2e
+# COVERAGE=yes measures lines and branches, in every process; THOROUGH=yes adds the long forms.
+PYTEST = $(BIN)/python -m pytest $(if $(filter yes,$(THOROUGH)),--thorough) $(if $(filter yes,$(COVERAGE)),--cov)
+lint: python .venv/installed-dev ## check style, format and which package imports which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@PYTHONPATH=plugins $(BIN)/lint-imports --no-logo
 types: python .venv/installed-dev ## check types
 	@$(BIN)/mypy
-test: python java lint types install ## lint, types and the whole test suite
-	@$(BIN)/python -m pytest
+check: lint types test-unit ## lint, types and the unit tests: quick
+test-unit: python .venv/installed-dev ## the unit tests
+	@$(call tested,$(PYTEST) tests/unit tests/architecture)
+test-integration: install .venv/installed-dev ## the tests with real engines, but for Spark
+	@$(call tested,$(PYTEST) tests/dags tests/integration --ignore=tests/integration/spark_jobs)
+test-spark: install .venv/installed-dev ## the tests of the Spark jobs
+	@$(call tested,$(PYTEST) tests/integration/spark_jobs)
+test-e2e: install .venv/installed-dev ## the tests with a running Airflow
+	@$(call tested,$(PYTEST) tests/end_to_end)
+
+.PHONY: test test-thorough
+# All of the above side by side, the longest first. Each writes to a file of its own in LANES, which is shown when it ends.
+SIDE_BY_SIDE = test-e2e test-integration lint types test-unit test-spark
+ifdef LANES
+tested = COVERAGE_FILE='$(LANES)/$@.coverage' $(1) --cov-report= >'$(LANES)/$@.log' 2>&1; \
+  status=$$?; cat '$(LANES)/$@.log'; exit $$status
+else
+tested = $(1)
+endif
+test: install .venv/installed-dev ## lint, types and the whole test suite, with its coverage
+	@rm -rf .lanes && mkdir .lanes
+	@$(MAKE) LANES='$(CURDIR)/.lanes' COVERAGE=yes -j3 --keep-going --output-sync --no-print-directory $(SIDE_BY_SIDE); \
+	  status=$$?; \
+	  $(BIN)/coverage combine --quiet .lanes/*.coverage && $(BIN)/coverage report | tail -n 1; \
+	  grep -E '^(FAILED|ERROR) ' .lanes/*.log; tail -n 1 .lanes/*.log; exit $$status
+test-thorough: ## the whole suite with the long forms that docs/testing.md lists, for a release
+	@$(MAKE) THOROUGH=yes test
 
 .PHONY: bench
-bench: python java .venv/installed-dev install ## time loads from drop to receipt, DuckDB beside them (RETAIL_REAL_FILE=path)
-	@$(BIN)/python -m tests.benchmarks.bench
+bench: python java .venv/installed-dev install ## time loads, DuckDB and Polars beside them (RETAIL_REAL_FILE=path, AGAINST=revision, ROUNDS=3)
+	@$(BIN)/python -m tests.benchmarks.bench $(if $(AGAINST),--against '$(AGAINST)') --rounds $(or $(ROUNDS),3)
 
 .PHONY: lock
 lock: .venv/installed ## resolve requirements*.in and the Spark jars anew

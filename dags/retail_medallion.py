@@ -14,18 +14,17 @@ from datetime import date, timedelta
 from glob import escape
 from typing import Any
 
-from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.sensors.filesystem import FileSensor
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseHook, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.runs import plain_names
-from include.settings import PROJECT_ROOT, get_settings
+from include.runs.landing import plain_names
+from include.settings import EMBEDDED, get_settings
+from retail_spark import SPARK_CONNECTION, spark_stage
 from retail_timetable import BackfillOnlyTimetable
 from retail_watch import LandingFolderTrigger
 
 SETTINGS = get_settings()
-SPARK_CONNECTION = "spark_default"
 LANDING = Asset(
     "retail_landing",
     watchers=[
@@ -65,27 +64,17 @@ def gate(run: Any, params: dict[str, Any], events: dict[Any, Any]) -> str:
 @task.short_circuit(ignore_downstream_trigger_rules=False)
 def claim_files() -> dict[str, Any] | None:
     """Claim the drop or the day; returns the Spark properties that fit its size, None if there is nothing to do."""
+    from include.lake.connect_server import ask_for_server
+    from include.lake.submitting import submit_conf
     from include.pipeline import claim
-    from include.spark import submit_conf
 
     context = get_current_context()
     run, params = context["dag_run"], context["params"]
     manifest = claim(SETTINGS, run.run_id, params.get("files"), rebuild_day(run, params))
+    if SETTINGS.spark_remote.get_secret_value() == EMBEDDED and manifest.has_work:
+        ask_for_server(SETTINGS)  # a cold one starts while Airflow gets to the first stage
     connection = BaseHook.get_connection(SPARK_CONNECTION)
     return submit_conf(SETTINGS, manifest.input_bytes, connection.host or "") if manifest.has_work else None
-
-
-def spark_stage(name: str, conf: Any) -> SparkSubmitOperator:
-    """Return the task that submits `spark_jobs/<name>.py`; one at a time, since each may use the whole machine."""
-    return SparkSubmitOperator(
-        task_id=name,
-        conn_id=SPARK_CONNECTION,
-        application=str(PROJECT_ROOT / "spark_jobs" / f"{name}.py"),
-        application_args=["{{ run_id }}"],
-        conf=conf,
-        name=f"retail-{name}",
-        max_active_tis_per_dag=1,
-    )
 
 
 @task(max_active_tis_per_dag=1)
@@ -116,6 +105,23 @@ def publish() -> None:
     from include.pipeline import publish as make_live
 
     make_live(SETTINGS, get_current_context()["dag_run"].run_id)
+
+
+@task(max_active_tis_per_dag=1)
+def replicate() -> dict[str, Any]:
+    """Bring the SQLite replica what the primary has; one that cannot take it is reported, never a failure."""
+    from include.pipeline import replicate as bring_up
+
+    record = bring_up(SETTINGS, get_current_context()["dag_run"].run_id)
+    return record.model_dump(mode="json", include={"batches", "lacks"})
+
+
+@task(max_active_tis_per_dag=1)
+def aggregate() -> None:
+    """Bring the aggregates, a Gold table and JSON documents, up to what is published."""
+    from include.pipeline import aggregate as bring_up
+
+    bring_up(SETTINGS, get_current_context()["dag_run"].run_id)
 
 
 @task(max_active_tis_per_dag=1)
@@ -166,7 +172,6 @@ with DAG(
         retries=0,
     )
     claimed = claim_files()
-    bronze = spark_stage("bronze", claimed)
-    silver = spark_stage("silver", claimed)
-    gold = spark_stage("gold", claimed)
-    wait_for_files >> claimed >> bronze >> silver >> enrich() >> audit() >> gold >> publish() >> index() >> receipt()
+    bronze, silver, gold = (spark_stage(name, claimed) for name in ("bronze", "silver", "gold"))
+    wait_for_files >> claimed >> bronze >> silver >> [enrich(), audit()] >> gold
+    gold >> publish() >> [replicate(), aggregate(), index()] >> receipt()

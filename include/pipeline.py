@@ -1,6 +1,6 @@
-"""The Python steps of a run: claim, enrich, audit, publish, index, receipt. Each can be run without Airflow.
+"""The Python steps of a run: claim, enrich, audit, publish, replicate, aggregate, index, receipt.
 
-`python -m include.pipeline claim|enrich|audit|publish|index|receipt RUN_ID` does what the DAG's task of that name does.
+`python -m include.pipeline STEP RUN_ID` does what the DAG's task of that name does, without Airflow.
 """
 
 from __future__ import annotations
@@ -8,43 +8,35 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from pathlib import Path
 
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from include.failover import Publication, record_receipt, update_replica
+from include.failover import Publication, ReplicaUpdate, record_receipt, update_replica
 from include.failover import publish as publish_batch
-from include.quality.gate import STAGE, check
+from include.files import write_atomically
+from include.quality.findings import QualityRecord, score_rows
+from include.quality.holding import STAGE, stop_if_held
 from include.quality.reconciliation import reconcile
-from include.quality.record import QualityRecord, score_rows
 from include.quality.sender_report import rejection_report
-from include.receipts import FileEntry, QualityEntry, Receipt
-from include.records import (
-    UNREADABLE,
+from include.receipts.account import RunRecords, account
+from include.receipts.model import FileEntry, Receipt
+from include.runs.folder import ClaimedFile, Manifest, RunFolder, RunRecordMissing
+from include.runs.landing import claim_drop, claim_rebuild, has_changed, put_back
+from include.runs.marks import mark_published, mark_seen
+from include.runs.records import (
     BronzeRecord,
     EnrichRecord,
     GoldRecord,
-    IndexEntry,
     IndexRecord,
     SilverRecord,
-    StagedFile,
-)
-from include.runs import (
-    ClaimedFile,
-    Manifest,
-    RunFolder,
-    RunRecordMissing,
-    claim_drop,
-    claim_rebuild,
-    has_changed,
-    mark_published,
-    mark_seen,
-    put_back,
-    write_atomically,
+    unreadable,
 )
 from include.settings import Settings, get_settings
 from include.warehouse import gold_batch
+
+STEPS = ("claim", "enrich", "audit", "publish", "replicate", "aggregate", "index", "receipt")
 
 
 def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: date | None = None) -> Manifest:
@@ -88,12 +80,12 @@ def audit(settings: Settings, run_id: str) -> QualityRecord:
     manifest, bronze, silver = run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord)
     reconcile(manifest, bronze, silver)
     record = assess(run, manifest, bronze, silver)
-    check(record)
+    stop_if_held(record)
     return record
 
 
 def publish(settings: Settings, run_id: str) -> Publication | None:
-    """Make the batch live in the warehouse, in one transaction; then bring the aggregates up to it.
+    """Make the batch live in the warehouse, in one transaction.
 
     While the primary is away the batch goes to the replica, which then serves; that is no failure.
 
@@ -104,8 +96,6 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
         PublishError: If the rows of the batch contradict themselves or the star.
         WarehouseUnavailable: If neither the primary nor the replica can take the batch.
     """
-    from include.aggregates import write_aggregates, write_documents  # as in `audit`
-
     run = RunFolder(settings, run_id)
     manifest, silver = run.manifest(), run.stage("silver", SilverRecord)
     batch = gold_batch(run)
@@ -113,17 +103,35 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
         mark_published(settings, manifest.batch_id)
         return None
     publication = publish_batch(settings, batch)
-    update = update_replica(settings)
-    publication = publication.with_replica(update.warnings, update.seconds)
     run.save_stage("publish", publication)
     mark_published(settings, manifest.batch_id)
     if manifest.kind == "drop":
         for batch_id in silver.unpublished:
             if not _holds_lines(settings, batch_id):
                 mark_published(settings, batch_id)  # nothing is left of it to publish
-    write_aggregates(settings, silver.months)
-    write_documents(settings)
     return publication
+
+
+def replicate(settings: Settings, run_id: str) -> ReplicaUpdate:
+    """Bring the replica what the primary has; one that cannot take it costs a warning.
+
+    Raises:
+        WarehouseUnavailable: If others hold the lock of publishes too long.
+    """
+    record = update_replica(settings)
+    RunFolder(settings, run_id).save_stage("replica", record)
+    return record
+
+
+def aggregate(settings: Settings, run_id: str) -> list[Path]:
+    """Bring the sums by day, month, country and product up to what is published; return the JSON documents."""
+    from include.lake.aggregates import write_aggregates, write_documents  # as in `audit`
+
+    months = RunFolder(settings, run_id).stage("silver", SilverRecord).months
+    if not months:
+        return []
+    write_aggregates(settings, months)
+    return write_documents(settings)
 
 
 def index(settings: Settings, run_id: str) -> IndexRecord:
@@ -144,6 +152,8 @@ def _holds_lines(settings: Settings, batch_id: str) -> bool:
 def receipt(settings: Settings, run_id: str) -> Receipt:
     """Account for the run and write the receipt.
 
+    A file that was written to after it was read goes back to the landing folder.
+
     Args:
         settings: Where receipts are kept.
         run_id: Airflow run id.
@@ -154,11 +164,20 @@ def receipt(settings: Settings, run_id: str) -> Receipt:
         WarehouseUnavailable: If neither the primary nor the replica can take the receipt.
     """
     run = RunFolder(settings, run_id)
-    quality = run.stage(STAGE, QualityRecord) if run.manifest().has_work else None
-    document = build_receipt(run, quality)
+    records = _records(run)
+    files = records.manifest.files
+    document = account(
+        records,
+        unreadable_reports={
+            file.name: rejection_report(run, file, unreadable(file)) for file in files if file.status == "unreadable"
+        },
+        put_back=_put_back_changed(run, records),
+        first_loads={file.sha256: first for file in files if (first := _first_load(run, file))},
+        finished_at=datetime.now(UTC),
+    )
     document.check()
     write_atomically(run.receipt, document.model_dump_json(indent=2))
-    record_receipt(settings, document, score_rows(quality) if quality is not None else [])
+    record_receipt(settings, document, score_rows(records.audit) if records.audit else [])
     for entry in document.files:
         if entry.status == "loaded":
             mark_seen(settings, entry.sha256, run_id)
@@ -167,180 +186,58 @@ def receipt(settings: Settings, run_id: str) -> Receipt:
     return document
 
 
-def build_receipt(run: RunFolder, quality: QualityRecord | None) -> Receipt:
-    """Return the receipt of a run from the records its stages left."""
+def _records(run: RunFolder) -> RunRecords:
+    """Return what the stages of a run recorded.
+
+    Raises:
+        RunRecordMissing: If a stage has not finished.
+    """
     manifest = run.manifest()
-    bronze = run.stage("bronze", BronzeRecord) if manifest.has_work else None
-    silver = run.stage("silver", SilverRecord) if manifest.has_work else None
-    enriched = run.stage("enrich", EnrichRecord) if manifest.has_work else None
-    gold = run.stage("gold", GoldRecord) if manifest.has_work else None
-    published = run.stage("publish", Publication) if gold and gold.token else None
-    loaded_rows, loaded_amount = _loaded(manifest, silver, published) if silver else (0, Decimal(0))
+    if not manifest.has_work:
+        return RunRecords(manifest)
+    gold = run.stage("gold", GoldRecord)
     try:
-        indexed = run.stage("index", IndexRecord) if manifest.has_work else None
+        indexed = run.stage("index", IndexRecord)
     except RunRecordMissing:
         indexed = None  # a run from before there was a search
-    staged = {file.sha256: file for file in bronze.files} if bronze else {}
-    reports = {file.sha256: file.report for file in quality.files} if quality else {}
-    files = [_file_entry(run, file, staged.get(file.sha256), reports) for file in manifest.files]
-    seen_before = [file for file in files if file.status == "already_seen"]
-    seen_rows = sum(file.rows for file in seen_before)
-    seen_amount = sum((file.amount for file in seen_before), Decimal(0))
-    versions = dict(gold.table_versions) if gold else {}
-    if enriched is not None:
-        versions |= enriched.table_versions
-    if bronze and bronze.table_version is not None:
-        versions["bronze"] = bronze.table_version
-    if silver is not None:
-        tables = {"silver": silver.table_version, "quarantine": silver.quarantine_version}
-        versions |= {name: version for name, version in tables.items() if version is not None}
-    warnings = [
-        f"{file.name}: {warning}" for file in files if file.decisions is not None for warning in file.decisions.warnings
-    ]
-    warnings += [f"{name}: not found in the landing folder." for name in manifest.not_found]
-    for file in manifest.new_files:
-        if staged[file.sha256].reading is not None and run.original(file.name).exists() and has_changed(run, file):
-            warnings.append(
-                f"{file.name}: written to after it was read; put back as {put_back(run, file)} to load the rest."
-            )
-    warnings += quality.drift.warnings() if quality else []
-    if published is not None:
-        warnings += published.warnings
-    if indexed and indexed.status == "pending":
-        warnings.append(
-            f"The product search is not up to date: {indexed.reason} The next run catches up, or "
-            "`python -m include.search catch-up`."
-        )
-    finished_at = datetime.now(UTC)
-    stages = {"bronze": bronze, "silver": silver, "enrich": enriched, "audit": quality, "gold": gold, "index": indexed}
-    seconds = {name: round(record.seconds, 1) for name, record in stages.items() if record is not None}
-    if gold is not None and published is not None:
-        seconds |= {
-            "load": round(gold.load_seconds, 1),
-            "publish": round(published.primary_seconds, 1),
-            "replica": round(published.replica_seconds, 1),
-        }
-    if any(file.status == "loaded" for file in files) or manifest.source_batches:
-        status = "loaded"
-    else:
-        status = "rejected" if any(file.status == "rejected" for file in files) else "nothing_new"
-    return Receipt.model_validate(
-        {
-            "run_id": run.run_id,
-            "batch_id": manifest.batch_id,
-            "kind": manifest.kind,
-            "status": status,
-            "started_at": manifest.claimed_at,
-            "finished_at": finished_at,
-            "files": files,
-            "rebuilt_days": manifest.days,
-            "rows_in": (silver.rows_in if silver else 0) + seen_rows,
-            "rows_loaded": loaded_rows,
-            "rows_duplicate": silver.rows_duplicate if silver else 0,
-            "rows_quarantined": silver.rows_quarantined if silver else {},
-            "rows_already_seen": (
-                (silver.rows_already_seen + silver.rows_loaded - loaded_rows if silver else 0) + seen_rows
-            ),
-            "amount_in": (silver.amount_in if silver else Decimal(0)) + seen_amount,
-            "amount_loaded": loaded_amount,
-            "amount_duplicate": silver.amount_duplicate if silver else Decimal(0),
-            "amount_quarantined": silver.amount_quarantined if silver else Decimal(0),
-            "amount_already_seen": (
-                (silver.amount_already_seen + silver.amount_loaded - loaded_amount if silver else Decimal(0))
-                + seen_amount
-            ),
-            "invoice_days": (silver.first_day, silver.last_day) if silver and silver.first_day else None,
-            "seconds": seconds | {"total": round((finished_at - manifest.claimed_at).total_seconds(), 1)},
-            "table_versions": versions,
-            "warehouse": published.warehouse if published else None,
-            "enrichment": enriched.model_dump(include={"looked_up", "missing", "services"}) if enriched else None,
-            "warnings": warnings,
-            "quality": _quality_entry(quality) if quality else None,
-            "index": IndexEntry.model_validate(indexed.model_dump(exclude={"seconds"})) if indexed else None,
-        }
+    return RunRecords(
+        manifest,
+        bronze=run.stage("bronze", BronzeRecord),
+        silver=run.stage("silver", SilverRecord),
+        enrich=run.stage("enrich", EnrichRecord),
+        audit=run.stage(STAGE, QualityRecord),
+        gold=gold,
+        publish=run.stage("publish", Publication) if gold.token else None,
+        replica=run.stage("replica", ReplicaUpdate) if gold.token else None,
+        index=indexed,
     )
 
 
-def _loaded(manifest: Manifest, silver: SilverRecord, published: Publication | None) -> tuple[int, Decimal]:
-    """Return lines and GBP that are live because of this run.
-
-    A drop that failed and was run again may find lines live that another run has taken over meanwhile.
-    """
-    if manifest.kind == "rebuild" or published is None:
-        return silver.rows_loaded, silver.amount_loaded
-    return published.facts_loaded, published.amount_loaded
-
-
-def _quality_entry(quality: QualityRecord) -> QualityEntry:
-    return QualityEntry(
-        overall=quality.overall,
-        bar=quality.bar,
-        by_dimension={dimension.name: dimension.score for dimension in quality.dimensions},
-        released=quality.release,
-        report=str(quality.report),
-        drift_alerts=len(quality.drift.alerts),
-    )
+def _put_back_changed(run: RunFolder, records: RunRecords) -> dict[str, str]:
+    """Return files that were written to after they were read to the landing folder; return name -> name there."""
+    read = {file.sha256 for file in records.bronze.files if file.reading is not None} if records.bronze else set()
+    return {
+        file.name: put_back(run, file)
+        for file in records.manifest.new_files
+        if file.sha256 in read and run.original(file.name).exists() and has_changed(run, file)
+    }
 
 
-def _file_entry(
-    run: RunFolder, file: ClaimedFile, staged: StagedFile | None, reports: dict[str, str | None]
-) -> FileEntry:
-    if file.status == "unreadable":
-        code, problem, remedy = UNREADABLE
-        problem = problem.format(file.problem)
-        staged = StagedFile(name=file.name, sha256=file.sha256, code=code, problem=problem, remedy=remedy)
-        reports = {file.sha256: rejection_report(run, file, staged)}
-    twin = file.status == "already_seen" and file.first_run_id == run.run_id
-    reading = staged.reading if staged else None
-    if file.status == "already_seen" and (reading or not twin):
-        rows, amount = (reading.rows, reading.amount) if reading else _rows_of_first_load(run.settings, file)
-        return FileEntry(
-            name=file.name,
-            sha256=file.sha256,
-            bytes=file.bytes,
-            status="already_seen",
-            rows=rows,
-            amount=amount,
-            first_run_id=file.first_run_id,
-        )
-    if reading is None:
-        return FileEntry(
-            name=file.name,
-            sha256=file.sha256,
-            bytes=file.bytes,
-            status="rejected",
-            report=reports.get(file.sha256),
-            reason=f"{staged.code}: {staged.problem} {staged.remedy}" if staged else None,
-        )
-    return FileEntry(
-        name=file.name,
-        sha256=file.sha256,
-        bytes=file.bytes,
-        status="loaded",
-        rows=reading.rows,
-        amount=reading.amount,
-        decisions=reading.decisions,
-        report=reports.get(file.sha256),
-    )
-
-
-def _rows_of_first_load(settings: Settings, file: ClaimedFile) -> tuple[int, Decimal]:
-    if file.first_run_id is None:
-        return 0, Decimal(0)
-    first = RunFolder(settings, file.first_run_id)
+def _first_load(run: RunFolder, file: ClaimedFile) -> FileEntry | None:
+    """Return the entry of a file seen before in the receipt of the run that loaded it, None if there is none."""
+    if file.status != "already_seen" or file.first_run_id in (None, run.run_id):
+        return None
+    first = RunFolder(run.settings, str(file.first_run_id))
     if not first.receipt.exists():
-        return 0, Decimal(0)
-    known = Receipt.model_validate_json(first.receipt.read_bytes())
-    for entry in known.files:
-        if entry.sha256 == file.sha256 and entry.status == "loaded":
-            return entry.rows, entry.amount
-    return 0, Decimal(0)
+        return None
+    entries = Receipt.model_validate_json(first.receipt.read_bytes()).files
+    return next((entry for entry in entries if entry.sha256 == file.sha256 and entry.status == "loaded"), None)
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m include.pipeline", description=__doc__)
-    parser.add_argument("step", choices=["claim", "enrich", "audit", "publish", "index", "receipt"])
+    parser.add_argument("step", choices=STEPS)
     parser.add_argument("run_id", help="Airflow run id")
     parser.add_argument("--day", type=date.fromisoformat, help="claim: invoice day to rebuild instead of files")
     arguments = parser.parse_args()
@@ -356,6 +253,10 @@ def main() -> None:
     elif arguments.step == "publish":
         publication = publish(settings, arguments.run_id)
         print(publication.model_dump_json(indent=2) if publication else "nothing to publish")
+    elif arguments.step == "replicate":
+        print(replicate(settings, arguments.run_id).model_dump_json(indent=2))
+    elif arguments.step == "aggregate":
+        print(*aggregate(settings, arguments.run_id), sep="\n")
     elif arguments.step == "index":
         print(index(settings, arguments.run_id).model_dump_json(indent=2))
     else:

@@ -20,6 +20,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+EMBEDDED = "embedded"
+"""What `RETAIL_SPARK_REMOTE` says for the Spark Connect server that the embedded instance keeps."""
 
 BACKED_UP_FOLDERS = ("runs", "receipts", "quarantine", "quality", "gold", "archive")
 """Folders of the data folder that backups hold, besides lake and replica."""
@@ -111,7 +113,12 @@ class Settings(BaseSettings):
         settle_seconds: How long a file's size and modification time must not change before it is claimed.
         max_line_bytes: A longer physical line is quarantined instead of being read.
         quality_bar: Overall quality score (0 to 1) below which nothing of a batch is published.
-        spark_driver_memory: Heap of a Spark driver, in Spark's notation.
+        spark_driver_memory: Heap of a Spark driver or of the Spark Connect server, in Spark's notation.
+        spark_remote: Where the stages run: in a driver of their own on the Spark connection's master if empty;
+            `embedded` for the Spark Connect server of this instance; else the `sc://` address of one elsewhere, which
+            may hold a token.
+        spark_idle_seconds: After this long without a stage the embedded server is stopped until the next drop.
+        spark_stages: After this many stages the embedded server is replaced by a fresh one.
         spark_jars_dir: Where the Delta and JDBC jars are kept.
         enable_external_enrichment: Whether outside services may be asked at all (`ENABLE_EXTERNAL_ENRICHMENT`).
         enrichment_batch_size: How many questions a run may put to each outside service; answers from the cache do not
@@ -188,6 +195,9 @@ class Settings(BaseSettings):
     max_line_bytes: int = Field(default=1_048_576, ge=1_024)
     quality_bar: float = Field(default=0.85, ge=0, le=1)
     spark_driver_memory: str = Field(default="1500m", pattern=r"^[0-9]+[mg]$")
+    spark_remote: SecretStr = Field(default=SecretStr(""))
+    spark_idle_seconds: float = Field(default=600.0, gt=0)
+    spark_stages: int = Field(default=300, ge=1)
     spark_jars_dir: Path | None = None
     enable_external_enrichment: bool = Field(default=False, alias="ENABLE_EXTERNAL_ENRICHMENT")
     enrichment_batch_size: int = Field(default=100, ge=1, le=1000, alias="ENRICHMENT_BATCH_SIZE")
@@ -234,7 +244,12 @@ class Settings(BaseSettings):
         raise ValueError(f"{problem}: {_REMEDIES[str(info.field_name)]}")
 
     @field_validator(
-        "currency_api_key", "database_url", "supabase_anon_key", "supabase_service_key", "typesense_api_key"
+        "currency_api_key",
+        "database_url",
+        "spark_remote",
+        "supabase_anon_key",
+        "supabase_service_key",
+        "typesense_api_key",
     )
     @classmethod
     def _trimmed(cls, value: SecretStr) -> SecretStr:
@@ -261,6 +276,15 @@ class Settings(BaseSettings):
                     "set it to a folder elsewhere, best on another disk"
                 )
         return self
+
+    @field_validator("spark_remote")
+    @classmethod
+    def _leads_to_a_server(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() not in {"", EMBEDDED} and not value.get_secret_value().startswith("sc://"):
+            raise ValueError(
+                f"set RETAIL_SPARK_REMOTE to {EMBEDDED}, to an address that begins with sc://, or not at all"
+            )
+        return value
 
     @model_validator(mode="after")
     def _search_has_a_key(self) -> Self:
@@ -294,6 +318,11 @@ class Settings(BaseSettings):
     def jars(self) -> Path:
         """Folder of the Spark jars."""
         return self.spark_jars_dir or self.data_dir / "services" / "jars"
+
+    @property
+    def connect_folder(self) -> Path:
+        """Folder through which stages find the embedded Spark Connect server."""
+        return self.data_dir / "services" / "spark"
 
     @property
     def api(self) -> Path:

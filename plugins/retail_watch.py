@@ -16,7 +16,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from include.runs import is_being_written, landing, signature, waiting_files, write_atomically
+from include.files import write_atomically
+from include.runs.landing import is_being_written, landing, signature, waiting_files
 from include.settings import Settings, get_settings
 
 log = logging.getLogger(__name__)

@@ -1,11 +1,7 @@
-"""Bronze: raw rows as they came, as strings, with where they came from.
-
-Usage: spark-submit bronze.py RUN_ID
-"""
+"""Bronze: raw rows as they came, as strings, with where they came from."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +10,9 @@ from decimal import Decimal
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from include.records import STILL_WRITTEN, BronzeRecord, StagedFile
-from include.runs import ClaimedFile, Manifest, RunFolder, has_changed, put_back
+from include.runs.folder import ClaimedFile, Manifest, RunFolder
+from include.runs.landing import has_changed, put_back
+from include.runs.records import STILL_WRITTEN, BronzeRecord, StagedFile
 from include.settings import Settings, get_settings
 from include.sources.model import CANONICAL_COLUMNS, SourceRejected
 from spark_jobs.session import bronze_table, spark_session, table_version
@@ -30,7 +27,7 @@ STAGED_SCHEMA = (
 
 def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
     """Read each claimed file into `staged/<sha256>.parquet`; one that cannot be read yields its rejection."""
-    # Arrow, DuckDB and the PDF reader take a second to import: here that passes while the JVM starts.
+    # Arrow and DuckDB take half a second to import: here that passes while the JVM starts.
     from include.sources.staging import stage_file
 
     found = []
@@ -120,7 +117,7 @@ def write(spark: SparkSession, settings: Settings, run: RunFolder, files: Sequen
         return None
     staged = spark.read.schema(STAGED_SCHEMA).parquet(*[str(run.staged / f"{file.sha256}.parquet") for file in read])
     table = bronze_table(settings)
-    table.append(bronze_rows(staged, read, manifest), f"bronze-{manifest.batch_id}")
+    table.append_once(bronze_rows(staged, read, manifest), f"bronze-{manifest.batch_id}")
     return table_version(table.uri)
 
 
@@ -148,11 +145,7 @@ def main(run_id: str) -> None:
         run.staged.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(max_workers=1) as reader:
             staged = reader.submit(stage, manifest.new_files, run)
-            spark = spark_session(f"bronze {run_id}")
-            files = staged.result()
-        version = write(spark, settings, run, files)
+            with spark_session(settings, f"bronze {run_id}", manifest.input_bytes) as spark:
+                files = staged.result()
+                version = write(spark, settings, run, files)
     run.save_stage("bronze", record(files, version, time.monotonic() - started))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

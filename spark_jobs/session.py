@@ -1,13 +1,16 @@
-"""What every job needs of Spark and Delta."""
+"""What every stage needs of Spark and Delta."""
 
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from delta.exceptions import (
     ConcurrentAppendException,
@@ -19,13 +22,15 @@ from delta.exceptions import (
     MetadataChangedException,
     ProtocolChangedException,
 )
-from delta.tables import DeltaTable
-from deltalake import DeltaTable as DeltaLake
+from deltalake import DeltaTable
+from pyspark import StorageLevel
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 
-from include.settings import Settings
+from include.lake.connect_server import server_in_use
+from include.lake.submitting import session_conf
+from include.settings import EMBEDDED, Settings
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +53,76 @@ CONFLICTS = (
 TABLE_EXISTS = "DELTA_PATH_EXISTS"
 """Delta's condition for creating a table that is there."""
 
+LOST_SERVER_RETRIES = 3
+"""A server that is gone stays gone: its successor has another port. The task's next attempt finds it."""
 
-def spark_session(name: str) -> SparkSession:
-    """Return the session spark-submit configured."""
+
+@contextmanager
+def spark_session(settings: Settings, name: str, input_bytes: int) -> Iterator[SparkSession]:
+    """Yield the session of a stage, on the Spark Connect server of the settings or as spark-submit configured it.
+
+    Args:
+        settings: Where the stages run.
+        name: Name of the application.
+        input_bytes: Size of what the run reads.
+
+    Raises:
+        SparkServerUnavailable: If the embedded server cannot be had.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("py4j").setLevel(logging.WARNING)
-    return SparkSession.builder.appName(name).getOrCreate()
+    remote = settings.spark_remote.get_secret_value()
+    if remote == EMBEDDED:
+        with server_in_use(settings) as url, _closing(connected(url, LOST_SERVER_RETRIES), input_bytes) as spark:
+            yield spark
+    elif remote:
+        with _closing(connected(remote), input_bytes) as spark:
+            yield spark
+    else:
+        with _closing(SparkSession.builder.appName(name).getOrCreate(), input_bytes) as spark:
+            yield spark
+
+
+def connected(url: str, retries: int | None = None) -> SparkSession:
+    """Return a session of its own on a Spark Connect server.
+
+    Args:
+        url: Its `sc://` address.
+        retries: How often to repeat a call that the server does not answer; PySpark's default, some ten minutes, if
+            not given.
+    """
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
+    # The builder of `pyspark.sql` refuses an address where spark-submit has set a master.
+    import delta.connect  # noqa: F401  # names Delta's conflicts
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    session = ConnectSession.builder.remote(url).create()
+    if retries is not None:
+        session.client.set_retry_policies([DefaultPolicy(max_retries=retries)])
+    return cast("SparkSession", session)
+
+
+@contextmanager
+def _closing(spark: SparkSession, input_bytes: int) -> Iterator[SparkSession]:
+    try:
+        for key, value in session_conf(input_bytes).items():
+            spark.conf.set(key, value)
+        yield spark
+    finally:
+        spark.stop()
+
+
+@contextmanager
+def persisted(*frames: DataFrame) -> Iterator[None]:
+    """Keep the rows of `frames`, once computed, until the context ends: a Spark Connect server lives on after it."""
+    for frame in frames:
+        frame.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        yield
+    finally:
+        for frame in frames:
+            frame.unpersist()
 
 
 def retry_conflicts(write: Callable[[], ResultT]) -> ResultT:
@@ -76,7 +145,7 @@ def retry_conflicts(write: Callable[[], ResultT]) -> ResultT:
 
 def table_version(uri: str) -> int:
     """Return the latest version of a Delta table."""
-    return int(DeltaLake(uri).version())
+    return int(DeltaTable(uri).version())
 
 
 @dataclass(frozen=True)
@@ -93,9 +162,9 @@ class Table:
     partitioned_by: tuple[str, ...] = ()
     statistics: tuple[str, ...] = ()
 
-    def exists(self, spark: SparkSession) -> bool:
+    def exists(self) -> bool:
         """Return whether something was written."""
-        return bool(DeltaTable.isDeltaTable(spark, self.uri))
+        return bool(DeltaTable.is_deltatable(self.uri))
 
     def read(self, spark: SparkSession) -> DataFrame:
         """Return the rows of the latest version."""
@@ -109,38 +178,77 @@ class Table:
             .option("delta.dataSkippingStatsColumns", ",".join(self.statistics))
         )
 
-    def append(self, frame: DataFrame, transaction: str) -> None:
+    def append(self, frame: DataFrame) -> None:
+        """Append `frame`.
+
+        Where `frame` reads this table, Delta takes the append for dependent on what was read, so that it conflicts with
+        rows that another run adds meanwhile.
+        """
+        self._creating(frame, "append").save(self.uri)
+
+    def append_once(self, frame: DataFrame, transaction: str) -> None:
         """Append `frame`; a second call with the same transaction name adds nothing."""
         writer = self._creating(frame, "append").option("txnAppId", transaction).option("txnVersion", 1)
         retry_conflicts(partial(writer.save, self.uri))
 
-    def update(self, spark: SparkSession, first: DataFrame, change: Callable[[], None]) -> None:
+    def update(self, first: DataFrame, change: Callable[[], None]) -> None:
         """Create the table with the rows `first`, or `change` it if it is there; again if another run was faster."""
 
         def write() -> None:
-            if self.exists(spark):
+            if self.exists():
                 change()
             else:
                 self._creating(first, "error").save(self.uri)
 
         retry_conflicts(write)
 
-    def replace(self, spark: SparkSession, frame: DataFrame, predicate: str) -> None:
+    def replace(self, frame: DataFrame, predicate: str) -> None:
         """Replace the rows that match `predicate` by `frame`, in one commit."""
         writer = frame.write.format("delta").mode("overwrite").option("replaceWhere", predicate)
-        self.update(spark, frame, partial(writer.save, self.uri))
+        self.update(frame, partial(writer.save, self.uri))
 
-    def rewrite(self, spark: SparkSession, added: DataFrame, merge: Callable[[DataFrame], DataFrame]) -> None:
-        """Replace the whole table by `merge` of its rows and `added`, in one commit; the first rows are `added`.
+    def rewrite(
+        self,
+        spark: SparkSession,
+        added: DataFrame,
+        columns: Sequence[str],
+        merge: Callable[[DataFrame], DataFrame],
+    ) -> None:
+        """Replace the whole table by `merge` of its rows and `added`, in one commit, unless that changes nothing.
 
-        The table is read anew at each attempt, so what another run committed in between is merged, not lost.
+        The table is read again at each attempt, so what another run committed in between is merged, not lost.
+
+        Args:
+            spark: Session.
+            added: Rows to add; the first rows if there is no table.
+            columns: All columns of the table, first the one by which `merge` brings rows together.
+            merge: Returns one row a key.
         """
 
         def change() -> None:
-            rows = merge(self.read(spark).unionByName(added)).coalesce(1)
-            rows.write.format("delta").mode("overwrite").save(self.uri)
+            known = self.read(spark)
+            touched = known.join(added.select(columns[0]), columns[0], "left_semi").select(*columns)
+            if not merge(touched.unionByName(added)).exceptAll(touched).isEmpty():
+                rows = merge(known.unionByName(added)).coalesce(1)
+                rows.write.format("delta").mode("overwrite").save(self.uri)
 
-        self.update(spark, added, change)
+        self.update(added, change)
+
+    def merge(self, frame: DataFrame, condition: str, clauses: str) -> None:
+        """Merge `frame` (named `s` in SQL) into the table (named `t`).
+
+        Args:
+            frame: The rows to merge.
+            condition: When a row of one is a row of the other.
+            clauses: `WHEN [NOT] MATCHED ...` of MERGE INTO.
+        """
+        view = f"merged_{uuid.uuid4().hex}"
+        frame.createTempView(view)
+        statement = f"MERGE INTO delta.`{self.uri}` t USING {view} s ON {condition} {clauses}"
+        try:
+            retry_conflicts(lambda: frame.sparkSession.sql(statement).collect())
+        finally:
+            frame.sparkSession.catalog.dropTempView(view)
 
 
 def bronze_table(settings: Settings) -> Table:

@@ -1,260 +1,43 @@
-"""Silver: typed, normalised, classified lines, each exactly once; the rest counted or quarantined.
-
-Usage: spark-submit silver.py RUN_ID
-"""
+"""Silver: typed, normalised, classified lines, each exactly once; the rest counted or quarantined."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
-from delta.tables import DeltaTable
-from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    BooleanType,
-    DateType,
-    DecimalType,
-    IntegerType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-    TimestampType,
-)
-from pyspark.sql.window import Window
 
-from include.domain.classify import (
-    ADJUSTMENT_INVOICE,
-    CANCELLATION_INVOICE,
-    NON_PRODUCT_CODES,
-    PRODUCT,
-    TEST_CODE,
-    UNSPECIFIED_COUNTRY,
-)
-from include.domain.line import WHOLE_AS_DECIMAL
-from include.records import BronzeRecord, SilverRecord
-from include.runs import Manifest, RunFolder, batches_of_day, mark_days, unpublished_batches
+from include.runs.folder import Manifest, RunFolder
+from include.runs.marks import batches_of_day, mark_days, unpublished_batches
+from include.runs.records import BronzeRecord, SilverRecord
 from include.settings import Settings, get_settings
-from spark_jobs.rules import TEXT_COLUMNS, marks_exchanged, may_name_day, moment, trimmed, violation
-from spark_jobs.session import (
-    Table,
-    bronze_table,
-    in_list,
-    silver_table,
-    spark_session,
-    table_version,
+from spark_jobs.lines import (
+    DUPLICATE,
+    LINE,
+    MONEY,
+    QUARANTINED,
+    SILVER_SCHEMA,
+    judged,
+    normalised,
+    parsed,
+    quarantined,
 )
-
-MONEY = DecimalType(18, 4)
-NUMBERS = ("quantity", "price")
-LINE, DUPLICATE, QUARANTINED = "line", "duplicate", "quarantined"
-
-SILVER_SCHEMA = StructType(
-    [
-        StructField("sale_id", StringType()),
-        StructField("invoice_no", StringType()),
-        StructField("stock_code", StringType()),
-        StructField("description", StringType()),
-        StructField("quantity", IntegerType()),
-        StructField("sold_at", TimestampType()),
-        StructField("unit_price", DecimalType(14, 4)),
-        StructField("amount", MONEY),
-        StructField("customer_id", StringType()),
-        StructField("country", StringType()),
-        StructField("kind", StringType()),
-        StructField("product_type", StringType()),
-        StructField("is_product", BooleanType()),
-        StructField("source_file", StringType()),
-        StructField("source_sha256", StringType()),
-        StructField("source_line", LongType()),
-        StructField("batch_id", StringType()),
-        StructField("invoice_day", DateType()),
-        StructField("invoice_month", StringType()),
-    ]
-)
-
-
-def parsed(bronze: DataFrame) -> DataFrame:
-    """Return Bronze rows trimmed and typed, with the codes of the rules they break.
-
-    Returns:
-        Bronze's columns, the text ones trimmed and the numbers with a decimal point, plus quantity_, sold_at,
-        unit_price, amount (null where unreadable) and codes (array of reason codes, empty for a valid row).
-    """
-    others = [name for name in bronze.columns if name not in TEXT_COLUMNS]
-    values = {name: trimmed(name) for name in TEXT_COLUMNS}
-    values |= {name: marks_exchanged(values[name]) for name in NUMBERS}
-    text = bronze.select(*[value.alias(name) for name, value in values.items()], *others)
-    number = {name: F.when(F.col(name).rlike(r"\A[+-]?[0-9]{1,10}(\.[0-9]+)?\z"), F.col(name)) for name in NUMBERS}
-    typed = text.select(
-        "*",
-        number["quantity"].try_cast("decimal(14,4)").try_cast("int").alias("quantity_"),
-        moment("invoice_date").alias("sold_at"),
-        number["price"].try_cast("decimal(14,4)").alias("unit_price"),
-    )
-    columns = {"quantity": F.col("quantity_"), "sold_at": F.col("sold_at"), "unit_price": F.col("unit_price")}
-    judged = typed.select("*", *[violation(name, columns).alias(f"{name}_code") for name in NUMBERS])
-    # Joined as text and split where there are any: functions on arrays are interpreted row by row.
-    broken = F.concat_ws(
-        " ", *[F.col(f"{name}_code") if name in NUMBERS else violation(name, columns) for name in TEXT_COLUMNS]
-    )
-    readable = F.col("defect").isNull()
-    for name in NUMBERS:
-        code = F.col(f"{name}_code")
-        readable = readable & (code.isNull() | (code == f"{name}_out_of_range"))
-    return judged.select(
-        *TEXT_COLUMNS,
-        *others,
-        "quantity_",
-        "sold_at",
-        "unit_price",
-        F.when(F.col("defect").isNotNull(), F.array("defect"))
-        .when(broken != "", F.split(broken, " "))
-        .otherwise(F.array().cast("array<string>"))
-        .alias("codes"),
-        F.when(readable, F.col("quantity_") * F.col("unit_price")).alias("amount"),
-    )
-
-
-def product_type() -> Column:
-    """Return the type of upper-case column stock_code: `product`, or what else the code stands for."""
-    found = F.when(F.col("stock_code").rlike(TEST_CODE), F.lit("test"))
-    for kind in sorted(set(NON_PRODUCT_CODES.values())):
-        codes = [code for code, value in NON_PRODUCT_CODES.items() if value == kind]
-        found = found.when(F.col("stock_code").isin(codes), F.lit(kind))
-    return found.otherwise(F.lit(PRODUCT))
-
-
-def transaction_kind() -> Column:
-    """Return the kind of a line from invoice_no, product_type, quantity and unit_price; the first that applies."""
-    return (
-        F.when(F.col("invoice_no").rlike(CANCELLATION_INVOICE), F.lit("cancellation"))
-        .when(F.col("invoice_no").rlike(ADJUSTMENT_INVOICE), F.lit("adjustment"))
-        .when(F.col("product_type") == "fee", F.lit("fee"))
-        .when(F.col("product_type") == "adjustment", F.lit("adjustment"))
-        .when((F.col("quantity") <= 0) & (F.col("unit_price") == 0), F.lit("stock_movement"))
-        .when(F.col("quantity") <= 0, F.lit("return"))
-        .when(F.col("unit_price") == 0, F.lit("free_of_charge"))
-        .when(F.col("unit_price") < 0, F.lit("adjustment"))
-        .otherwise(F.lit("sale"))
-    )
-
-
-def sale_id() -> Column:
-    """Return the identity of a line: 128 bits of SHA-256 over its eight normalised values, in hex."""
-    parts = [
-        F.col("invoice_no"),
-        F.col("stock_code"),
-        F.coalesce("description", F.lit("")),
-        F.col("quantity").cast("string"),
-        F.unix_micros("sold_at").cast("string"),
-        F.col("unit_price").cast("string"),
-        F.coalesce("customer_id", F.lit("")),
-        F.col("country"),
-    ]
-    return F.substring(F.sha2(F.concat_ws("\x1f", *parts), 256), 1, 32)
-
-
-def whole(name: str) -> Column:
-    """Return text column `name`, with 17850 for 17850.0."""
-    return F.regexp_replace(name, WHOLE_AS_DECIMAL, "$1")
-
-
-def normalised(rows: DataFrame) -> DataFrame:
-    """Return parsed rows as Silver lines, with what the quarantine keeps of an invalid one.
-
-    Returns:
-        SILVER_SCHEMA, but amount wide enough for what is out of range; codes as `parsed` gives them; rejected: null for
-        a valid row, else a struct of source_page, the text columns as they came, and raw.
-    """
-    written = {name: F.col(name) for name in TEXT_COLUMNS}
-    written |= {name: marks_exchanged(written[name]).alias(name) for name in NUMBERS}
-    kept = F.struct("source_page", *written.values(), "raw")
-    lines = rows.select(
-        F.upper(whole("invoice")).alias("invoice_no"),
-        F.upper(whole("stock_code")).alias("stock_code"),
-        F.regexp_replace("description", r"[\s\u00a0]+", " ").alias("description"),
-        F.col("quantity_").alias("quantity"),
-        "sold_at",
-        "unit_price",
-        "amount",
-        whole("customer_id").alias("customer_id"),
-        F.coalesce("country", F.lit(UNSPECIFIED_COUNTRY)).alias("country"),
-        "source_file",
-        "source_sha256",
-        "source_line",
-        "batch_id",
-        F.to_date("sold_at").alias("invoice_day"),
-        F.date_format("sold_at", "yyyy-MM").alias("invoice_month"),
-        "codes",
-        F.when(F.size("codes") > 0, kept).alias("rejected"),
-    )
-    typed = lines.withColumn("product_type", product_type())
-    return typed.withColumns(
-        {
-            "is_product": F.col("product_type") == PRODUCT,
-            "kind": transaction_kind(),
-            "sale_id": sale_id(),
-        }
-    ).select(*SILVER_SCHEMA.fieldNames(), "codes", "rejected")
-
-
-def judged(lines: DataFrame) -> DataFrame:
-    """Return `lines` with column outcome: what becomes of each.
-
-    Args:
-        lines: As `normalised` gives them, and owner: the batch that has the line in Silver, null if none has.
-
-    Returns:
-        The columns given but owner, and outcome: quarantined; line, of each line repeated in full the owner's, else the
-        earliest by batch, file and line number; or duplicate.
-    """
-    valid = F.size("codes") == 0
-    # Each invalid row is a group of its own, so that a file full of them is spread over the partitions.
-    identity = F.when(valid, F.col("sale_id")).otherwise(F.concat_ws(":", "source_sha256", "source_line"))
-    others = ~F.col("batch_id").eqNullSafe(F.col("owner"))
-    order = Window.partitionBy("identity").orderBy(others, "batch_id", "source_file", "source_line")
-    numbered = lines.withColumn("identity", identity).withColumn("position", F.row_number().over(order))
-    outcome = F.when(~valid, QUARANTINED).when(F.col("position") == 1, LINE).otherwise(DUPLICATE)
-    return numbered.withColumn("outcome", outcome).drop("identity", "position", "owner")
+from spark_jobs.rules import may_name_day
+from spark_jobs.session import Table, bronze_table, in_list, persisted, silver_table, spark_session, table_version
 
 
 def owned(spark: SparkSession, silver: Table, lines: DataFrame, manifest: Manifest) -> DataFrame:
     """Return `lines` with owner: of a rebuild, the batch that has the line in Silver, so that it stays with it."""
-    if manifest.kind == "drop" or not silver.exists(spark):
+    if manifest.kind == "drop" or not silver.exists():
         return lines.withColumn("owner", F.lit(None).cast("string"))
     months = sorted({f"{day:%Y-%m}" for day in manifest.days})
     of_days = F.col("invoice_month").isin(months) & F.col("invoice_day").isin(manifest.days)
     owners = silver.read(spark).where(of_days).select("sale_id", F.col("batch_id").alias("owner"))
     return lines.join(F.broadcast(owners), "sale_id", "left")
-
-
-def quarantined(rows: DataFrame) -> DataFrame:
-    """Return the quarantined of `judged` rows.
-
-    Returns:
-        batch_id, source_file, source_sha256, source_line, source_page, code (the first), codes, the text columns, raw,
-        amount (GBP, null where it cannot be told), invoice_day.
-    """
-    return rows.where(F.col("outcome") == QUARANTINED).select(
-        "batch_id",
-        "source_file",
-        "source_sha256",
-        "source_line",
-        "rejected.source_page",
-        F.element_at("codes", 1).alias("code"),
-        "codes",
-        *[f"rejected.{name}" for name in TEXT_COLUMNS],
-        "rejected.raw",
-        "amount",
-        "invoice_day",
-    )
 
 
 def bronze_of(spark: SparkSession, settings: Settings, manifest: Manifest) -> DataFrame:
@@ -271,15 +54,19 @@ def insert_new(spark: SparkSession, table: Table, lines: DataFrame, months: list
 
     Lines that a batch of `unpublished` brought become this batch's: the run of that batch may never publish them.
     """
-    condition = f"t.{in_list('invoice_month', months)} AND t.invoice_month = s.invoice_month AND t.sale_id = s.sale_id"
+    if unpublished and table.exists():
+        table.merge(
+            lines,
+            f"t.{in_list('invoice_month', months)} AND t.invoice_month = s.invoice_month AND t.sale_id = s.sale_id",
+            f"WHEN MATCHED AND t.{in_list('batch_id', unpublished)} THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *",
+        )
+        return
 
     def insert() -> None:
-        merge = DeltaTable.forPath(spark, table.uri).alias("t").merge(lines.alias("s"), condition)
-        if unpublished:
-            merge = merge.whenMatchedUpdateAll(f"t.{in_list('batch_id', unpublished)}")
-        merge.whenNotMatchedInsertAll().execute()
+        known = table.read(spark).where(F.col("invoice_month").isin(months)).select("invoice_month", "sale_id")
+        table.append(lines.join(known, ["invoice_month", "sale_id"], "left_anti").select(*SILVER_SCHEMA.fieldNames()))
 
-    table.update(spark, lines, insert)
+    table.update(lines, insert)
 
 
 class Tally:
@@ -330,30 +117,30 @@ def refine(spark: SparkSession, settings: Settings, manifest: Manifest, unpublis
     if manifest.kind == "rebuild":
         rows = rows.where(F.to_date("sold_at").isin(manifest.days))
     silver = silver_table(settings)
-    rows = judged(owned(spark, silver, normalised(rows), manifest)).persist(StorageLevel.MEMORY_AND_DISK)
-    tally = Tally(rows)
-    days, codes = tally.days(), tally.codes()
-    months = sorted({f"{day:%Y-%m}" for day in [*days, *manifest.days]})
-    quarantine = Table(settings.table("silver", "quarantine"), (), ("batch_id", "invoice_day"))
-    unique = rows.where(F.col("outcome") == LINE).select(*SILVER_SCHEMA.fieldNames())
-    unique = unique.withColumn("amount", F.col("amount").cast(MONEY))
+    rows = judged(owned(spark, silver, normalised(rows), manifest))
+    with persisted(rows):
+        tally = Tally(rows)
+        days, codes = tally.days(), tally.codes()
+        months = sorted({f"{day:%Y-%m}" for day in [*days, *manifest.days]})
+        quarantine = Table(settings.table("silver", "quarantine"), (), ("batch_id", "invoice_day"))
+        unique = rows.where(F.col("outcome") == LINE).select(*SILVER_SCHEMA.fieldNames())
+        unique = unique.withColumn("amount", F.col("amount").cast(MONEY))
+        if manifest.kind == "drop":
+            batches, ours = [manifest.batch_id], F.col("batch_id") == manifest.batch_id
+            if days:
+                insert_new(spark, silver, unique, months, sorted({*unpublished} & {*unpublished_batches(settings)}))
+            if codes:
+                quarantine.append_once(quarantined(rows), f"quarantine-{manifest.batch_id}")
+        else:
+            batches = manifest.source_batches
+            ours = F.col("invoice_day").isin(manifest.days) & ~F.col("batch_id").isin(list(unpublished))
+            of_days = in_list("invoice_day", [day.isoformat() for day in manifest.days])
+            silver.replace(unique, f"{in_list('invoice_month', months)} AND {of_days}")
+            if codes or quarantine.exists():
+                quarantine.replace(quarantined(rows), of_days)
     loaded = (0, Decimal(0))
-    if manifest.kind == "drop":
-        batches, ours = [manifest.batch_id], F.col("batch_id") == manifest.batch_id
-        if days:
-            insert_new(spark, silver, unique, months, sorted({*unpublished} & {*unpublished_batches(settings)}))
-        if codes:
-            quarantine.append(quarantined(rows), f"quarantine-{manifest.batch_id}")
-    else:
-        batches = manifest.source_batches
-        ours = F.col("invoice_day").isin(manifest.days) & ~F.col("batch_id").isin(list(unpublished))
-        of_days = in_list("invoice_day", [day.isoformat() for day in manifest.days])
-        silver.replace(spark, unique, f"{in_list('invoice_month', months)} AND {of_days}")
-        if codes or quarantine.exists(spark):
-            quarantine.replace(spark, quarantined(rows), of_days)
     if months:
-        lines = silver.read(spark)
-        loaded = written(lines.where(F.col("invoice_month").isin(months) & ours))
+        loaded = written(silver.read(spark).where(F.col("invoice_month").isin(months) & ours))
     for batch in batches:
         mark_days(settings, batch, days)
     firsts = tally.total(LINE)
@@ -395,9 +182,5 @@ def main(run_id: str) -> None:
         manifest = manifest.model_copy(update={"source_batches": sorted(batches)})
         run.save_manifest(manifest)
     unpublished = run.note_unpublished(manifest)
-    spark = spark_session(f"silver {run_id}")
-    run.save_stage("silver", refine(spark, settings, manifest, unpublished))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    with spark_session(settings, f"silver {run_id}", manifest.input_bytes) as spark:
+        run.save_stage("silver", refine(spark, settings, manifest, unpublished))

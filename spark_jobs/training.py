@@ -1,6 +1,6 @@
 """Run the three stages once on a few lines, so that a class archive recorded at exit holds the classes they load.
 
-Usage: spark-submit -XX:ArchiveClassesAtExit=... training.py SCRATCH_FOLDER
+Usage: python -m spark_jobs.training SCRATCH_FOLDER, as a client of the Spark Connect server that records them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
-from include.records import EnrichRecord, StagedFile
-from include.runs import ClaimedFile, Manifest, RunFolder
+from include.runs.folder import ClaimedFile, Manifest, RunFolder
+from include.runs.records import EnrichRecord, StagedFile
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions, SourceReading
 from spark_jobs import bronze, gold, silver
@@ -46,31 +46,26 @@ def staged_lines() -> pa.Table:
 def main(scratch: str) -> None:
     """Run the stages below `scratch`."""
     settings = Settings(data_dir=Path(scratch))
-    spark = spark_session("training")
     for table in (FX_RATES, COUNTRIES, PRODUCTS):
         table.upsert(settings, [])
-    for number in range(2):
-        run = RunFolder(settings, f"training-{number}")
-        now = datetime.now(UTC)
-        claimed = ClaimedFile(name="training.csv", sha256=f"{number:064}", bytes=0, status="new")
-        manifest = Manifest(
-            run_id=run.run_id, batch_id=f"training-{number}", kind="drop", claimed_at=now, files=[claimed]
-        )
-        run.save_manifest(manifest)
-        run.staged.mkdir(parents=True)
-        table = staged_lines()
-        pq.write_table(table, run.staged / f"{claimed.sha256}.parquet")
-        reading = SourceReading(
-            decisions=FileDecisions(format="csv"), rows=table.num_rows, defects={}, amount=Decimal(0), seconds=0
-        )
-        file = StagedFile(name=claimed.name, sha256=claimed.sha256, reading=reading)
-        bronze.write(spark, settings, run, [file])
-        record = silver.refine(spark, settings, manifest, [])
-        enriched = EnrichRecord()
-        star = gold.star_of(spark, settings, manifest, record, enriched)
-        gold.run_together(gold.lake_writes(spark, settings, manifest, record, enriched, star))
-        gold.row_counts(star)
-    spark.stop()
+    with spark_session(settings, "training", 0) as spark:
+        for number in range(2):
+            run = RunFolder(settings, f"training-{number}")
+            now = datetime.now(UTC)
+            claimed = ClaimedFile(name="training.csv", sha256=f"{number:064}", bytes=0, status="new")
+            manifest = Manifest(
+                run_id=run.run_id, batch_id=f"training-{number}", kind="drop", claimed_at=now, files=[claimed]
+            )
+            run.save_manifest(manifest)
+            run.staged.mkdir(parents=True)
+            table = staged_lines()
+            pq.write_table(table, run.staged / f"{claimed.sha256}.parquet")
+            reading = SourceReading(
+                decisions=FileDecisions(format="csv"), rows=table.num_rows, defects={}, amount=Decimal(0), seconds=0
+            )
+            file = StagedFile(name=claimed.name, sha256=claimed.sha256, reading=reading)
+            bronze.write(spark, settings, run, [file])
+            gold.build(spark, settings, manifest, silver.refine(spark, settings, manifest, []), EnrichRecord())
 
 
 if __name__ == "__main__":

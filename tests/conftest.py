@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "False")
 
@@ -13,20 +13,37 @@ import pytest
 
 from deploy.embedded.postgres import PostgresServer
 from deploy.embedded.search import TypesenseServer
-from tests.ports import free_port
+from tests.support.ports import free_port
+from tests.support.servers import running_postgres
+from tests.support.shop import TYPESENSE_KEY
 
-TYPESENSE_KEY = secrets.token_urlsafe(16)
+TESTS = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="run the long forms too, which docs/testing.md lists")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test with the folder it is in, and skip the long ones unless they are asked for."""
+    long = pytest.mark.skipif(not config.getoption("--thorough"), reason="--thorough runs it")
+    for item in items:
+        item.add_marker(item.path.relative_to(TESTS).parts[0])
+        if "thorough" in item.keywords:
+            item.add_marker(long)
+
+
+@pytest.fixture(scope="session")
+def thorough(pytestconfig: pytest.Config) -> bool:
+    """Whether the long forms are to run."""
+    return bool(pytestconfig.getoption("--thorough"))
 
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """Return a running embedded PostgreSQL."""
-    folder = tmp_path_factory.mktemp("postgres")
-    server = PostgresServer(folder / "cluster", free_port(), secrets.token_urlsafe(16))
-    server.initialise()
-    server.start()
-    yield server
-    server.stop()
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -33,10 +33,11 @@ from deploy.embedded.postgres import PostgresUnavailable
 from deploy.embedded.search import SearchServerUnavailable
 from deploy.embedded.state import ADMIN, CLI_USER, Instance
 from include.failover import read, replica_link
-from include.receipts import Receipt
-from include.runs import landing, waiting_files
+from include.lake.connect_server import ClassesNotRecorded, record_classes, running_server
+from include.lake.submitting import class_archive
+from include.receipts.model import Receipt
+from include.runs.landing import landing, waiting_files
 from include.settings import PROJECT_ROOT, Settings
-from include.spark import ClassesNotRecorded, class_archive, prepare
 from include.warehouse import WarehouseUnavailable, latest_sales, primary_is_up
 
 API_SECONDS = 180.0
@@ -110,7 +111,7 @@ def up(instance: Instance) -> None:
     fetch_jars(instance.settings)
     if not class_archive(instance.settings).exists():
         with _working("Recording Spark's classes once, so that every later stage starts faster (a minute or two) ..."):
-            prepare(instance.settings)
+            record_classes(instance.settings)
     landing(instance.settings)
     postgres, search = instance.postgres(), instance.search()
     if not running:
@@ -234,7 +235,7 @@ def demonstrate(instance: Instance) -> int:
     up(instance)
     sample = instance.services / "sample.csv"
     arguments = ["--rows", "1000", "--seed", "7", "--start", "2011-01-04", "--days", "1", "--out", str(sample)]
-    _run([sys.executable, "-m", "include.sample", *arguments], instance.environment())
+    _run([sys.executable, "-m", "deploy.sample", *arguments], instance.environment())
     code = load(instance, [str(sample)])
     os.environ["DATABASE_URL"] = instance.environment()["DATABASE_URL"]
     rows = read(Settings(), lambda connection: latest_sales(connection, 3)).value
@@ -293,6 +294,10 @@ def status(instance: Instance) -> int:
     search = instance.search()
     if search:
         console.print(f"Search {search.node}: {'healthy' if search.healthy() else 'not healthy'}", highlight=False)
+    if instance.keeps_spark:
+        server = running_server(instance.settings)
+        state = f"warm since {server.started_at:%H:%M} UTC" if server else "stopped until the next drop"
+        console.print(f"Spark Connect server: {state}", highlight=False)
     waiting = len(list(waiting_files(instance.settings)))
     console.print(f"Waiting in {landing(instance.settings)}: {waiting}", highlight=False, markup=False, soft_wrap=True)
     stuck = never_claimed(instance.settings)

@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from include.runs import write_atomically
+from include.files import write_atomically
 from include.settings import PROJECT_ROOT, get_settings
 
 MAX_SOCKET_PATH = 100

@@ -12,12 +12,27 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.state import CLI_USER, Instance
-from include.receipts import Receipt
-from include.runs import UNFINISHED_SUFFIXES, Manifest, RunFolder, landing, sha256_of, waiting_files
+from include.files import move_to_free_name, sha256_of
+from include.receipts.model import Receipt
+from include.runs.folder import Manifest, RunFolder
+from include.runs.landing import UNFINISHED_SUFFIXES, landing, waiting_files
 from include.settings import Settings
 
 DAG_ID = "retail_medallion"
-TASKS = ("wait_for_files", "claim_files", "bronze", "silver", "enrich", "audit", "gold", "publish", "index", "receipt")
+TASKS = (
+    "wait_for_files",
+    "claim_files",
+    "bronze",
+    "silver",
+    "enrich",
+    "audit",
+    "gold",
+    "publish",
+    "replicate",
+    "aggregate",
+    "index",
+    "receipt",
+)
 NOTICE_SECONDS = 120.0
 FINISHED = {"success", "failed"}
 API_PATIENCE_SECONDS = 90.0
@@ -50,21 +65,12 @@ def drop(instance: Instance, source: Path) -> tuple[str, str]:
         raise NotFollowed(f"{source} is not a file.")
     folder = landing(instance.settings)
     partial = folder / f".{os.getpid()}-{time.time_ns()}.part"
-    first = target = folder / landing_name(source.name)
-    number = 1
     try:
         shutil.copyfile(source, partial)
         sha256 = sha256_of(partial)
-        while True:
-            try:
-                os.link(partial, target)  # fails if the name is taken, unlike a rename
-                break
-            except FileExistsError:
-                number += 1
-                target = first.with_stem(f"{first.stem}-{number}")
+        return move_to_free_name(partial, folder / landing_name(source.name)).name, sha256
     finally:
         partial.unlink(missing_ok=True)
-    return target.name, sha256
 
 
 def never_claimed(settings: Settings) -> dict[str, str]:

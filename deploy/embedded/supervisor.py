@@ -22,7 +22,8 @@ COMPONENTS = {
 }
 """Component -> its arguments to `airflow`."""
 
-STARTED_FIRST = ("postgres", "typesense")
+SPARK = "spark"
+STARTED_FIRST = ("postgres", "typesense", SPARK)
 """Programs that start with the supervisor; the others are told to when these are ready."""
 
 STOP_SECONDS = 25
@@ -46,6 +47,8 @@ def render(instance: Instance) -> str:
     search = instance.search()
     if search:
         sections.append(_program(instance, "typesense", search.command(), priority=2, directory="/"))
+    if instance.keeps_spark:
+        sections.append(_program(instance, SPARK, [sys.executable, "-m", "deploy.embedded.spark_server"], priority=3))
     airflow = str(Path(sys.executable).parent / "airflow")
     sections += [_program(instance, name, [airflow, *words], priority=10) for name, words in COMPONENTS.items()]
     return "\n\n".join(sections) + "\n"

@@ -54,6 +54,11 @@ class Dimension:
     natural: str
     rules: Mapping[str, Rule]
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns, the surrogate key first."""
+        return (self.key, self.natural, *self.rules)
+
 
 COUNTRY_FACTS = (
     "is_country",

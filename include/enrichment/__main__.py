@@ -1,60 +1,50 @@
-"""Looks things up by hand and prints what is known, and how the outside service fared, as JSON.
-
-Usage: python -m include.enrichment fx DAY... | country NAME... | related WORD...
-"""
+"""Looks up exchange rates, countries or related words and prints answers and service metrics as JSON."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Sequence
-from datetime import date
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
 
+import typer
+
+from include.enrichment.client import ServiceClient
 from include.enrichment.country import facts, rest_countries_service
 from include.enrichment.datamuse import datamuse_service, related_words
 from include.enrichment.fx import exchange_rate_service, rates
-from include.enrichment.http import ServiceClient
+from include.enrichment.service import Service
 from include.settings import Settings, get_settings
 
-_SERVICES = {"fx": exchange_rate_service, "country": rest_countries_service, "related": datamuse_service}
+app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
 
-def look_up(settings: Settings, what: str, asked: Sequence[Any]) -> dict[str, Any]:
-    """Return the answers and the metrics of the service as they go into JSON.
-
-    Args:
-        settings: Whether and where services may be asked.
-        what: `fx`, `country` or `related`.
-        asked: Days, country names or words.
-    """
-    with ServiceClient(settings, _SERVICES[what](settings)) as client:
-        answers: Any
-        if what == "fx":
-            answers = [rate.model_dump(mode="json") for rate in rates(asked, client)]
-        elif what == "country":
-            answers = [known.model_dump(mode="json") for known in facts(asked, client)]
-        else:
-            answers = related_words(asked, client)
-        return {"answers": answers, "service": client.metrics().model_dump()}
+def _look_up(service: Callable[[Settings], Service], answers: Callable[[ServiceClient], Any]) -> None:
+    """Print the answers that a client of a service gets, and the metrics of the service."""
+    settings = get_settings()
+    with ServiceClient(settings, service(settings)) as client:
+        found = {"answers": answers(client), "service": client.metrics().model_dump()}
+    print(json.dumps(found, indent=2, ensure_ascii=False))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Look up what the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m include.enrichment", description=(__doc__ or "").splitlines()[0])
-    commands = parser.add_subparsers(dest="what", required=True)
-    fx = commands.add_parser("fx", help="exchange rates from GBP")
-    fx.add_argument("asked", nargs="+", type=date.fromisoformat, metavar="DAY", help="such as 2010-12-01")
-    country = commands.add_parser("country", help="facts about countries")
-    country.add_argument("asked", nargs="+", metavar="NAME", help="as in invoices, such as EIRE")
-    related = commands.add_parser("related", help="related words")
-    related.add_argument("asked", nargs="+", metavar="WORD")
-    options = parser.parse_args(arguments)
-    json.dump(look_up(get_settings(), options.what, options.asked), sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
-    return 0
+@app.command()
+def fx(days: Annotated[list[datetime], typer.Argument(formats=["%Y-%m-%d"], help="such as 2010-12-01")]) -> None:
+    """Exchange rates from GBP."""
+    asked = [day.date() for day in days]
+    _look_up(exchange_rate_service, lambda client: [rate.model_dump(mode="json") for rate in rates(asked, client)])
+
+
+@app.command()
+def country(names: Annotated[list[str], typer.Argument(help="as in invoices, such as EIRE")]) -> None:
+    """Facts about countries."""
+    _look_up(rest_countries_service, lambda client: [known.model_dump(mode="json") for known in facts(names, client)])
+
+
+@app.command()
+def related(words: Annotated[list[str], typer.Argument()]) -> None:
+    """Related words."""
+    _look_up(datamuse_service, lambda client: related_words(words, client))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    app()

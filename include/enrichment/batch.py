@@ -1,4 +1,4 @@
-"""What a batch needs to know of days, countries and products, looked up and recorded in the reference tables.
+"""Looks up what a batch needs to know about days, countries and products, and records it in the reference tables.
 
 Nothing here fails a run because a service is down: what is missing is recorded as missing and looked up again by every
 later run, and Gold corrects the rows of earlier batches once it is found.
@@ -21,13 +21,14 @@ from deltalake.exceptions import TableNotFoundError
 from include.domain.money import CURRENCIES
 from include.domain.star import PRODUCT_FACTS
 from include.enrichment import country, datamuse, fx
-from include.enrichment.http import ServiceClient
-from include.enrichment.product.model import ProductModel, model_version
+from include.enrichment.client import ServiceClient
+from include.enrichment.product.model import model_version
 from include.enrichment.product.taxonomy import UNCATEGORISED
 from include.enrichment.product.text import head_noun
+from include.enrichment.product.training import kept_model
 from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
-from include.records import EnrichRecord, SilverRecord
-from include.runs import Manifest
+from include.runs.folder import Manifest
+from include.runs.records import EnrichRecord, SilverRecord
 from include.settings import Settings
 
 NO_DESCRIPTION = "no_description"
@@ -111,7 +112,7 @@ def record_rates(settings: Settings, days: Sequence[date], client: ServiceClient
 
 
 def _distance(rates: dict[str, Any]) -> tuple[timedelta, bool]:
-    """Return how far rates are from their day and whether they are other than the ECB's: the smaller the better."""
+    """Return how far rates are from their day, then whether their source is another than the ECB: less is better."""
     if rates["rate_date"] is None:
         return timedelta.max, True
     return abs(rates["invoice_day"] - rates["rate_date"]), rates["source"] != "ecb"
@@ -149,7 +150,7 @@ def record_countries(settings: Settings, names: Sequence[str], client: ServiceCl
 
 
 def record_products(settings: Settings, batch: Batch, client: ServiceClient, now: datetime) -> int:
-    """Record category and brand of goods described anew or judged by another model; return the table's version.
+    """Record category and brand of goods with a new description or model; return the table's version.
 
     The description is that of the latest line that has a price, over all batches. Goods without one have no row.
     """
@@ -171,7 +172,7 @@ def record_products(settings: Settings, batch: Batch, client: ServiceClient, now
         for code, described in latest.items()
         if code in unjudged or described != (known[code]["described_at"], known[code]["description"])
     }
-    answers = judged(sorted({latest[code].description for code in unjudged}), client)
+    answers = judged(settings, sorted({latest[code].description for code in unjudged}), client)
     rows = []
     for code, (described_at, description) in renewed.items():
         old = known.get(code, {})
@@ -184,11 +185,11 @@ def record_products(settings: Settings, batch: Batch, client: ServiceClient, now
     return PRODUCTS.upsert(settings, rows)
 
 
-def judged(descriptions: Sequence[str], client: ServiceClient) -> dict[str, dict[str, Any]]:
+def judged(settings: Settings, descriptions: Sequence[str], client: ServiceClient) -> dict[str, dict[str, Any]]:
     """Return category and brand (PRODUCT_FACTS) by description; the thesaurus helps where the model is not sure."""
     if not descriptions:
         return {}
-    model = ProductModel.train()
+    model = kept_model(settings.data_dir / "services" / "product_model")
     answers = model.classify(descriptions)
     unsure = [text for text, answer in zip(descriptions, answers, strict=True) if answer.category == UNCATEGORISED]
     nouns = {text: noun for text in unsure if (noun := head_noun(text))}
@@ -221,7 +222,7 @@ def missing_of(settings: Settings, batch: Batch) -> dict[str, dict[str, int]]:
 
 
 def stale(settings: Settings, batch: Batch) -> tuple[list[date], list[str], list[str]]:
-    """Return invoice days, countries and stock codes of earlier batches that Gold holds otherwise than is recorded."""
+    """Return invoice days, countries and stock codes that Gold holds for earlier batches and that are outdated."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name in ("fx_rates", "countries", "products"):

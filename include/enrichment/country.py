@@ -27,7 +27,8 @@ from countryinfo import CountryInfo, CountryNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from include.domain.model import Model
-from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
+from include.enrichment.client import ServiceClient
+from include.enrichment.service import Service, ServiceUnavailable
 from include.settings import Settings
 
 MISSING_REASONS = {

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, TypeAdapter
 
-from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
+from include.enrichment.client import ServiceClient
+from include.enrichment.service import Service, ServiceUnavailable
 from include.settings import Settings
 
 MAX_RELATED = 20

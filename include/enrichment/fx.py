@@ -25,8 +25,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, Va
 
 from include.domain.model import Model
 from include.domain.money import CURRENCIES
-from include.enrichment.http import Service, ServiceClient, ServiceUnavailable
-from include.enrichment.transport import KEY_PLACEHOLDER
+from include.enrichment.client import ServiceClient
+from include.enrichment.service import Service, ServiceUnavailable
 from include.settings import Settings
 
 BASE_CURRENCY = "GBP"
@@ -39,7 +39,7 @@ MISSING_REASONS = {
     "before_history": "the day is before 1999-01-04, the first with rates of the ECB",
     "no_rate_near_day": f"no rates within {MAX_DAYS_APART} days of the day",
 }
-"""Why a day has no rates, besides the reason codes of `include.enrichment.http`."""
+"""Why a day has no rates, besides the reason codes of `include.enrichment.service`."""
 
 _SATURDAY = 5
 _RATE_STEP = Decimal(1).scaleb(-RATE_DECIMALS)
@@ -49,7 +49,7 @@ _PositiveRate = Annotated[Decimal, Field(gt=0, lt=1_000_000_000)]
 
 
 class FxRate(Model):
-    """Rates from GBP on a day: 1 GBP is so many units of each currency.
+    """Rates from GBP on a day: units of each currency for 1 GBP.
 
     Attributes:
         day: The day asked for.
@@ -176,9 +176,8 @@ def _latest(client: ServiceClient | None) -> _Latest | str:
     """Return the latest rates, or the reason code why there are none."""
     if client is None:
         return "disabled"
-    key = f"/{KEY_PLACEHOLDER}" if client.service.api_key.get_secret_value() else ""
     try:
-        return client.get(f"v6{key}/latest/{BASE_CURRENCY}", _LATEST)
+        return client.get(f"v6/latest/{BASE_CURRENCY}", _LATEST)
     except ServiceUnavailable as unavailable:
         return unavailable.reason
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import stamina
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from include.domain.money import CURRENCIES
+from include.enrichment.retries import retry_context
 from include.settings import Settings
 
 RATE = pa.decimal128(18, 8)
@@ -49,7 +49,7 @@ class ReferenceTable:
         """
         uri = settings.table("reference", self.name)
         source = pa.Table.from_pylist(rows, schema=self.schema)
-        for attempt in stamina.retry_context(on=CommitFailedError, attempts=8, timeout=30.0):
+        for attempt in retry_context(on=CommitFailedError, attempts=8, timeout=30.0):
             with attempt:
                 write_deltalake(uri, self.schema.empty_table(), mode="ignore")
                 table = DeltaTable(uri)

@@ -1,4 +1,4 @@
-"""The network end of the service clients: one HTTP exchange within a time, a size and without giving the key away."""
+"""One HTTP exchange: within a time and a size, and without exposing the key."""
 
 from __future__ import annotations
 
@@ -8,19 +8,14 @@ from concurrent.futures import Future
 from io import BytesIO
 from threading import Thread
 from typing import Any
-from urllib.parse import quote
 
 from pydantic import SecretStr
-from requests import PreparedRequest, Response
+from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectionError as ConnectionFailed
 from requests.exceptions import ContentDecodingError, Timeout
-from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
-
-KEY_PLACEHOLDER = "API-KEY"
-"""Stands for the key in every URL that this program's own code, its logs and its cache see."""
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """Largest answer that is read, unpacked. The largest expected one, a country, has 10 kB."""
@@ -40,25 +35,14 @@ class BoundedAdapter(HTTPAdapter):
     headers and bodies that drip byte by byte can hold a caller for minutes. The exchange therefore runs on a daemon
     thread, which is left behind when the time is over.
 
-    The key takes the place of `KEY_PLACEHOLDER` when the request line is written to the socket. Neither requests nor
-    urllib3 learns it, so it can be in no URL, exception or log record of theirs.
+    The key is sent in the header of a copy of the request that does not leave this class: no exception, log or cache
+    holds it.
     """
 
     def __init__(self, key: SecretStr) -> None:
-        """Keep the key; an empty one leaves URLs as they are."""
-        self._pools = _keyed_pools(key)
+        """Keep the key; with an empty one no header is sent."""
+        self._key = key
         super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools of direct connections."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the pools of connections through a proxy."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = self._pools
-        return manager
 
     def send(
         self,
@@ -88,13 +72,20 @@ class BoundedAdapter(HTTPAdapter):
         seconds = float(timeout)
         deadline = time.monotonic() + seconds
         outcome: Future[Response] = Future()
+        sent = request.copy()
+        if key := self._key.get_secret_value():
+            sent.headers["Authorization"] = f"Bearer {key}"
 
         def exchange() -> None:
             try:
                 answer = super(BoundedAdapter, self).send(
-                    request, stream=True, timeout=seconds, verify=verify, cert=cert, proxies=proxies
+                    sent, stream=True, timeout=seconds, verify=verify, cert=cert, proxies=proxies
                 )
+                answer.request = request
                 outcome.set_result(_with_body(answer, deadline))
+            except RequestException as error:
+                error.request = request
+                outcome.set_exception(error)
             except BaseException as error:
                 outcome.set_exception(error)
 
@@ -129,27 +120,3 @@ def _with_body(response: Response, deadline: float) -> Response:
         BytesIO(bytes(body)), headers=headers, status=raw.status, preload_content=False, request_url=response.url
     )
     return response
-
-
-def _keyed_pools(key: SecretStr) -> dict[str, type[HTTPConnectionPool]]:
-    """Return connection pools by scheme whose connections put the key into the request line."""
-
-    def keyed(url: str) -> str:
-        secret = quote(key.get_secret_value(), safe="")
-        return url.replace(KEY_PLACEHOLDER, secret) if secret else url
-
-    class KeyedConnection(HTTPConnection):
-        def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
-            super().putrequest(method, keyed(url), *args, **kwargs)
-
-    class KeyedTlsConnection(HTTPSConnection):
-        def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
-            super().putrequest(method, keyed(url), *args, **kwargs)
-
-    class KeyedPool(HTTPConnectionPool):
-        ConnectionCls = KeyedConnection
-
-    class KeyedTlsPool(HTTPSConnectionPool):
-        ConnectionCls = KeyedTlsConnection
-
-    return {"http": KeyedPool, "https": KeyedTlsPool}

@@ -16,7 +16,7 @@ from include.failover.replica.file import ReplicaUnusable, replica_link, replica
 from include.failover.replica.schema import REPLICA_TABLES, schema_version, unknown_member
 from include.failover.sides import SIDES, open_side
 from include.failover.standby import REPLICA_ERRORS, ReplicaUpdate, refresh_replica, update_replica
-from include.failover.state import Breaker, FailoverState, Side, State, StateFile, locked, write_durably
+from include.failover.state import Breaker, FailoverState, Side, State, StateFile, locked
 from include.failover.status import Status, status
 
 __all__ = [
@@ -63,5 +63,4 @@ __all__ = [
     "status",
     "unknown_member",
     "update_replica",
-    "write_durably",
 ]

@@ -16,7 +16,7 @@ from include.failover.receipts import deliver_receipts, receipts_not_on
 from include.failover.replica.file import ReplicaUnusable
 from include.failover.standby import copy_to_replica
 from include.failover.state import Breaker, Side, StateFile
-from include.runs import mark_published
+from include.runs.marks import mark_published
 from include.settings import Settings
 from include.warehouse import (
     STATEMENT_TIMEOUT_SECONDS,

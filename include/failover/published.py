@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from include.failover import replica
 from include.failover.replica.file import ReplicaUnusable
 from include.failover.state import Side
-from include.runs import RunFolder, RunRecordMissing
+from include.runs.folder import RunFolder, RunRecordMissing
 from include.settings import Settings
 from include.warehouse import (
     FACT,

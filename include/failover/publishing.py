@@ -18,7 +18,7 @@ from include.failover.receipts import deliver_receipts
 from include.failover.replica.file import ReplicaUnusable
 from include.failover.standby import REPLICA_ERRORS, apply_to_replica, copy_to_replica
 from include.failover.state import Breaker, StateFile
-from include.receipts import ReceiptUnbalanced
+from include.receipts.model import ReceiptUnbalanced
 from include.settings import Settings
 from include.warehouse import (
     GoldBatch,

@@ -13,10 +13,10 @@ from include.failover import replica
 from include.failover.published import PUBLISH_LIMIT_SECONDS
 from include.failover.replica.file import ReplicaUnusable
 from include.failover.state import Side, StateFile
-from include.quality.gate import STAGE as QUALITY_STAGE
-from include.quality.record import QualityRecord, ScoreRow, score_rows
-from include.receipts import Receipt
-from include.runs import RunFolder, RunRecordMissing
+from include.quality.findings import QualityRecord, ScoreRow, score_rows
+from include.quality.holding import STAGE as QUALITY_STAGE
+from include.receipts.model import Receipt
+from include.runs.folder import RunFolder, RunRecordMissing
 from include.settings import Settings
 from include.warehouse import (
     WarehouseUnavailable,

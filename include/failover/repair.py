@@ -16,7 +16,7 @@ from include.failover.published import PUBLISH_LIMIT_SECONDS, assign_owners, kno
 from include.failover.replica.file import ReplicaUnusable
 from include.failover.sides import open_side, sides
 from include.failover.state import Side, StateFile
-from include.runs import batch_id_of
+from include.runs.landing import batch_id_of
 from include.settings import Settings
 from include.warehouse import (
     GoldStar,

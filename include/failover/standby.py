@@ -19,7 +19,7 @@ from include.failover.replica.building import Refreshed
 from include.failover.replica.file import ReplicaUnusable
 from include.failover.sides import SIDES, open_side
 from include.failover.state import StateFile
-from include.runs import unpublished_batches
+from include.runs.marks import unpublished_batches
 from include.settings import Settings
 from include.warehouse import (
     FACT,

@@ -6,11 +6,8 @@ when its holder dies. Readers need no lock. `docs/failover.md` describes the sta
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -18,6 +15,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from include.domain.model import Model
+from include.files import lock, write_durably
 from include.settings import Settings
 from include.warehouse import GoldBatch, PublishReport, WarehouseUnavailable
 
@@ -205,9 +203,8 @@ class StateFile:
         return True
 
 
-@contextmanager
-def locked(path: Path, seconds: float) -> Iterator[None]:
-    """Hold a lock of the operating system, one at a time on the host.
+def locked(path: Path, seconds: float) -> AbstractContextManager[object]:
+    """Hold a lock, one at a time on the host.
 
     Args:
         path: File that stands for the lock; made if absent.
@@ -216,32 +213,7 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
     Raises:
         WarehouseUnavailable: If it is held too long.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + seconds
-    with path.open("a") as stream:
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise WarehouseUnavailable(
-                        f"Another process has held {path} for {seconds:.0f} seconds. See what it does, or end it."
-                    ) from None
-                time.sleep(0.02)
-        yield
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Replace the content of a file whole, so that it survives a power cut."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        return lock(path, seconds)
+    except TimeoutError as error:
+        raise WarehouseUnavailable(str(error)) from None

@@ -10,10 +10,11 @@ import duckdb
 
 from include.quality.batch import files_of, open_batch
 from include.quality.drift import drift_of
-from include.quality.gate import STAGE, decide, mark, release_of
+from include.quality.findings import QualityRecord
 from include.quality.history import last_verdicts, save_scores
+from include.quality.holding import STAGE, decide, keep_marker, release_of
 from include.quality.profiles import DayProfile, known_profiles, profiles_of, save_profiles
-from include.quality.record import QualityRecord
+from include.quality.report import write_report
 from include.quality.scoring import (
     column_scores,
     dimension_scores,
@@ -23,8 +24,8 @@ from include.quality.scoring import (
     score_rules,
 )
 from include.quality.sender_report import rejection_report, row_reports
-from include.records import BronzeRecord, SilverRecord
-from include.runs import Manifest, RunFolder
+from include.runs.folder import Manifest, RunFolder
+from include.runs.records import BronzeRecord, SilverRecord
 
 HISTORY = 30
 """Batches that the report shows."""
@@ -97,8 +98,6 @@ def assess(run: RunFolder, manifest: Manifest, bronze: BronzeRecord, silver: Sil
     Written are the reports for the senders of files, the scores (`quality/scores`), the profiles of its days unless it
     is held (`quality/profiles`), the report (`data/quality/<run id>.html`) and the record of stage `audit`.
     """
-    from include.quality.report import write_report  # the plots take a second to import, which `measure` does not need
-
     started = time.monotonic()
     with open_batch(run, manifest, bronze, silver) as connection:
         reports = _sender_reports(run, manifest, bronze, silver)
@@ -109,5 +108,5 @@ def assess(run: RunFolder, manifest: Manifest, bronze: BronzeRecord, silver: Sil
     record.seconds = round(time.monotonic() - started, 2)
     record.report = write_report(run, record, last_verdicts(run.settings, HISTORY))
     run.save_stage(STAGE, record)
-    mark(run, record)
+    keep_marker(run, record)
     return record

@@ -13,8 +13,8 @@ from deltalake import DeltaTable
 
 from include.domain.classify import UNSPECIFIED_COUNTRY
 from include.quality.rules import COLUMNS, STRUCTURAL, has_code
-from include.records import STILL_WRITTEN, UNREADABLE, BronzeRecord, SilverRecord, StagedFile
-from include.runs import Manifest, RunFolder
+from include.runs.folder import Manifest, RunFolder
+from include.runs.records import STILL_WRITTEN, BronzeRecord, SilverRecord, StagedFile, unreadable
 from include.sources.defects import VALUE_LIMIT
 
 REPEATS_LOOKED_UP = 1_000
@@ -117,12 +117,7 @@ def _ours(manifest: Manifest, others: list[str]) -> str:
 
 def files_of(manifest: Manifest, bronze: BronzeRecord) -> list[StagedFile]:
     """Return the new files of a drop: those Bronze read or could not, and those the system did not let us read."""
-    code, problem, remedy = UNREADABLE
-    return bronze.files + [
-        StagedFile(name=file.name, sha256=file.sha256, code=code, problem=problem.format(file.problem), remedy=remedy)
-        for file in manifest.files
-        if file.status == "unreadable"
-    ]
+    return bronze.files + [unreadable(file) for file in manifest.files if file.status == "unreadable"]
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, claimed_at: datetime) -> None:

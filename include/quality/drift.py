@@ -1,4 +1,4 @@
-"""Drift: whether a day is unlike earlier days of its weekday, told from profiles.
+"""Drift: whether the profile of a day is unlike those of earlier days of its weekday.
 
 A day is compared with up to `COMPARED` earlier days of its weekday, at least `NEEDED`. Each statistic is a distance
 with a bound; a day beyond the bound raises an alert, which is a warning and never stops a run. The bounds were chosen
@@ -16,21 +16,21 @@ from functools import reduce
 from itertools import accumulate
 from statistics import median
 
+from include.quality.findings import Drift, DriftAlert
 from include.quality.profiles import HOURS, LINES_CAP, DayProfile, added_up
-from include.quality.record import Drift, DriftAlert
 
 COMPARED = 8
 """Two months of one weekday: longer, and the season has changed; shorter, and one odd day weighs too much."""
 
 NEEDED = 4
-"""With fewer earlier days, what is ordinary is anyone's guess."""
+"""With fewer earlier days, it is not known what is ordinary."""
 
 MAX_DAYS = 31
-"""A batch of more days is history that is being loaded, on which day by day warnings help nobody."""
+"""A batch of more days is history that is being loaded; warnings for single days would be noise."""
 
 UNUSUAL_SHARE = 0.2
-"""A batch of more than `MAX_DAYS` days is worth a warning from so many unusual days on. Of ordinary days fewer than a
-tenth is beyond the bound of one statistic or another."""
+"""A batch of more than `MAX_DAYS` days gets a warning if more than this share of its days is unusual. Fewer
+than a tenth of ordinary days is beyond the bound of any statistic."""
 
 MIN_LINES = 50
 """A day of fewer lines is not compared: shares and distributions of so few say nothing."""
@@ -45,11 +45,11 @@ LEVEL_WEIGHT = 0.5
 """How the last two weeks of days, of any weekday, move what is expected of the next: by half of their own surprise."""
 
 MAD_TO_SIGMA = 1.4826
-"""A normal distribution's standard deviation is so many times its median absolute deviation."""
+"""Standard deviation of a normal distribution, in median absolute deviations."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Deviation:
     """Value of one statistic for one day."""
 
     distance: float
@@ -86,7 +86,7 @@ def reference_for(day: date, days: Mapping[date, DayProfile]) -> Reference | Non
     return Reference(same, recent, reduce(lambda one, other: one + other, same))
 
 
-def volume(day: DayProfile, reference: Reference) -> Finding:
+def volume(day: DayProfile, reference: Reference) -> Deviation:
     """Compare the number of lines.
 
     The distance is |log lines - expected| in robust standard deviations. Expected is the median of the log lines of the
@@ -101,7 +101,7 @@ def volume(day: DayProfile, reference: Reference) -> Finding:
     surprises = [math.log(item.capped_lines) - medians[item.invoice_day.weekday()] for item in reference.recent]
     scale = max(MAD_TO_SIGMA * median(map(abs, surprises)), VOLUME_SCALE_FLOOR)
     expected = medians[day.invoice_day.weekday()] + LEVEL_WEIGHT * median(surprises[:LEVEL_DAYS])
-    return Finding(
+    return Deviation(
         abs(math.log(day.capped_lines) - expected) / scale,
         VOLUME_BOUND,
         f"{day.capped_lines:,} lines (at most {LINES_CAP} counted an invoice) where about {math.exp(expected):,.0f} "
@@ -109,7 +109,7 @@ def volume(day: DayProfile, reference: Reference) -> Finding:
     )
 
 
-def hours_without_lines(day: DayProfile, reference: Reference) -> Finding:
+def hours_without_lines(day: DayProfile, reference: Reference) -> Deviation:
     """Compare the hours of the day that have lines: a file that was cut off lacks some.
 
     The distance is the share of the lines of earlier days in hours in which this day has none. Shops differ in how
@@ -130,7 +130,7 @@ def hours_without_lines(day: DayProfile, reference: Reference) -> Finding:
     spans = ", ".join(
         f"{hour}-{hour + 1}" for hour in range(HOURS) if reference.total.hours[hour] and not day.hours[hour]
     )
-    return Finding(
+    return Deviation(
         share,
         max(0.15 + 0.4 / math.sqrt(max(1, day.sales)), ordinary + 0.05),
         f"no lines at {spans} h, when {share:.0%} of the lines are ordinarily written",
@@ -141,7 +141,7 @@ def _lines_in_empty_hours(day: DayProfile, total: DayProfile) -> int:
     return sum(there for here, there in zip(day.hours, total.hours, strict=True) if not here)
 
 
-def lines_per_invoice(day: DayProfile, reference: Reference) -> Finding | None:
+def lines_per_invoice(day: DayProfile, reference: Reference) -> Deviation | None:
     """Compare the lines of an invoice: rows lost here and there, or repeated with a difference, change them.
 
     The distance is |log of the ratio of the mean lines| of invoices with two sales or more, at most
@@ -150,7 +150,7 @@ def lines_per_invoice(day: DayProfile, reference: Reference) -> Finding | None:
     if not day.sales or not reference.total.sales:
         return None
     mean, ordinary = day.sale_lines / day.sales, reference.total.sale_lines / reference.total.sales
-    return Finding(
+    return Deviation(
         abs(math.log(mean / ordinary)),
         0.2 + 0.8 / math.sqrt(day.sales),
         f"{mean:.1f} lines an invoice where {ordinary:.1f} are ordinary",
@@ -159,19 +159,19 @@ def lines_per_invoice(day: DayProfile, reference: Reference) -> Finding | None:
 
 def _share(
     what: str, missing: int, day: DayProfile, missing_before: int, before: DayProfile, base: float, cluster: float
-) -> Finding:
+) -> Deviation:
     share, ordinary = missing / day.lines, missing_before / before.lines
     # Not 0: a share that never was above zero may still be 1 in as many lines as were seen.
     likely = min(max(ordinary, 1 / before.lines), 0.5)
     deviation = math.sqrt(likely * (1 - likely) * cluster / day.lines)
-    return Finding(
+    return Deviation(
         abs(share - ordinary),
         base + 3 * deviation,
         f"{share:.1%} of the lines without {what}, ordinarily {ordinary:.1%}",
     )
 
 
-def customer_missing(day: DayProfile, reference: Reference) -> Finding:
+def customer_missing(day: DayProfile, reference: Reference) -> Deviation:
     """Compare the share of lines without customer id.
 
     The bound is 5 % and three binomial standard deviations. Lines come in invoices, and those of one invoice have one
@@ -183,7 +183,7 @@ def customer_missing(day: DayProfile, reference: Reference) -> Finding:
     return _share("customer id", day.customer_missing, day, total.customer_missing, total, 0.05, cluster)
 
 
-def description_missing(day: DayProfile, reference: Reference) -> Finding:
+def description_missing(day: DayProfile, reference: Reference) -> Deviation:
     """Compare the share of lines without description; the bound is 4 % and three binomial standard deviations."""
     total = reference.total
     return _share("description", day.description_missing, day, total.description_missing, total, 0.04, 1.0)
@@ -195,23 +195,23 @@ def _farthest(one: Sequence[int], other: Sequence[int]) -> float:
     return max(abs(a / sums[-1] - b / others[-1]) for a, b in zip(sums, others, strict=True))
 
 
-def prices(day: DayProfile, reference: Reference) -> Finding:
+def prices(day: DayProfile, reference: Reference) -> Deviation:
     """Compare the distribution of prices: Kolmogorov-Smirnov distance of the histograms."""
     distance = _farthest(day.prices, reference.total.prices)
-    return Finding(
+    return Deviation(
         distance, 0.15 + 1 / math.sqrt(day.lines), f"prices are distributed differently (distance {distance:.2f})"
     )
 
 
-def quantities(day: DayProfile, reference: Reference) -> Finding:
+def quantities(day: DayProfile, reference: Reference) -> Deviation:
     """Compare the distribution of quantities: Kolmogorov-Smirnov distance of the histograms."""
     distance = _farthest(day.quantities, reference.total.quantities)
-    return Finding(
+    return Deviation(
         distance, 0.24 + 1 / math.sqrt(day.lines), f"quantities are distributed differently (distance {distance:.2f})"
     )
 
 
-STATISTICS: dict[str, Callable[[DayProfile, Reference], Finding | None]] = {
+STATISTICS: dict[str, Callable[[DayProfile, Reference], Deviation | None]] = {
     "lines": volume,
     "hours_without_lines": hours_without_lines,
     "lines_per_invoice": lines_per_invoice,

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.domain.model import Model
-from include.quality.record import QualityRecord, Status, score_rows
+from include.quality.findings import QualityRecord, Status, score_rows
 from include.quality.store import existing_table, replace_rows
 from include.settings import Settings
 

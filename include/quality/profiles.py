@@ -1,4 +1,4 @@
-"""Profiles of invoice days: counts from which drift is told, kept in the Delta table `quality/profiles`.
+"""Profiles of invoice days: the counts that drift compares, kept in the Delta table `quality/profiles`.
 
 A profile is what one batch brought of one day. All of it are counts, so the profiles of several batches add up to that
 of the day. A retried audit replaces the profiles of its batch, a rebuild those of its days.
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.quality.store import existing_table, replace_rows
-from include.runs import Manifest
+from include.runs.folder import Manifest
 from include.settings import Settings
 
 LINES_CAP = 50

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from include.records import BronzeRecord, SilverRecord
-from include.runs import Manifest
+from include.runs.folder import Manifest
+from include.runs.records import BronzeRecord, SilverRecord
 
 
 class AuditFailed(Exception):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from include.quality.gate import release_command
+from include.files import write_atomically
+from include.quality.findings import QualityRecord, Status
 from include.quality.history import Verdict
-from include.quality.record import QualityRecord
+from include.quality.holding import release_command
 from include.quality.rules import DIMENSIONS, RULES, WEIGHTS
-from include.runs import RunFolder, write_atomically
+from include.runs.folder import RunFolder
 
 TEMPLATE = "report.html.j2"
+STATUS_COLOURS: dict[Status, str] = {
+    "passed": "#2f7d5b",
+    "released": "#b7791f",
+    "held": "#c0392b",
+    "nothing_to_score": "#9aa5b1",
+}
 
 
 def write_report(run: RunFolder, record: QualityRecord, history: Sequence[Verdict]) -> str:
@@ -26,8 +32,6 @@ def write_report(run: RunFolder, record: QualityRecord, history: Sequence[Verdic
         history: The batches scored last, oldest first.
     """
     data_dir = run.settings.data_dir
-    # Matplotlib keeps a list of fonts; the home folder, its own choice, need not be writable.
-    os.environ.setdefault("MPLCONFIGDIR", str(data_dir / "services" / "matplotlib"))
     path = data_dir / "quality" / f"{run.run_id}.html"
     write_atomically(path, render(record, history))
     return str(path.relative_to(data_dir))
@@ -35,9 +39,6 @@ def write_report(run: RunFolder, record: QualityRecord, history: Sequence[Verdic
 
 def render(record: QualityRecord, history: Sequence[Verdict]) -> str:
     """Return the HTML report."""
-    # Matplotlib takes a second to import.
-    from include.quality.plots import STATUS_COLOURS, dimension_plot, history_plot
-
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -52,8 +53,6 @@ def render(record: QualityRecord, history: Sequence[Verdict]) -> str:
         weights=WEIGHTS,
         formulas={rule.name: rule.formula for rule in RULES},
         history=history,
-        history_plot=history_plot(history) if history else "",
-        dimension_plot=dimension_plot(record.dimensions, record.bar),
         release_command=release_command(record.run_id),
         colours=STATUS_COLOURS,
     )

@@ -7,11 +7,11 @@ from typing import Any
 
 import duckdb
 
-from include.domain.reasons import explain, field_of
-from include.quality.record import Example, FileSummary, Problem, RuleScore, Score
+from include.quality.findings import Example, FileSummary, Problem, RuleScore, Score
+from include.quality.reasons import explain, field_of
 from include.quality.rules import COLUMNS, DIMENSIONS, RULES, Rule
-from include.records import SilverRecord, StagedFile
-from include.runs import Manifest
+from include.runs.folder import Manifest
+from include.runs.records import SilverRecord, StagedFile
 from include.sources.defects import shortened
 
 EXAMPLES = 3

@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from include.domain.reasons import explain, field_of
-from include.records import StagedFile
-from include.runs import ClaimedFile, Manifest, RunFolder, partial_of, write_atomically
+from include.files import replacing, write_atomically
+from include.quality.reasons import explain, field_of
+from include.runs.folder import ClaimedFile, Manifest, RunFolder
+from include.runs.records import StagedFile
 from include.settings import Settings
 from include.sources.defects import VALUE_LIMIT, shortened
 from include.sources.model import CANONICAL_COLUMNS
@@ -141,15 +142,13 @@ def _in_order(rows: pa.Table) -> Iterator[dict[str, Any]]:
 
 def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a CSV with one line for each problem of each row."""
-    partial = partial_of(path)
-    with partial.open("w", encoding="utf-8-sig", newline="") as stream:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8-sig", newline="") as stream:
         report = csv.writer(stream)
         report.writerow(["file", "page", "line", "code", "value", "problem", "remedy"])
         for row in rows:
             origin = [as_text(row["source_file"]), row["source_page"], row["source_line"]]
             for code in row["codes"]:
                 report.writerow([*origin, code, as_text(row[field_of(code) or "raw"]), *explain(code)])
-    partial.replace(path)
 
 
 def _below_data(run: RunFolder, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Small Delta tables of the audit: rows replaced in one commit, by however many runs at once."""
+"""Small Delta tables of the audit: rows are replaced in one commit, also by several runs at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 MAX_CONFLICTS = 20
 MAX_FILES = 64
-"""Each batch adds a file or two; beyond so many they are made one, so that reading stays a matter of milliseconds."""
+"""Each batch adds a file or two; a table of more files is compacted, so that reading takes milliseconds."""
 
 
 def replace_rows(uri: str, rows: pa.Table, predicate: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from include.records import IndexRecord
+from include.runs.records import IndexRecord
 from include.search.entities import SearchUnavailable
 from include.search.index import bring_up_to_date, index_status
 from include.settings import Settings, get_settings

@@ -10,7 +10,7 @@ import duckdb
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from include.runs import unpublished_batches
+from include.runs.marks import unpublished_batches
 from include.search.entities import Product, price_band
 from include.settings import Settings
 

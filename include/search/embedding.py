@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.runs import partial_of
+from include.files import replacing
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,5 @@ class VectorCache:
                 "vector": pa.array([vector.astype("<f4").tobytes() for vector in known.values()], type=pa.binary()),
             }
         )
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = partial_of(self._path)
-        pq.write_table(table, partial)
-        partial.replace(self._path)
+        with replacing(self._path) as partial:
+            pq.write_table(table, partial)

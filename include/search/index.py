@@ -20,8 +20,8 @@ from deltalake.exceptions import DeltaError
 from filelock import FileLock
 
 from include.domain.model import Model
-from include.records import IndexRecord
-from include.runs import write_atomically
+from include.files import write_atomically
+from include.runs.records import IndexRecord
 from include.search.catalogue import read_products
 from include.search.documents import CONTENT_HASH, EMBEDDED_TEXT, document, fingerprint, line, schema
 from include.search.embedding import VectorCache, is_local

@@ -1,19 +1,14 @@
-"""Reads source files and prints what was decided about them and what is wrong with them, as JSON.
-
-Usage: python -m include.sources FILE... [--out FOLDER]
-"""
+"""Reads source files and prints what was decided about them and what is wrong with them, as JSON."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow.parquet as pq
+import typer
 
 from include.sources.defects import DEFECTS, shortened
 from include.sources.model import SourceRejected
@@ -21,6 +16,8 @@ from include.sources.staging import MAX_LINE_BYTES, stage_file
 from include.sources.style import DateSetting
 
 _SHOWN = 20
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 def describe(path: Path, out: Path, date_order: DateSetting, max_line_bytes: int) -> dict[str, Any]:
@@ -52,24 +49,20 @@ def _defective(staged: Path) -> list[dict[str, Any]]:
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Describe the files named on the command line; return 1 if one was rejected."""
-    parser = argparse.ArgumentParser(prog="python -m include.sources", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="keep the staged Parquet files in this folder")
-    parser.add_argument("--date-order", choices=("auto", "day_first", "month_first"), default="auto")
-    parser.add_argument("--max-line-bytes", type=int, default=MAX_LINE_BYTES, metavar="BYTES")
-    options = parser.parse_args(arguments)
+@app.command(help=(__doc__ or "").splitlines()[0])
+def main(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="source files")],
+    out: Annotated[Path | None, typer.Option(help="keep the staged Parquet files in this folder")] = None,
+    date_order: Annotated[DateSetting, typer.Option(help="how to read dates that may be either")] = "auto",
+    max_line_bytes: Annotated[int, typer.Option(help="longest line that is read")] = MAX_LINE_BYTES,
+) -> None:
+    """Describe files as JSON; the exit code is 1 if one was rejected."""
     with TemporaryDirectory() as scratch:
-        folder = options.out or Path(scratch)
-        accounts = [
-            describe(path, folder / f"{path.name}.parquet", options.date_order, options.max_line_bytes)
-            for path in options.files
-        ]
-    json.dump(accounts, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
-    return int(any("rejected" in account for account in accounts))
+        folder = out or Path(scratch)
+        accounts = [describe(path, folder / f"{path.name}.parquet", date_order, max_line_bytes) for path in files]
+    print(json.dumps(accounts, indent=2, ensure_ascii=False))
+    raise typer.Exit(any("rejected" in account for account in accounts))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    app()

@@ -1,4 +1,4 @@
-"""What kind of source a file is, told from its beginning: for whoever receives files and has not loaded them yet."""
+"""What kind of source a file is, by its beginning: for files that are received and not yet loaded."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""JSON lists, read as a stream, and JSON lines. Numbers keep the text they have in the file.
-
-The standard library's scanner decodes one record at a time out of a sliding buffer: streaming parsers hand numbers over
-as floats or Decimals, which loses how they were written.
-"""
+"""The records of JSON lists and of JSON lines. Numbers keep the text they have in the file."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from include.sources.columns import (
     REQUIRED_COLUMNS,
@@ -20,30 +15,13 @@ from include.sources.columns import (
     unique_name,
 )
 from include.sources.defects import reject, shortened
-from include.sources.model import CANONICAL_COLUMNS, FileDecisions, SourceRejected
+from include.sources.json_document import DECODER, Fields, JsonDocument, plain
+from include.sources.model import CANONICAL_COLUMNS, FileDecisions
 from include.sources.staged import Batch, RecordBuffer
 from include.sources.text import TextEncoding, line_blocks, storable
 
-_READ_CHARACTERS = 1 << 20
-_SPACE = re.compile(r"[ \t\r\n]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_PARTIAL_TOKEN = re.compile(r'[.eE]?[+-]?|t|tr|tru|f|fa|fal|fals|n|nu|nul|N|Na|"?\\?(u[0-9a-fA-F]{0,4})?')
 _REMEMBERED_KEYS = 1_000
-_MAX_MEMBERS = 1_000
-
-
-class _Fields(tuple[tuple[str, Any], ...]):
-    """The members of a JSON object in order, repeated names included."""
-
-    __slots__ = ()
-
-
-def _constant(name: str) -> str | None:
-    """Return what NaN and the infinities stand for: pandas writes NaN for an absent value."""
-    return None if name == "NaN" else name
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_Fields, parse_float=str, parse_int=str, parse_constant=_constant)
 
 
 def read_json(path: Path, encoding: TextEncoding, max_record_bytes: int, decisions: FileDecisions) -> Iterator[Batch]:
@@ -59,7 +37,7 @@ def read_json(path: Path, encoding: TextEncoding, max_record_bytes: int, decisio
         SourceRejected: truncated_json, invalid_json, json_record_too_long, missing_columns.
     """
     records = _Records(encoding, decisions)
-    document = _Document(path, encoding, max_record_bytes)
+    document = JsonDocument(path, encoding, max_record_bytes)
     for ordinal, (value, raw) in enumerate(document.records(), start=1):
         records.add(ordinal, value, raw)
         if records.buffer.full:
@@ -115,7 +93,7 @@ class _Records:
             self.buffer.add_defect(number, "nul_byte", storable(text))
             return
         try:
-            value = _DECODER.decode(text)
+            value = DECODER.decode(text)
         except (json.JSONDecodeError, RecursionError):
             self.buffer.add_defect(number, "invalid_json_line", storable(text))
             return
@@ -125,7 +103,7 @@ class _Records:
         """Add a decoded record with its text."""
         row: list[str | None] = [None] * len(CANONICAL_COLUMNS)
         extras: dict[str, str] = {}
-        defect = self._fill(row, extras, value, raw) if isinstance(value, _Fields) else "not_an_object"
+        defect = self._fill(row, extras, value, raw) if isinstance(value, Fields) else "not_an_object"
         if defect is not None:
             self.buffer.add_defect(number, defect, storable(raw))
         else:
@@ -156,7 +134,7 @@ class _Records:
         if self.objects:
             self.decisions.warnings += optional_column_warnings(self._header)
 
-    def _fill(self, row: list[str | None], extras: dict[str, str], fields: _Fields, raw: str) -> str | None:
+    def _fill(self, row: list[str | None], extras: dict[str, str], fields: Fields, raw: str) -> str | None:
         """Fill `row` and `extras` from a record and return its defect, if any."""
         self.objects += 1
         defect: str | None = None
@@ -166,7 +144,7 @@ class _Records:
             if position is None:
                 name = self._extra(key, names)
                 if value is not None and value != "":
-                    extras[name] = value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False)
+                    extras[name] = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
             elif value is None:
                 continue
             elif not isinstance(value, str):
@@ -201,173 +179,3 @@ class _Records:
         if len(self._extras) < _REMEMBERED_KEYS:
             self._extras[storable(name)] = None
         return name
-
-
-def _plain(value: object) -> object:
-    """Return a decoded value with objects as dictionaries again."""
-    if isinstance(value, _Fields):
-        return {key: _plain(item) for key, item in value}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
-
-
-class _Document:
-    """A JSON document read through a sliding buffer."""
-
-    def __init__(self, path: Path, encoding: TextEncoding, max_record_bytes: int) -> None:
-        self.path = path
-        self.encoding = encoding
-        self.max_record = max_record_bytes
-        self.buffer = ""
-        self.position = 0
-        self.at_end = False
-        self.line = 1
-
-    def records(self) -> Iterator[tuple[object, str]]:
-        """Yield each record with its text.
-
-        Raises:
-            SourceRejected: truncated_json, invalid_json, json_record_too_long.
-        """
-        with self.encoding.open(self.path) as self.stream:
-            self._more()
-            self.position = 1 if self.buffer.startswith("\ufeff") else 0
-            if self._peek() == "[":
-                yield from self._elements()
-            else:
-                yield from self._wrapped()
-            if self._peek().strip("\x1a"):
-                raise self._invalid("there is more text after its end")
-
-    def _elements(self) -> Iterator[tuple[object, str]]:
-        self.position += 1
-        if self._peek() == "]":
-            self.position += 1
-            return
-        while True:
-            yield self._value()
-            if self._separator("]"):
-                return
-
-    def _wrapped(self) -> Iterator[tuple[object, str]]:
-        """Yield the records of the one list of objects in an object; an object without a list is a record itself."""
-        members: list[tuple[str, object]] = []
-        lists = 0
-        self.position += 1
-        if self._peek() == "}":
-            raise self._invalid("the object is empty")
-        while True:
-            if self._peek() != '"':
-                raise self._invalid("a name in double quotes is expected") if self._peek() else self._truncated()
-            key, _ = self._value()
-            if self._peek() != ":":
-                raise self._invalid('":" is expected after a name') if self._peek() else self._truncated()
-            self.position += 1
-            if self._peek() == "[" and self._holds_objects():
-                lists += 1
-                if lists > 1:
-                    raise self._invalid("the object holds more than one list of records")
-                yield from self._elements()
-            else:
-                value, _ = self._value()
-                members.append((str(key), value))
-                if len(members) > _MAX_MEMBERS:
-                    raise self._invalid(f"the object has more than {_MAX_MEMBERS} members besides its list")
-            if self._separator("}"):
-                break
-        if not lists:
-            record = _Fields(members)
-            yield record, json.dumps(_plain(record))
-
-    def _holds_objects(self) -> bool:
-        """Return whether the list at the current position is empty or begins with an object."""
-        while True:
-            found = _SPACE.match(self.buffer, self.position + 1)
-            end = found.end() if found else self.position + 1
-            if end < len(self.buffer) or not self._more():
-                return self.buffer[end : end + 1] in {"{", "]"}
-
-    def _separator(self, closing: str) -> bool:
-        """Step over "," or the closing bracket and return whether it was the latter."""
-        found = self._peek()
-        if not found:
-            raise self._truncated()
-        if found not in {",", closing}:
-            raise self._invalid(f'"," or "{closing}" is expected')
-        self.position += 1
-        return found == closing
-
-    def _value(self) -> tuple[object, str]:
-        """Decode the value at the current position."""
-        self._peek()
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(self.buffer, self.position)
-            except json.JSONDecodeError as error:
-                if not self._more_for_record():
-                    raise self._broken(error) from error
-            except RecursionError as error:
-                raise self._invalid("its values are nested too deeply") from error
-            else:
-                # a number at the very end of the buffer may go on in the next piece
-                if end < len(self.buffer) or not self._more_for_record():
-                    raw = self.buffer[self.position : end]
-                    if len(raw) > self.max_record:
-                        raise reject("json_record_too_long", line=self._line(), value=raw, limit=self.max_record)
-                    self.position = end
-                    return value, raw
-
-    def _more_for_record(self) -> bool:
-        if len(self.buffer) - self.position > self.max_record + _READ_CHARACTERS:
-            return False
-        return self._more()
-
-    def _peek(self) -> str:
-        """Return the next character that is not white space, "" at the end."""
-        while True:
-            found = _SPACE.match(self.buffer, self.position)
-            self.position = found.end() if found else self.position
-            if self.position < len(self.buffer) or not self._more():
-                return self.buffer[self.position : self.position + 1]
-
-    def _more(self) -> bool:
-        """Drop what was read, append the next piece of the file and return whether there was one."""
-        if self.at_end:
-            return False
-        piece = self.stream.read(_READ_CHARACTERS)
-        self.at_end = not piece
-        if piece:
-            self.line += self.buffer.count("\n", 0, self.position)
-            self.buffer = self.buffer[self.position :] + piece
-            self.position = 0
-        return bool(piece)
-
-    def _line(self, position: int | None = None) -> int:
-        return self.line + self.buffer.count("\n", 0, self.position if position is None else position)
-
-    def _broken(self, error: json.JSONDecodeError) -> SourceRejected:
-        """Return the rejection for a value that cannot be decoded: cut off, too long or wrong."""
-        rest = self.buffer[error.pos :].rstrip()
-        unfinished = "Unterminated string" in error.msg or _PARTIAL_TOKEN.fullmatch(rest) is not None
-        if self.at_end and unfinished:
-            return self._truncated()
-        if not self.at_end and (unfinished or error.pos - self.position > self.max_record):
-            limit = self.max_record
-            return reject("json_record_too_long", line=self._line(), value=self._excerpt(self.position), limit=limit)
-        return reject(
-            "invalid_json", line=self._line(error.pos), value=self._excerpt(error.pos), detail=_sentence_part(error.msg)
-        )
-
-    def _truncated(self) -> SourceRejected:
-        return reject("truncated_json", line=self._line(len(self.buffer)), value=storable(self.buffer[-60:]))
-
-    def _invalid(self, detail: str) -> SourceRejected:
-        return reject("invalid_json", line=self._line(), value=self._excerpt(self.position), detail=detail)
-
-    def _excerpt(self, position: int) -> str:
-        return storable(self.buffer[max(0, position - 20) : position + 60])
-
-
-def _sentence_part(message: str) -> str:
-    return message[:1].lower() + message[1:]

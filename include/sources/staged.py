@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -108,7 +106,7 @@ class RecordBuffer:
 
 
 class StagedWriter:
-    """Writes batches to one Parquet file; the file appears under its name when the `with` block ends without error.
+    """Writes batches to one Parquet file, which is complete when the `with` block ends.
 
     Attributes:
         rows: Records written.
@@ -116,31 +114,15 @@ class StagedWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         self.rows = 0
         self.defects: Counter[str] = Counter()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(self.partial, SCHEMA, compression="zstd", compression_level=1)
-        self._open = True
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=1)
 
     def __enter__(self) -> StagedWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.finish()
-        if kind is None:
-            self.partial.replace(self.path)
-        else:
-            self.partial.unlink(missing_ok=True)
-
-    def finish(self) -> None:
-        """Complete the partial file, so that it can be read before it gets its name."""
-        if self._open:
-            self._open = False
-            self._writer.close()
+    def __exit__(self, *error: object) -> None:
+        self._writer.close()
 
     def write(self, batch: Batch) -> None:
         """Append a batch."""

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from include.files import replacing
 from include.sources.compression import UnpackLimits, unpacked
 from include.sources.csv_reader import read_csv
 from include.sources.detection import kind_of, text_format
 from include.sources.json_reader import read_json, read_json_lines
 from include.sources.model import FileDecisions, SourceReading
-from include.sources.pdf_reader import read_pdf
 from include.sources.staged import Batch, StagedWriter
 from include.sources.style import DateSetting, StagedStyle
 from include.sources.text import encoding_of
@@ -51,14 +51,14 @@ def stage_file(
     with unpacked(path, out.parent, limits or UnpackLimits()) as (plain, compression):
         decisions, batches = _open(plain, name, max_line_bytes)
         decisions.compression = compression
-        with StagedWriter(out) as writer:
-            for batch in batches:
-                writer.write(batch)
-            writer.finish()
+        with replacing(out) as partial:
+            with StagedWriter(partial) as writer:
+                for batch in batches:
+                    writer.write(batch)
             if not writer.rows:
                 names = "column names but " if decisions.header else ""
                 decisions.warnings.append(f"The file has {names}no records.")
-            with StagedStyle(writer.partial, out.parent) as style:
+            with StagedStyle(partial, out.parent) as style:
                 style.decide_dates(decisions, date_order)
                 style.decide_decimal_mark(decisions)
                 amount = style.amount(decisions.decimal_mark)
@@ -74,6 +74,8 @@ def stage_file(
 def _open(plain: Path, name: str, max_line_bytes: int) -> tuple[FileDecisions, Iterator[Batch]]:
     """Return what is known before reading, and the batches; reading them completes the decisions."""
     if kind_of(plain) == "pdf":
+        from include.sources.pdf.reader import read_pdf  # other files need not wait for the PDF library to be imported
+
         decisions = FileDecisions(format="pdf")
         return decisions, read_pdf(plain, decisions)
     encoding = encoding_of(plain)

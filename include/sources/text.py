@@ -35,7 +35,7 @@ class TextEncoding:
     """How the bytes of a file become text.
 
     Attributes:
-        name: Python codec name, as told to people.
+        name: Python codec name, as shown to people.
         codec: Codec to open the file with.
         byte_order_mark: Whether the file begins with one.
         errors: Error handler to open the file with.

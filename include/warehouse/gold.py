@@ -21,8 +21,9 @@ from sqlalchemy import Boolean, Column, Date, DateTime
 
 from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
-from include.records import EnrichRecord, GoldRecord, SilverRecord
-from include.runs import RunFolder, unpublished_batches
+from include.runs.folder import RunFolder
+from include.runs.marks import unpublished_batches
+from include.runs.records import EnrichRecord, GoldRecord, SilverRecord
 from include.settings import Settings
 from include.warehouse.publishing.publish import PublishReport
 from include.warehouse.schema.portable import places

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine, delete, insert
 
-from include.quality.record import ScoreRow
+from include.quality.findings import ScoreRow
 from include.warehouse.connection.engine import transaction
 from include.warehouse.schema.tables import star_table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Engine
 
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.warehouse.connection.engine import transaction
 from include.warehouse.schema.portable import upsert
 from include.warehouse.schema.tables import star_table

@@ -27,7 +27,7 @@ from include.warehouse.backup.manifest import list_backups, read_manifest
 from include.warehouse.backup.restoring import restore
 from tests.benchmarks.failover_bench import small_batch
 from tests.benchmarks.real_gold import BATCH_ID, write
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 def destroy(settings: Settings) -> None:

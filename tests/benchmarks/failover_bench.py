@@ -35,7 +35,7 @@ from include.failover import (
 from include.settings import Settings
 from include.warehouse import GoldBatch, upgrade
 from tests.benchmarks.real_gold import BATCH_ID, write
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 DAY = date(2011, 12, 8)
 

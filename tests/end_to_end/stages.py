@@ -7,11 +7,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from include.pipeline import audit, claim, enrich, index, publish, receipt
-from include.receipts import Receipt
-from include.runs import landing
-from include.settings import PROJECT_ROOT, Settings
-from include.spark import submit_command, submit_conf, submit_environment
+from include.lake.submitting import ENTRY_POINT, submit_command, submit_conf, submit_environment
+from include.pipeline import audit, claim, enrich, index, receipt
+from include.receipts.model import Receipt
+from include.runs.landing import landing
+from include.settings import Settings
+from tests.support.steps import publish
 
 MASTER = "local[2]"
 
@@ -24,9 +25,8 @@ def submit(settings: Settings, stage: str, run_id: str, input_bytes: int) -> Non
         "RETAIL_SPARK_JARS_DIR": str(settings.jars),
         "DATABASE_URL": settings.database_url.get_secret_value(),
     }
-    application = PROJECT_ROOT / "spark_jobs" / f"{stage}.py"
     conf = submit_conf(settings, input_bytes, MASTER)
-    subprocess.run(submit_command(settings, application, [run_id], conf, MASTER), env=environment, check=True)
+    subprocess.run(submit_command(ENTRY_POINT, [stage, run_id], conf, MASTER), env=environment, check=True)
 
 
 def load(settings: Settings, run_id: str, *sources: Path) -> Receipt:

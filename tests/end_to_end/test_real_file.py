@@ -13,7 +13,7 @@ import pytest
 from deltalake import DeltaTable
 from sqlalchemy import text
 
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from include.settings import Settings, get_settings
 from include.warehouse import open_engine, transaction, upgrade
 from tests.benchmarks import duckdb_pipeline
@@ -21,7 +21,6 @@ from tests.end_to_end.stages import load
 
 REAL_FILE = os.environ.get("RETAIL_REAL_FILE", "")
 pytestmark = [
-    pytest.mark.integration,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(not REAL_FILE, reason="RETAIL_REAL_FILE is not set"),
 ]

@@ -12,19 +12,18 @@ from hypothesis import given
 from hypothesis import settings as examples
 
 from deploy.embedded.search import TypesenseServer
-from include.records import IndexRecord
+from include.runs.records import IndexRecord
 from include.search.index import bring_up_to_date
 from include.search.service import SearchService
 from include.settings import Settings
-from tests.integration.search.attempts import ATTEMPTS, attempt
-from tests.integration.search.conftest import settings_for
 from tests.search_quality.__main__ import MODES, search_ranker, sql_rankers
 from tests.search_quality.lake import make_lake
 from tests.search_quality.load import latencies
 from tests.search_quality.measures import load_queries, mean, ndcg
+from tests.support.attempts import ATTEMPTS, attempt
+from tests.support.shop import settings_for
 
 pytestmark = [
-    pytest.mark.integration,
     pytest.mark.skipif(not os.environ.get("RETAIL_REAL_FILE"), reason="RETAIL_REAL_FILE is not set"),
 ]
 

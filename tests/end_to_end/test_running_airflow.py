@@ -17,12 +17,13 @@ from rich.console import Console
 
 from deploy.embedded.follow import DAG_ID, Airflow, find_run, follow
 from deploy.embedded.state import CLI_USER, Instance
-from include.receipts import FileEntry, Receipt
-from include.runs import RunFolder, sha256_of
-from include.sample import SampleStyle, generate_lines, write_sample
+from deploy.sample import SampleStyle, generate_lines, write_sample
+from include.files import sha256_of
+from include.receipts.model import FileEntry, Receipt
+from include.runs.folder import RunFolder
 from include.settings import PROJECT_ROOT
 from tests.benchmarks import duckdb_pipeline
-from tests.end_to_end.system import (
+from tests.support.system import (
     Killer,
     airflow,
     forget_days,
@@ -35,7 +36,7 @@ from tests.end_to_end.system import (
     warehouse_away,
 )
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 FIRST_DAY = date(2011, 1, 4)
 DAYS = 4

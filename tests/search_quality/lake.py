@@ -13,7 +13,7 @@ from deltalake import write_deltalake
 
 from include.domain.classify import NON_PRODUCT_CODES
 from include.enrichment.country import facts
-from include.enrichment.product.model import ProductModel
+from include.enrichment.product.training import train
 from include.settings import Settings
 
 _LINES = r"""
@@ -65,7 +65,7 @@ def make_lake(settings: Settings, file: Path) -> None:
     for row, known in zip(countries, facts([row["country"] for row in countries]), strict=True):
         row["region"] = known.region
     described = [row for row in products if row["is_product"] and row["description"]]
-    answers = ProductModel.train().classify([row["description"] for row in described])
+    answers = train().classify([row["description"] for row in described])
     for row, answer in zip(described, answers, strict=True):
         row |= {"category": answer.category, "subcategory": answer.subcategory, "brand": answer.brand}
     schema = pa.schema(

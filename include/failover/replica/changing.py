@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 
 from include.failover.replica.file import STATE_TABLE, writing
-from include.quality.record import ScoreRow
-from include.receipts import Receipt
+from include.quality.findings import ScoreRow
+from include.receipts.model import Receipt
 from include.settings import Settings
 from include.warehouse import (
     FACT,

@@ -18,8 +18,9 @@ import duckdb
 from pydantic import Field
 
 from include.domain.model import Model
-from include.failover import FailoverState, ReplicaUnusable, StateFile, replica, replica_link, write_durably
-from include.runs import RunFolder
+from include.failover import FailoverState, ReplicaUnusable, StateFile, replica, replica_link
+from include.files import flush, write_durably
+from include.runs.folder import RunFolder
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import GoldStar, GoldUnreadable, WarehouseUnavailable
 from include.warehouse.backup import lake
@@ -37,7 +38,6 @@ from include.warehouse.backup.manifest import (
     backups_locked,
     damage,
     described,
-    flush,
     thin_out,
 )
 from include.warehouse.backup.primary import Snapshot, snapshot

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from include.domain.model import Model
 from include.failover import Figures, State, locked
-from include.runs import sha256_of
+from include.files import flush, sha256_of
 from include.settings import Settings
 
 MANIFEST = "manifest.json"
@@ -323,12 +323,3 @@ def delete(folder: Path) -> None:
     if hidden != folder:
         folder.rename(hidden)
     shutil.rmtree(hidden)
-
-
-def flush(path: Path) -> None:
-    """Flush a file or the entries of a folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -33,8 +33,8 @@ from include.failover import (
     refresh_replica,
     replica,
     replica_link,
-    write_durably,
 )
+from include.files import flush, write_durably
 from include.settings import BACKED_UP_FOLDERS, Settings
 from include.warehouse import GoldStar, WarehouseUnavailable
 from include.warehouse.backup import lake, primary
@@ -50,7 +50,6 @@ from include.warehouse.backup.manifest import (
     Manifest,
     backups_locked,
     damage,
-    flush,
     folders,
     read_manifest,
     require_whole,

@@ -1,8 +1,8 @@
 """The data mart: views over the star that answer the usual questions.
 
 Revenue counts every line, cancellations, returns, fees and adjustments included; gross sales count lines of kind `sale`
-only, as in the documents of `include.aggregates`. The views compute at each read, so they never disagree with the star;
-`docs/warehouse.md` says what that costs and why nothing is materialised.
+only, as in the documents of `include.lake.aggregates`. The views compute at each read, so they never disagree with the
+star; `docs/warehouse.md` says what that costs and why nothing is materialised.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ from sqlmodel import Field, SQLModel
 
 from include.domain.classify import KINDS
 from include.domain.money import CURRENCIES
-from include.quality.record import LEVELS, STATUSES
+from include.quality.findings import LEVELS, STATUSES
 from include.warehouse.schema.portable import portable
 
 MODEL_SCHEMA = "retail_dwh"

@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from include.runs import RunFolder, landing, legible, waiting_files
+from include.files import flush
+from include.runs.folder import RunFolder
+from include.runs.landing import landing, legible, waiting_files
 from include.settings import Settings
 from retail_api.domain.files import StoredFile
 
@@ -150,11 +152,7 @@ class Folder:
 
     def sync(self) -> None:
         """Bring the names to the disk."""
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        flush(self.path)
 
     def delete(self, name: str) -> bool:
         """Delete a file; return whether it was there."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from include.runs import UNFINISHED_SUFFIXES
+from include.runs.landing import UNFINISHED_SUFFIXES
 from include.sources.compression import Compression
 from include.sources.content import Format
 from retail_api.domain.operations import RunId

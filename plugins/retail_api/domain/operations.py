@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from include.runs import RUN_ID
+from include.runs.folder import RUN_ID
 from retail_api.domain.paging import Entity, Paging
 
 BATCH_PATTERN = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from include.receipts import Receipt
+from include.receipts.model import Receipt
 from retail_api.domain.operations import (
     BATCH_PATTERN,
     Batch,

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path, status
 from fastapi.responses import HTMLResponse
 
-from include.runs import RUN_ID
+from include.runs.folder import RUN_ID
 from retail_api.routes.answers import problem_responses
 from retail_api.security import Reader
 from retail_api.state import SettingsOf

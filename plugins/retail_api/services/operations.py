@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from include.domain.reasons import explain
 from include.failover import Answer, Warehouse
-from include.receipts import Receipt
+from include.quality.reasons import explain
+from include.receipts.model import Receipt
 from include.settings import Settings
 from retail_api.data.operations import Found, OperationsRepository
 from retail_api.data.quarantine import QuarantineRepository

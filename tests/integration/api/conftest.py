@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.api.server import Server
+from tests.support.api_server import Server
 
 
 @pytest.fixture(scope="package")

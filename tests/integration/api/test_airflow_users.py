@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 from werkzeug.security import generate_password_hash
 
-from tests.integration.api.server import AUTH_SECONDS, FAILURES, OPERATOR, WINDOW_SECONDS, Server, eventually
-
-pytestmark = pytest.mark.integration
+from tests.support.api_server import AUTH_SECONDS, FAILURES, OPERATOR, WINDOW_SECONDS, Server
+from tests.support.waiting import eventually
 
 HEALTH = "/retail/health"
 PATHS = ["/retail/health", "/retail/api/v1/health", "/retail/docs", "/retail/openapi.json", "/retail/metrics"]
@@ -172,26 +173,30 @@ def test_a_change_of_a_user_takes_effect_within_the_time_set(
                 assert bearer.get(HEALTH, headers={"Authorization": f"Bearer {token}"}).status_code == status
 
 
-def seconds_of(request: Callable[[], httpx.Response]) -> float:
-    started = time.perf_counter()
-    request()
-    return time.perf_counter() - started
-
-
 def test_verified_passwords_are_not_hashed_again(server: Server) -> None:
-    with server.client("viewer") as client:
-        times = [seconds_of(lambda: client.get("/retail/docs")) for _ in range(30)]
-    assert statistics.median(times) < 0.03
+    server.add_user("newcomer", "Viewer")
+    for _ in range(8):  # both workers
+        with server.client("viewer") as fresh:
+            assert fresh.get(HEALTH).status_code == 200
+    logins = sqlite3.connect(server.settings.api / "logins.sqlite", isolation_level=None)
+    with closing(logins), server.client("viewer") as client, server.client("newcomer") as new:
+        logins.execute("BEGIN IMMEDIATE")  # no password is hashed from here on, as no sign-in can be counted
+        assert new.get(HEALTH).status_code == 503
+        for _ in range(30):
+            assert client.get("/retail/docs").status_code == 200
+        logins.execute("ROLLBACK")
+        assert new.get(HEALTH).status_code == 200
 
 
-def test_a_user_who_is_not_there_takes_as_long_as_one_who_is(server: Server) -> None:
-    times: dict[str, list[float]] = {"viewer": [], "never.seen": []}
+def test_a_user_who_is_not_there_takes_as_much_work_as_one_who_is(server: Server) -> None:
+    work: dict[str, list[float]] = {"viewer": [], "never.seen": []}
     for number in range(10):
-        for name, measured in times.items():
+        for name, measured in work.items():
             with server.client(address=f"127.0.1.{number + 1}") as client:
-                client.get("/retail/openapi.json", headers={"Authorization": "Digest x"})  # connects
-                measured.append(seconds_of(lambda n=name: client.get(HEALTH, auth=(n, "wrong"))))  # type: ignore[misc]
-    known, unknown = (statistics.median(measured) for measured in times.values())
+                before = server.cpu_seconds()
+                client.get(HEALTH, auth=(name, "wrong"))
+                measured.append(server.cpu_seconds() - before)
+    known, unknown = (statistics.median(measured) for measured in work.values())
     assert known > 0.03
     assert abs(known - unknown) < 0.25 * known
 
@@ -296,38 +301,31 @@ def test_health_while_all_is_well(server: Server) -> None:
     assert found["data"]["newest_batch"]
 
 
-def test_a_stopped_postgresql_costs_readers_a_second_and_changes_an_excuse(server: Server) -> None:
+def test_a_stopped_postgresql_costs_readers_nothing_and_changes_an_excuse(server: Server) -> None:
     with server.client(OPERATOR) as client, server.client("viewer", address="127.0.0.60") as late:
         for _ in range(8):  # both workers
             with server.client(OPERATOR) as fresh:
                 assert fresh.get(HEALTH).status_code == 200
         with server.victim.stopped():
-            took = []
             for _ in range(12):
-                started = time.perf_counter()
                 answer = client.get(HEALTH)
-                took.append(time.perf_counter() - started)
                 found = answer.json()
                 assert (answer.status_code, found["status"]) == (200, "degraded")
                 assert found["warehouse"]["serves"] == answer.headers["X-Warehouse"] == "replica"
                 assert not found["warehouse"]["primary"]["answers"]
                 time.sleep(0.3)
-            assert max(took) < 2.0
-            assert statistics.median(took) < 0.5
             # Who was verified before goes on reading; whoever was not, and changes, have to wait.
-            started = time.perf_counter()
             refused = late.get(HEALTH, auth=("new", "comer"))
             assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
-            assert time.perf_counter() - started < 2.0
             assert not client.get("/retail/api/v1/health").json()["airflow_metadata"]["answers"]
             changed = client.delete(HEALTH, headers={"X-Correlation-Id": "while-away"})
             assert changed.status_code == 503
-        eventually(lambda: client.get(HEALTH).json()["status"] == "ok", 30)
+        eventually(lambda: client.get(HEALTH).json()["status"] == "ok")
 
 
 def test_audit_entries_of_an_outage_are_delivered_after_it(server: Server) -> None:
     with server.client(OPERATOR) as client:
-        eventually(lambda: client.get(HEALTH).status_code == 200, 30)
+        eventually(lambda: client.get(HEALTH).status_code == 200)
         assert client.get(HEALTH).status_code == 200
         server.victim.kill()
         try:
@@ -336,7 +334,7 @@ def test_audit_entries_of_an_outage_are_delivered_after_it(server: Server) -> No
         finally:
             server.victim.start()
         if answer.status_code == 405:
-            (entry,) = eventually(lambda: entries(server, "outage"), 30)
+            (entry,) = eventually(lambda: entries(server, "outage"))
             assert entry[0] == OPERATOR
         else:
             assert answer.status_code == 503

@@ -1,5 +1,12 @@
 from __future__ import annotations
 
-from tests.integration.failover.conftest import lake, make, settings, undisturbed, victim
+import pytest
 
-__all__ = ["lake", "make", "settings", "undisturbed", "victim"]
+from include.settings import Settings
+from tests.support.lake import Lake
+
+
+@pytest.fixture
+def settings(lake: Lake) -> Settings:
+    """Settings of the lake under test."""
+    return lake.settings

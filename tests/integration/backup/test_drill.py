@@ -29,11 +29,12 @@ from include.failover import (
     refresh_replica,
     replica_link,
     serving_side,
-    write_durably,
 )
+from include.files import write_durably
 from include.operate import main
-from include.pipeline import publish, receipt
-from include.runs import RunFolder, mark_unpublished
+from include.pipeline import receipt
+from include.runs.folder import RunFolder
+from include.runs.marks import mark_unpublished
 from include.settings import PROJECT_ROOT, Settings, get_settings
 from include.warehouse import (
     GoldUnreadable,
@@ -50,10 +51,11 @@ from include.warehouse.backup import programs, restoring
 from include.warehouse.backup.making import back_up
 from include.warehouse.backup.manifest import MANIFEST, BackupDamaged, BackupFailed, list_backups, read_manifest
 from include.warehouse.backup.restoring import restore, resume
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.failover.test_failover import contents
-from tests.integration.warehouse.batches import Line, batch, lines_of
+from tests.support.batches import Line, batch, lines_of
+from tests.support.lake import Lake
+from tests.support.servers import Victim
+from tests.support.sides import contents
+from tests.support.steps import publish
 
 DAY = date(2010, 12, 2)
 

@@ -13,9 +13,7 @@ from deploy.embedded.addresses import save_ports
 from deploy.embedded.state import Instance
 from include.search.server import SearchServer
 from include.settings import Settings
-from tests.ports import free_port
-
-pytestmark = pytest.mark.integration
+from tests.support.ports import free_port
 
 
 def test_it_starts_comes_back_and_stops_with_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

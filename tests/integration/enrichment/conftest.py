@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from include.enrichment.http import Service, ServiceClient
+from include.enrichment.client import ServiceClient
+from include.enrichment.service import Service
 from include.settings import Settings
-from tests.services import FakeServer
-
-MakeSettings = Callable[..., Settings]
-MakeClient = Callable[..., ServiceClient]
+from tests.support.services import FakeServer, MakeClient, MakeSettings
 
 
 @pytest.fixture(autouse=True)

@@ -11,16 +11,28 @@ import pytest
 from pydantic import TypeAdapter
 
 from include.enrichment import fx
-from include.enrichment.http import ServiceClient, ServiceUnavailable
-from include.enrichment.transport import KEY_PLACEHOLDER
-from tests.integration.enrichment.conftest import MakeClient
-from tests.ports import free_port
-from tests.services import KEY, Behaviour, FakeServer, as_json, cut_off, drip_body, hang, play, rates_error, status
+from include.enrichment.client import ServiceClient
+from include.enrichment.service import ServiceUnavailable
+from tests.support.ports import free_port
+from tests.support.services import (
+    KEY,
+    Behaviour,
+    FakeServer,
+    MakeClient,
+    as_json,
+    cut_off,
+    drip_body,
+    hang,
+    play,
+    rates_error,
+    status,
+)
 
 pytestmark = pytest.mark.integration
 
-PATH = f"v6/{KEY_PLACEHOLDER}/latest/GBP"
-ECHO = f"<html>Cannot GET /v6/{KEY}/latest/GBP</html>".encode()
+PATH = "v6/latest/GBP"
+HEADER = f"Bearer {KEY}"
+ECHO = f"<html>Cannot GET /v6/latest/GBP with {HEADER}</html>".encode()
 
 
 def everything_about(error: BaseException) -> str:
@@ -45,10 +57,21 @@ def client(make_client: MakeClient) -> ServiceClient:
     return make_client(fx.exchange_rate_service, currency_api_key=KEY, http_timeout_seconds=0.6)
 
 
-def test_the_key_is_in_the_path_that_is_sent(fake: FakeServer, client: ServiceClient) -> None:
+def test_the_key_is_in_the_header_that_is_sent(fake: FakeServer, client: ServiceClient) -> None:
     (rate,) = fx.rates([date(2026, 11, 20)], client)
-    assert fake.requests == [f"/v6/{KEY}/latest/GBP"]
+    assert (fake.requests, fake.keys) == (["/v6/latest/GBP"], [HEADER])
     assert rate.source == "exchangerate-api"
+
+
+def test_without_a_key_no_header_is_sent(fake: FakeServer, make_client: MakeClient) -> None:
+    fx.rates([date(2026, 11, 20)], make_client(fx.exchange_rate_service))
+    assert fake.keys == [None]
+
+
+def test_every_attempt_has_the_header(fake: FakeServer, client: ServiceClient) -> None:
+    fake.script = [status(500)]
+    (rate,) = fx.rates([date(2026, 11, 20)], client)
+    assert (fake.keys, rate.source) == ([HEADER] * 2, "exchangerate-api")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +81,7 @@ def test_the_key_is_in_the_path_that_is_sent(fake: FakeServer, client: ServiceCl
         status(500, ECHO),
         status(404, ECHO),
         status(200, ECHO),
-        status(301, ECHO, {"Location": f"/v6/{KEY}/latest/GBP/"}),
+        status(301, ECHO, {"Location": f"/v6/latest/GBP/?key={KEY}"}),
         status(429, ECHO, {"Retry-After": KEY}),
         as_json(rates_error(KEY)),
         as_json({**rates_error("invalid-key"), "url": KEY}, 403),
@@ -87,7 +110,9 @@ def test_no_log_exception_or_file_holds_the_key(
             except ServiceUnavailable as unavailable:
                 printed += everything_about(unavailable)
     assert behaviour is None or fake.requests
-    printed += client.metrics().model_dump_json() + repr(client.service) + repr(vars(client))
+    printed += (
+        client.metrics().model_dump_json() + repr(client.service) + repr(vars(client)) + repr(vars(client._opened()))
+    )
     logged = "\n".join(f"{record.getMessage()} {vars(record)} {record.exc_text}" for record in caplog.records)
     assert any(record.name.startswith("urllib3") for record in caplog.records)
     assert KEY not in printed
@@ -106,7 +131,7 @@ def test_the_key_passes_through_a_proxy(
     client = make_client(fx.exchange_rate_service, currency_api_key=KEY, exchange_rate_url="http://127.0.0.1:9")
     fake.behaviour = as_json({"key": "none"})
     assert client.get(PATH, TypeAdapter(dict[str, str])) == {"key": "none"}
-    assert fake.requests == [f"http://127.0.0.1:9/v6/{KEY}/latest/GBP"]
+    assert (fake.requests, fake.keys) == (["http://127.0.0.1:9/v6/latest/GBP"], [HEADER])
 
 
 def test_an_answer_that_repeats_the_key_is_used_and_not_kept(fake: FakeServer, client: ServiceClient) -> None:
@@ -116,9 +141,21 @@ def test_an_answer_that_repeats_the_key_is_used_and_not_kept(fake: FakeServer, c
     assert len(fake.requests) == 2
 
 
-def test_a_key_with_other_characters_stays_one_part_of_the_path(fake: FakeServer, make_client: MakeClient) -> None:
+@pytest.mark.parametrize("key", ["two\nlines", "k\xe9y", "\u043a\u043b\u044e\u0447", "nul\0"])
+def test_a_key_that_no_header_can_carry_is_a_bad_key(
+    fake: FakeServer, make_client: MakeClient, caplog: pytest.LogCaptureFixture, key: str
+) -> None:
+    client = make_client(fx.exchange_rate_service, currency_api_key=key)
+    with pytest.raises(ServiceUnavailable) as caught, caplog.at_level(logging.DEBUG):
+        client.get(PATH, fx._LATEST)
+    assert caught.value.reason == "bad_key"
+    assert fake.requests == []
+    assert key not in everything_about(caught.value) + caplog.text
+
+
+def test_a_key_with_other_characters_is_sent_as_it_is(fake: FakeServer, make_client: MakeClient) -> None:
     client = make_client(fx.exchange_rate_service, currency_api_key="a/../b?c#d e")
     with pytest.raises(ServiceUnavailable) as caught:
         client.get(PATH, fx._LATEST)
     assert caught.value.reason == "bad_key"
-    assert fake.requests == ["/v6/a%2F..%2Fb%3Fc%23d%20e/latest/GBP"]
+    assert (fake.requests, fake.keys) == (["/v6/latest/GBP"], ["Bearer a/../b?c#d e"])

@@ -17,68 +17,32 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, Engine, event, func, select
+from sqlalchemy import Engine, event, select
 
-from include.domain.star import DIMENSION_RULES
 from include.failover import publishing, replica
 from include.failover.catching_up import catch_up
-from include.failover.figures import Scope, fact_hashes, member_hashes, side_figures
+from include.failover.figures import Scope, side_figures
 from include.failover.integrity import check_integrity
 from include.failover.published import known_batches
 from include.failover.reads import read, serving_side
 from include.failover.repair import compare_sides, repair
 from include.failover.sides import SIDES, open_side
 from include.failover.standby import refresh_replica
-from include.failover.state import Side, StateFile
+from include.failover.state import StateFile
 from include.failover.status import status
-from include.pipeline import publish, receipt
+from include.pipeline import receipt
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse.connection.engine import WarehouseUnavailable, open_engine, transaction
-from include.warehouse.gold import GoldStar
 from include.warehouse.publishing.publish import PublishError
 from include.warehouse.schema.migrations import downgrade, upgrade
 from include.warehouse.schema.tables import star_table
-from tests.integration.failover.conftest import PATIENCE
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.warehouse.batches import Line, batch, lines_of
+from tests.support.batches import Line, batch, lines_of
+from tests.support.lake import Lake
+from tests.support.servers import Victim
+from tests.support.sides import both_sides_equal, contents, totals_of
+from tests.support.steps import publish
 
 DAY = date(2010, 12, 2)
-EVERY = int(os.environ.get("RETAIL_CUT_EVERY", "10"))
-"""Of the statements of a publish the primary is cut at each so many-th; 1 takes two minutes."""
-
-KILLS = int(os.environ.get("RETAIL_KILLS", "2"))
-"""At how many moments of a publish the primary is killed, or stopped, with staging and without."""
-
-
-def totals_of(connection: Connection) -> dict[str, Any]:
-    """Return rows and GBP of the facts."""
-    fact = star_table("fact_sales")
-    rows, amount = connection.execute(select(func.count(), func.sum(fact.c.amount))).one()
-    return {"rows": rows, "amount": amount}
-
-
-def contents(settings: Settings, side: Side | None) -> dict[str, Any]:
-    """Return the row hash of every fact and member of a side, or of Gold."""
-    if side is None:
-        with GoldStar(settings) as gold:
-            return _hashes(gold, settings)
-    with open_side(settings, side) as connection:
-        return _hashes(connection, settings)
-
-
-def _hashes(source: Any, settings: Settings) -> dict[str, Any]:
-    members = {rule.table: member_hashes(source, settings, rule) for rule in DIMENSION_RULES}
-    for rows in members.values():
-        rows.pop(0, None)
-    return members | {"fact_sales": fact_hashes(source, settings, Scope())}
-
-
-def both_sides_equal(settings: Settings, expected: Settings) -> None:
-    there = contents(expected, "primary")
-    assert contents(settings, "primary") == there
-    assert contents(settings, "replica") == there
-    assert compare_sides(settings).whole
 
 
 def test_a_batch_is_live_on_both_sides_and_equal_to_gold(lake: Lake, settings: Settings) -> None:
@@ -207,14 +171,15 @@ def test_a_lost_connection_to_a_primary_that_answers_is_tried_once_more(lake: La
 
 
 def test_cut_at_each_statement_both_sides_end_as_if_nothing_had_happened(
-    lake: Lake, undisturbed: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, undisturbed: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, thorough: bool
 ) -> None:
     publish(settings, lake.drop(1, lines_of(30)))
     with at_statement(-1, lambda _: None) as statements:
         publish(settings, lake.drop(2, lines_of(12, start=30)))
     # After the batch is recorded and its staging dropped, the commit follows; then old staging is purged.
     drops = sum("DROP TABLE" in statement for statement in statements)
-    cuts = [number for number, statement in enumerate(statements) if "set_config" not in statement][::EVERY]
+    every = 1 if thorough else 10
+    cuts = [number for number, statement in enumerate(statements) if "set_config" not in statement][::every]
     monkeypatch.setattr(publishing, "primary_is_up", lambda *_: False)
     for number in cuts:
         with at_statement(number, terminate(settings)) as seen:
@@ -236,7 +201,7 @@ def test_cut_at_each_statement_both_sides_end_as_if_nothing_had_happened(
 @pytest.mark.parametrize("harm", ["killed", "stopped"])
 @pytest.mark.parametrize("staged", [True, False])
 def test_harmed_at_random_moments_both_sides_end_as_if_nothing_had_happened(
-    lake: Lake, undisturbed: Lake, settings: Settings, victim: Victim, staged: bool, harm: str
+    lake: Lake, undisturbed: Lake, settings: Settings, victim: Victim, staged: bool, harm: str, thorough: bool
 ) -> None:
     act, undo = victim.kill, victim.start
     if harm == "stopped":
@@ -248,7 +213,7 @@ def test_harmed_at_random_moments_both_sides_end_as_if_nothing_had_happened(
         with at_statement(-1, lambda _: None) as statements:
             publish(each.settings, each.drop(2, lines_of(size // 2, start=size), stage=staged))
     sides = Counter[str]()
-    for number in range(3, 3 + KILLS):
+    for number in range(3, 3 + (20 if thorough else 2)):
         lines = lines_of(size // 2, start=number * size // 2 - 100)
         run_id = lake.drop(number, lines, stage=staged)
         killer = threading.Timer(chance.uniform(0, 0.02), act)
@@ -272,24 +237,22 @@ def _start(killer: threading.Timer, _: Any) -> None:
     killer.start()
 
 
-def test_a_server_that_is_stopped_in_the_middle_of_a_publish_costs_bounded_time(
+def test_a_server_that_is_stopped_in_the_middle_of_a_publish_is_given_up(
     lake: Lake, undisturbed: Lake, settings: Settings, victim: Victim
 ) -> None:
     for each in (lake, undisturbed):
         publish(each.settings, each.drop(1, lines_of(30)))
     run_id = lake.drop(2, lines_of(30, start=20))
-    started = time.monotonic()
     try:
-        with at_statement(25, lambda _: victim.signal(signal.SIGSTOP)):
+        with at_statement(25, lambda _: victim.signal(signal.SIGSTOP)) as statements:
             found = publish(settings, run_id)
-        seconds = time.monotonic() - started
         answer = read(settings, totals_of)
         assert answer.headers == {"X-Warehouse": "replica"}
     finally:
         victim.signal(signal.SIGCONT)
     assert found is not None
     assert found.warehouse == "replica"
-    assert seconds < 4 * PATIENCE + 3
+    assert len(statements) == 26  # it waits for one answer, and asks nothing more
     # What the stopped server does once it goes on must not put the primary back in charge.
     time.sleep(1)
     assert read(settings, totals_of).side == "replica"
@@ -298,13 +261,12 @@ def test_a_server_that_is_stopped_in_the_middle_of_a_publish_costs_bounded_time(
     both_sides_equal(settings, undisturbed.settings)
 
 
-def test_a_stopped_server_costs_a_publish_only_its_patience(lake: Lake, settings: Settings, victim: Victim) -> None:
+def test_a_publish_asks_nothing_of_a_server_that_is_stopped(lake: Lake, settings: Settings, victim: Victim) -> None:
     publish(settings, lake.drop(1, lines_of(30)))
     run_id = lake.drop(2, lines_of(30, start=20))
-    with victim.stopped():
-        started = time.monotonic()
+    with victim.stopped(), at_statement(-1, lambda _: None) as statements:
         found = publish(settings, run_id)
-        assert time.monotonic() - started < 10
+    assert statements == []
     assert found is not None
     assert found.warehouse == "replica"
     assert catch_up(settings).batches == [batch(2)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,15 @@ from include.failover.repair import compare_sides, days_with_facts, repair
 from include.failover.sides import sides
 from include.failover.status import status
 from include.operate import main
-from include.pipeline import publish, receipt
+from include.pipeline import receipt
 from include.settings import Settings, get_settings
 from include.warehouse.connection.engine import WarehouseMisconfigured
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.test_failover import DAY, contents, totals_of
-from tests.integration.warehouse.batches import batch, lines_of
+from tests.support.batches import batch, lines_of
+from tests.support.lake import Lake
+from tests.support.sides import contents, totals_of
+from tests.support.steps import publish
+
+DAY = date(2010, 12, 2)
 
 
 @pytest.fixture

@@ -14,13 +14,14 @@ from include.failover.repair import compare_sides, days_with_facts, repair
 from include.failover.sides import SIDES
 from include.failover.state import Side
 from include.operate import main
-from include.pipeline import publish, receipt
+from include.pipeline import receipt
 from include.settings import Settings, get_settings
 from include.warehouse.connection.engine import open_engine, transaction
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.failover.test_failover import both_sides_equal, contents
-from tests.integration.warehouse.batches import Line, batch, key, lines_of
+from tests.support.batches import Line, batch, key, lines_of
+from tests.support.lake import Lake
+from tests.support.servers import Victim
+from tests.support.sides import both_sides_equal, contents
+from tests.support.steps import publish
 
 DAY = date(2010, 12, 3)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,12 +14,12 @@ from include.failover.catching_up import catch_up
 from include.failover.reads import Warehouse
 from include.failover.standby import refresh_replica
 from include.failover.state import FAILURES_TO_OPEN, Breaker, StateFile
-from include.pipeline import publish
 from include.settings import Settings
 from include.warehouse.schema.tables import star_table
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.warehouse.batches import lines_of
+from tests.support.batches import lines_of
+from tests.support.lake import Lake
+from tests.support.servers import Victim
+from tests.support.steps import publish
 
 FACT = star_table("fact_sales")
 
@@ -90,31 +89,25 @@ def test_a_server_that_was_restarted_does_not_cost_its_pooled_readers_an_answer(
     assert warehouse.read(total).side == "primary"
 
 
-def test_a_stopped_primary_costs_readers_their_patience_until_the_breaker_opens(
+def test_a_stopped_primary_is_asked_until_the_breaker_opens_and_no_longer(
     warehouse: Warehouse, settings: Settings, victim: Victim
 ) -> None:
     warehouse.read(total)
     with victim.stopped():
-        seconds = []
         for _ in range(FAILURES_TO_OPEN + 3):
-            started = time.monotonic()
             assert warehouse.read(total, timeout_seconds=1).side == "replica"
-            seconds.append(time.monotonic() - started)
-    assert max(seconds[:FAILURES_TO_OPEN]) < 8
-    assert max(seconds[FAILURES_TO_OPEN:]) < 0.5
-    assert StateFile(settings).read().breaker.failures >= FAILURES_TO_OPEN
+        # Each reader who asks the primary and gets no answer counts one failure.
+        assert StateFile(settings).read().breaker.failures == FAILURES_TO_OPEN
 
 
 def test_a_slow_primary_trips_the_breaker(warehouse: Warehouse, settings: Settings) -> None:
     def slow(connection: Connection) -> tuple[int, Decimal]:
         if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_sleep(30)"))
+            connection.execute(text("SELECT pg_sleep(3600)"))
         return total(connection)
 
     for _ in range(FAILURES_TO_OPEN):
-        started = time.monotonic()
         assert warehouse.read(slow, timeout_seconds=0.3).side == "replica"
-        assert time.monotonic() - started < 2
     assert "statement timeout" in StateFile(settings).read().breaker.reason
     assert warehouse.read(total).side == "replica"
 

@@ -15,13 +15,13 @@ from include.failover.repair import compare_sides
 from include.failover.replica import changing
 from include.failover.replica.schema import _scaled_check
 from include.failover.sides import open_side
-from include.pipeline import publish
 from include.settings import Settings
 from include.warehouse.publishing.batches import recorded_batches_of
 from include.warehouse.schema.portable import ScaledDecimal, rounded_product
 from include.warehouse.schema.tables import FACT, STAR, star_table
-from tests.integration.failover.lake import Lake
-from tests.integration.warehouse.batches import Line, lines_of
+from tests.support.batches import Line, lines_of
+from tests.support.lake import Lake
+from tests.support.steps import publish
 
 amounts = st.decimals(Decimal(-(10**12)), Decimal(10**12), places=4)
 rates = st.decimals(Decimal("0.00000001"), Decimal("99999.99999999"), places=8)

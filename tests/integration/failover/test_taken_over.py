@@ -9,14 +9,13 @@ from deltalake import DeltaTable
 from sqlalchemy import func, select
 
 from include.failover import SIDES, check_integrity, compare_sides, open_side, refresh_replica, repair, update_replica
-from include.pipeline import publish
-from include.runs import RunFolder, mark_unpublished
+from include.runs.marks import mark_unpublished
 from include.settings import Settings
 from include.warehouse import star_table
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.test_failover import contents
 from tests.integration.failover.test_update import publish_run
-from tests.integration.warehouse.batches import Line, batch, lines_of
+from tests.support.batches import Line, batch, lines_of
+from tests.support.lake import Lake
+from tests.support.steps import publish
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def taken(lake: Lake, settings: Settings) -> list[Line]:
     """Lines that the first batch has published and Gold has as the second's, which is not published."""
     publish(settings, lake.drop(9, lines_of(10, start=500)))
     run_id = lake.drop(1, lines_of(20), stage=True)
-    lines = lines_of(20)[5:9]
+    lines: list[Line] = lines_of(20)[5:9]
     ids = ", ".join(f"'{line.sale_id.hex}'" for line in lines)
     DeltaTable(settings.table("gold", "fact_sales")).delete(f"sale_id IN ({ids})")
     for line in lines:
@@ -47,7 +46,6 @@ def live(settings: Settings) -> dict[str, Any]:
 
 
 def alike(settings: Settings) -> None:
-    assert contents(settings, "primary")["fact_sales"] == contents(settings, "replica")["fact_sales"]
     assert compare_sides(settings).whole
     for side in SIDES:
         assert check_integrity(settings, side).whole
@@ -76,4 +74,3 @@ def test_a_repair_of_its_day_keeps_it(lake: Lake, settings: Settings, taken: lis
     done = repair(settings, sorted({line.sold_at.date() for line in taken}))
     assert [rows["fact_sales"] for rows in done.written.values()] == [0, 0]
     assert live(settings) == {batch(9): 10, batch(1): 20}
-    assert RunFolder(settings, "run_2").manifest().batch_id == batch(2)

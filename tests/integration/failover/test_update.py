@@ -13,12 +13,13 @@ from include.failover.repair import compare_sides
 from include.failover.standby import update_replica
 from include.failover.state import StateFile
 from include.failover.status import status
-from include.runs import RunFolder, mark_published
+from include.runs.folder import RunFolder
+from include.runs.marks import mark_published
 from include.settings import Settings
 from include.warehouse import PublishReport, downgrade, gold_batch, recorded_batches_of, star_table, upgrade
-from tests.integration.failover.lake import Lake
-from tests.integration.failover.servers import Victim
-from tests.integration.warehouse.batches import batch, lines_of
+from tests.support.batches import batch, lines_of
+from tests.support.lake import Lake
+from tests.support.servers import Victim
 
 
 def publish_run(settings: Settings, run_id: str) -> PublishReport:

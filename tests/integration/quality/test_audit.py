@@ -1,4 +1,4 @@
-"""The audit on real Delta tables: scores, gate, release, profiles, history and reports."""
+"""The audit on real Delta tables: scores, hold, release, profiles, history and reports."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from deltalake import DeltaTable
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from include.pipeline import audit, index, publish, receipt
+from include.pipeline import audit, index, receipt
 from include.quality.audit import assess
-from include.quality.gate import STAGE, QualityBelowBar, held_batches, release
+from include.quality.findings import QualityRecord
 from include.quality.history import last_verdicts
+from include.quality.holding import STAGE, QualityBelowBar, held_batches, release
 from include.quality.reconciliation import AuditFailed
-from include.quality.record import QualityRecord
-from include.receipts import Receipt
-from include.records import STILL_WRITTEN, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
-from include.runs import ClaimedFile, RunFolder
+from include.receipts.model import Receipt
+from include.runs.folder import ClaimedFile, RunFolder
+from include.runs.records import STILL_WRITTEN, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.settings import Settings
 from include.warehouse import open_engine, star_table, transaction, upgrade
-from tests.integration.quality.stages import CLAIMED_AT, load, rebuild, row, rows
-from tests.ports import free_port
-
-pytestmark = pytest.mark.integration
+from tests.support.ports import free_port
+from tests.support.silver import CLAIMED_AT, load, rebuild, row, rows
+from tests.support.steps import publish
 
 MONDAY = date(2010, 12, 6)
 
@@ -137,9 +136,9 @@ def test_a_release_does_not_cover_what_became_worse(settings: Settings) -> None:
 
 
 def assess_and_check(run: RunFolder) -> None:
-    from include.quality.gate import check
+    from include.quality.holding import stop_if_held
 
-    check(assess(run, run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord)))
+    stop_if_held(assess(run, run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord)))
 
 
 def test_reconciliation_comes_first(settings: Settings) -> None:

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from datetime import date
 
 import pytest
+from typer.testing import CliRunner
 
+from deploy.sample import generate_lines, write_sample
 from include.pipeline import audit
-from include.quality.__main__ import main
-from include.quality.gate import QualityBelowBar
-from include.sample import generate_lines, write_sample
+from include.quality.__main__ import app
+from include.quality.holding import QualityBelowBar
 from include.settings import Settings, get_settings
-from tests.integration.quality.stages import load, row, rows
-
-pytestmark = pytest.mark.integration
+from tests.support.silver import load, row, rows
 
 
 @pytest.fixture(autouse=True)
@@ -26,33 +25,30 @@ def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator
     get_settings.cache_clear()
 
 
-def test_hold_look_release(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["history"]) == 0
-    assert "No batch has been scored yet." in capsys.readouterr().out
+def run(*arguments: str, code: int = 0) -> str:
+    """Run the command line; return what it printed, or what was wrong if `code` is not 0."""
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == code, done.output
+    return done.stderr if code else done.stdout
+
+
+def test_hold_look_release(settings: Settings) -> None:
+    assert "No batch has been scored yet." in run("history")
     load(settings, "held", {"a.csv": [*rows(4), *[row(price="n/a")] * 4]})
-    assert main(["score", "held"]) == 0
-    shown = json.loads(capsys.readouterr().out)
+    shown = json.loads(run("score", "held"))
     assert (shown["status"], shown["rows_quarantined"]) == ("held", 4)
-    assert main(["report", "held"]) == 1
-    assert "has not finished" in capsys.readouterr().err
-    assert main(["release", "held", "--reason", "early"]) == 1
-    assert "has not been audited" in capsys.readouterr().err
+    assert "has not finished" in run("report", "held", code=1)
+    assert "has not been audited" in run("release", "held", "--reason", "early", code=1)
     with pytest.raises(QualityBelowBar):
         audit(settings, "held")
-    assert main(["history", "--last", "5"]) == 0
-    out = capsys.readouterr().out
+    out = run("history", "--last", "5")
     assert "0.8250  0.8500           8  held             held" in out
     assert 'python -m include.quality release held --reason "' in out
-    assert main(["release", "held", "--reason", ""]) == 1
-    assert "needs a reason" in capsys.readouterr().err
-    assert main(["release", "held", "--reason", "tested", "--by", "ada"]) == 0
-    assert "released by ada at a score of 0.8250" in capsys.readouterr().out
+    assert "needs a reason" in run("release", "held", "--reason", "", code=1)
+    assert "released by ada at a score of 0.8250" in run("release", "held", "--reason", "tested", "--by", "ada")
     audit(settings, "held")
-    assert main(["report", "held"]) == 0
-    path = capsys.readouterr().out.strip()
-    assert path == str(settings.data_dir / "quality" / "held.html")
-    assert main(["history"]) == 0
-    assert "Held until" not in capsys.readouterr().out
+    assert run("report", "held").strip() == str(settings.data_dir / "quality" / "held.html")
+    assert "Held until" not in run("history")
 
 
 def test_the_user_of_the_system_releases(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,42 +56,36 @@ def test_the_user_of_the_system_releases(settings: Settings, monkeypatch: pytest
     with pytest.raises(QualityBelowBar):
         audit(settings, "held")
     monkeypatch.setenv("LOGNAME", "grace")
-    assert main(["release", "held", "--reason", "tested"]) == 0
+    run("release", "held", "--reason", "tested")
     record = audit(settings, "held")
     assert record.release is not None
     assert record.release.by == "grace"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "code", "sentence"),
     [
-        (["score", "nobody"], "claim_files"),
-        (["score", "../x"], "is not a run id"),
-        (["release", "nobody", "--reason", "x", "--by", "y"], "has not been audited"),
-        (["history", "--last", "0"], "1 or more"),
-        (["drift-replay", "/nowhere.csv"], "No such file"),
+        (["score", "nobody"], 1, "claim_files"),
+        (["score", "../x"], 1, "is not a run id"),
+        (["release", "nobody", "--reason", "x", "--by", "y"], 1, "has not been audited"),
+        (["release", "nobody"], 2, "--reason"),
+        (["history", "--last", "0"], 2, "greater than or equal to 1"),
+        (["drift-replay", "/nowhere.csv"], 1, "No such file"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence(
-    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(arguments) == 1
-    assert sentence in capsys.readouterr().err
+def test_what_is_wrong_is_said_in_a_sentence(arguments: list[str], code: int, sentence: str) -> None:
+    assert sentence in run(*arguments, code=code)
 
 
-def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(["--help"])
-    assert left.value.code == 0
-    out = capsys.readouterr().out
+def test_help() -> None:
+    out = run("--help")
     assert all(action in out for action in ("score", "release", "report", "history", "drift-replay"))
 
 
-def test_replay(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_replay(settings: Settings) -> None:
     path = settings.data_dir / "sample.csv"
     write_sample(generate_lines(20_000, 5, date(2011, 1, 3), 60), path, "csv")
-    assert main(["drift-replay", str(path)]) == 0
-    head, _, names, *table = capsys.readouterr().out.splitlines()
+    head, _, names, *table = run("drift-replay", str(path)).splitlines()
     assert head.startswith("60 invoice days, 32 compared")
     assert names.split() == [
         "any",

@@ -17,7 +17,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
-from tests.integration.sales_api.conftest import Side
+from tests.support.sales import Side
 
 UNTOLD = [
     # The gate is asked by the tests of sign-in; here it believes everybody.

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.sales_api.conftest import LINES, Side
-from tests.integration.warehouse.batches import batch
+from tests.support.batches import batch
+from tests.support.sales import LINES, Side
 
 PLACES = {"sale_id": str(LINES[0].sale_id), "batch_id": batch(1)}
 PATHS_OF_FILES = ("{name}", "{run_id}", "/files/landing")

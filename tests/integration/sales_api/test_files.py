@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
-from include.runs import waiting_files
+from include.runs.landing import waiting_files
 from retail_api.data.files import FilesRepository, Folder, Incoming
-from tests.integration.sales_api.conftest import Side
+from tests.support.sales import Side
 
 HEADER = b"Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n"
 CSV = HEADER + b"1,A,x,1,2010-12-01 08:26,2.55,1,UK\n"

@@ -15,8 +15,8 @@ from retail_api.data.census import CensusTaker
 from retail_api.data.sales import SalesRepository
 from retail_api.domain.aggregates import CountryAggregateQuery
 from retail_api.domain.sales import SalesQuery
-from tests.integration.sales_api.conftest import Side
-from tests.integration.warehouse.test_indices import filled_warehouse
+from tests.support.sales import Side
+from tests.support.warehouses import filled_warehouse
 
 READS: dict[str, tuple[dict[str, Any], str]] = {
     "newest": ({}, "sold_at"),

@@ -11,8 +11,8 @@ from sqlalchemy import make_url, text
 
 from include.failover import Warehouse
 from include.warehouse import open_engine, transaction
-from tests.integration.sales_api.conftest import LINES, LOADED, Side
-from tests.integration.warehouse.batches import Line, batch
+from tests.support.batches import Line, batch
+from tests.support.sales import LINES, LOADED, Side
 
 
 def summed(lines: list[Line], invoices: bool = True) -> dict[str, Any]:

@@ -1,33 +1,16 @@
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from deploy.embedded.search import TypesenseServer
 from include.search.index import bring_up_to_date
 from include.search.server import SearchServer
 from include.search.service import SearchService
 from include.settings import Settings
-from tests.conftest import TYPESENSE_KEY
-from tests.integration.search.shop import catalogue, write_shop
-
-MakeSettings = Callable[..., Settings]
-
-
-def settings_for(server: TypesenseServer, folder: Path, **changes: Any) -> Settings:
-    """Settings of a search of its own on a server that others use too."""
-    values: dict[str, Any] = {
-        "data_dir": folder,
-        "typesense_nodes": server.node,
-        "typesense_api_key": SecretStr(TYPESENSE_KEY),
-        "search_alias": f"p{uuid.uuid4().hex[:12]}",
-    }
-    return Settings(_env_file=None, **(values | changes))
+from tests.support.shop import MakeSettings, catalogue, settings_for, write_shop
 
 
 @pytest.fixture

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 
 from include.search.service import SearchService
-from tests.integration.search.attempts import ATTEMPTS, attempt
-
-pytestmark = pytest.mark.integration
+from tests.support.attempts import ATTEMPTS, attempt
 
 
 @settings(max_examples=1000, deadline=None)

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from include.runs import mark_published, mark_unpublished
+from include.runs.marks import mark_published, mark_unpublished
 from include.search.catalogue import read_products
 from include.search.documents import document_id, line
 from include.search.entities import SearchRequest
@@ -19,10 +19,7 @@ from include.search.index import bring_up_to_date, index_status, pending
 from include.search.server import SearchServer
 from include.search.service import SearchService
 from include.settings import Settings
-from tests.integration.search.conftest import MakeSettings
-from tests.integration.search.shop import Line, catalogue, write_shop
-
-pytestmark = pytest.mark.integration
+from tests.support.shop import Line, MakeSettings, catalogue, write_shop
 
 
 def held(server: SearchServer, settings: Settings) -> dict[str, dict[str, object]]:

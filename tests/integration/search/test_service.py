@@ -17,10 +17,7 @@ from include.search.entities import (
 )
 from include.search.index import bring_up_to_date
 from include.search.service import SearchService
-from tests.integration.search.conftest import MakeSettings
-from tests.integration.search.shop import Line, write_shop
-
-pytestmark = pytest.mark.integration
+from tests.support.shop import Line, MakeSettings, write_shop
 
 UK = "United Kingdom"
 MODES: tuple[Mode, ...] = ("text", "vector", "hybrid")

@@ -1,27 +1,28 @@
-"""A real local Spark with Delta, one for the session."""
+"""A real Spark Connect server with Delta, one for the session."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
-from include.settings import get_settings
-from include.spark import submit_conf, submit_environment
+from include.lake.connect_server import ConnectServer
+from include.lake.submitting import session_conf
+from include.settings import Settings, get_settings
+from spark_jobs.session import connected
 
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Return a session configured as spark-submit configures a small run."""
-    os.environ |= submit_environment()
+    """Return a session configured as that of a small run."""
     scratch: Path = tmp_path_factory.mktemp("spark")
-    builder = SparkSession.builder.master("local[2]").appName("tests")
-    for key, value in submit_conf(get_settings(), input_bytes=0, master="local[2]").items():
-        builder = builder.config(key, value)
-    session = builder.config("spark.local.dir", str(scratch)).getOrCreate()
-    session.sparkContext.setLogLevel("WARN")
+    server = ConnectServer(Settings(data_dir=scratch, spark_jars_dir=get_settings().jars))
+    server.wait()
+    session = connected(server.address().url)
+    for key, value in session_conf(input_bytes=0).items():
+        session.conf.set(key, value)
     yield session
     session.stop()
+    server.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import secrets
 import signal
@@ -18,25 +17,27 @@ from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
 from deploy.embedded.postgres import PostgresServer
+from deploy.sample import SampleStyle, generate_lines, write_sample
 from include.failover import catch_up, check_integrity, compare_sides, serving_side
-from include.pipeline import claim, index, publish, receipt
-from include.records import GoldRecord
-from include.runs import RunFolder, landing
-from include.sample import SampleStyle, generate_lines, write_sample
+from include.pipeline import claim, index, receipt
+from include.runs.folder import RunFolder
+from include.runs.landing import landing
+from include.runs.records import GoldRecord
 from include.settings import Settings
 from include.warehouse import upgrade
 from spark_jobs import gold
-from tests.integration.failover.servers import Victim
 from tests.integration.spark_jobs.test_stages import run_until
-from tests.ports import free_port
+from tests.support.ports import free_port
+from tests.support.servers import Victim
+from tests.support.steps import publish
 
-CUTS = int(os.environ.get("RETAIL_LOAD_CUTS", "0"))
+CUTS = 5
 """At how many moments the primary is killed; each takes a run of all stages."""
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(not CUTS, reason="RETAIL_LOAD_CUTS says at how many moments to kill the primary"),
+    pytest.mark.thorough,
 ]
 
 ROWS = 2_000

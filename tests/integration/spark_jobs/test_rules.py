@@ -16,8 +16,8 @@ from pyspark.sql.types import StringType, StructField, StructType
 from include.domain.line import violations
 from include.sources.model import CANONICAL_COLUMNS
 from include.sources.style import StagedStyle
+from spark_jobs.lines import normalised, parsed
 from spark_jobs.rules import may_name_day
-from spark_jobs.silver import normalised, parsed
 
 STYLE = ("date_order", "date_separator", "decimal_mark")
 PIECES: dict[str, list[str | None]] = {

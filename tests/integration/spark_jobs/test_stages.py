@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
@@ -21,17 +20,16 @@ from deploy.embedded.postgres import PostgresServer
 from include.enrichment import fx
 from include.enrichment.reference import FX_RATES
 from include.failover import compare_sides
-from include.pipeline import audit, claim, enrich, index, publish, receipt
-from include.receipts import Receipt
-from include.records import SilverRecord, StagedFile
-from include.runs import RunFolder, landing
+from include.pipeline import audit, claim, enrich, index, receipt
+from include.receipts.model import Receipt
+from include.runs.folder import RunFolder
+from include.runs.landing import landing
+from include.runs.records import SilverRecord, StagedFile
 from include.settings import Settings, get_settings
 from include.warehouse import open_engine, totals, transaction, upgrade
 from spark_jobs import bronze, gold, silver
 from spark_jobs.session import Table
-
-THOROUGH = pytest.mark.skipif(not os.environ.get("RETAIL_THOROUGH"), reason="RETAIL_THOROUGH asks for it")
-"""Of cases whose kin are tried in any run; each takes most of a minute."""
+from tests.support.steps import publish
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
 FIRST_DAY = [
@@ -156,10 +154,15 @@ def test_rows_that_runs_add_to_a_table_side_by_side_are_all_kept(spark: SparkSes
     table = Table(str(tmp_path / "table"))
 
     def total(rows: DataFrame) -> DataFrame:
-        return rows.agg(F.sum("id").alias("id"))
+        return rows.groupBy("key").agg(F.sum("id").alias("id"))
+
+    def add(number: int) -> None:
+        table.rewrite(
+            spark, spark.range(number, number + 1).select(F.lit("all").alias("key"), "id"), ("key", "id"), total
+        )
 
     with ThreadPoolExecutor(max_workers=3) as pool:
-        list(pool.map(lambda number: table.rewrite(spark, spark.range(number, number + 1), total), range(1, 7)))
+        list(pool.map(add, range(1, 7)))
     assert [row.id for row in table.read(spark).collect()] == [1 + 2 + 3 + 4 + 5 + 6]
 
 
@@ -201,7 +204,7 @@ def documents(settings: Settings) -> list[tuple[str, int]]:
 
 @pytest.mark.integration
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("reached", [pytest.param("silver", marks=THOROUGH), "gold"])
+@pytest.mark.parametrize("reached", [pytest.param("silver", marks=pytest.mark.thorough), "gold"])
 def test_lines_of_a_run_that_failed_are_loaded_by_the_next_that_brings_them(
     spark: SparkSession, fresh: Settings, reached: str
 ) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from include.warehouse.schema.migrations import upgrade
 from include.warehouse.schema.tables import star_table
 from retail_api import audit
 from retail_api.audit import AuditTrail
-from tests.ports import free_port
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 AUDIT = star_table("etl_audit")
 
@@ -117,10 +117,7 @@ def test_the_thread_brings_entries_by_itself(trail: AuditTrail, engine: Engine) 
     trail.start()
     try:
         trail.finish(entry(outcome="done"))
-        end = time.monotonic() + 10
-        while not rows(engine):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        eventually(lambda: rows(engine))
         trail.finish(entry(outcome="failed"))
     finally:
         trail.close()

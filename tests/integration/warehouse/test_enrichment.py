@@ -11,7 +11,7 @@ from include.settings import Settings
 from include.warehouse.connection.engine import transaction
 from include.warehouse.publishing.publish import publish
 from include.warehouse.schema.tables import star_table
-from tests.integration.warehouse.batches import Line, batch, stage_rows, star_of
+from tests.support.batches import Line, batch, stage_rows, star_of
 
 RATES = (date(2010, 12, 1), "ecb", None, *map(Decimal, ("1.5626", "1.1882", "1.5893", "1.6169", "131.55")))
 MISSING = (None, None, "no_rate_near_day", None, None, None, None, None)

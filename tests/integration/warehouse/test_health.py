@@ -18,7 +18,7 @@ from include.warehouse.connection.engine import WarehouseUnavailable, make_engin
 from include.warehouse.health import connection_health, statistics
 from include.warehouse.publishing.publish import publish
 from include.warehouse.schema.tables import WarehouseTable
-from tests.integration.warehouse.batches import batch, lines_of, stage
+from tests.support.batches import batch, lines_of, stage
 
 
 def test_statistics_of_a_loaded_warehouse(engine: Engine, settings: Settings) -> None:

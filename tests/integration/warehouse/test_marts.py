@@ -13,7 +13,7 @@ from include.settings import Settings
 from include.warehouse.connection.engine import transaction
 from include.warehouse.publishing.publish import publish
 from include.warehouse.schema.marts import COUNTRY_SALES, CUSTOMER_RFM, DAILY_SALES, PRODUCT_SALES, Mart
-from tests.integration.warehouse.batches import Line, batch, key, lines_of, stage
+from tests.support.batches import Line, batch, key, lines_of, stage
 
 
 def published(engine: Engine, settings: Settings, lines: Iterable[Line], number: int = 1) -> None:
@@ -28,7 +28,7 @@ def rows_of(engine: Engine, settings: Settings, mart: Mart, key_column: str) -> 
 
 
 def sums(lines: Iterable[Line], group: Callable[[Line], Any]) -> dict[Any, dict[str, Any]]:
-    """Return revenue and gross sales as `include.aggregates` defines them: of all lines, and of sales."""
+    """Return revenue and gross sales as `include.lake.aggregates` defines them: of all lines, and of sales."""
     groups: dict[Any, list[Line]] = defaultdict(list)
     for line in lines:
         groups[group(line)].append(line)

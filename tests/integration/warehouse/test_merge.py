@@ -15,7 +15,7 @@ from include.settings import Settings
 from include.warehouse.connection.engine import transaction
 from include.warehouse.publishing.publish import publish
 from include.warehouse.schema.tables import DIMENSIONS, STAR, star_table
-from tests.integration.warehouse.batches import Line, batch, key, stage, star_of, star_rows, table_rows
+from tests.support.batches import Line, batch, key, stage, star_of, star_rows, table_rows
 
 START = datetime(2010, 12, 1)
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, MetaData, Table, inspect, text
 from sqlalchemy.schema import CreateSchema, DropSchema
@@ -15,9 +14,10 @@ from include.domain.star import UNKNOWN_KEY
 from include.settings import Settings
 from include.warehouse.connection.engine import WarehouseMisconfigured, transaction
 from include.warehouse.schema.marts import MARTS, Mart
-from include.warehouse.schema.migrations import MIGRATIONS, current_revision, downgrade, upgrade
+from include.warehouse.schema.migrations import current_revision, downgrade, upgrade
 from include.warehouse.schema.tables import STAR, UNKNOWN, WarehouseTable, metadata_in, star_table
-from tests.integration.warehouse.batches import lines_of, star_of
+from tests.support.batches import lines_of, star_of
+from tests.support.warehouses import REVISIONS
 
 CATALOGUE = {
     "columns": """
@@ -141,7 +141,6 @@ def test_the_views_have_the_columns_that_are_documented(engine: Engine, settings
         assert {row[6] for row in found if row[0] == mart.name} == {mart.comment}
 
 
-REVISIONS = [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()][::-1]
 RECORDS = {
     "etl_batch": (
         "batch_id, run_id, kind, token, published_at, rebuilt_days, rows_staged, rows_written, facts_deleted, amount, "

@@ -13,8 +13,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import URL, Engine, text
 
+from include.lake.submitting import JarsMissing, jar_paths
 from include.settings import Settings
-from include.spark import JarsMissing, jar_paths
 from include.warehouse.connection.engine import WarehouseUnavailable, make_engine, open_engine, transaction
 from include.warehouse.health import connection_health, statistics
 from include.warehouse.publishing.publish import publish
@@ -23,9 +23,9 @@ from include.warehouse.queries import totals
 from include.warehouse.receipts import save_receipt
 from include.warehouse.schema.migrations import downgrade, upgrade
 from include.warehouse.schema.tables import STAR, loaded_columns
-from tests.integration.warehouse.batches import batch, lines_of, stage, star_of
-from tests.integration.warehouse.pooler import BINARY, CERTIFIED, SERVERS, certificate, pooler
-from tests.integration.warehouse.test_reads_and_receipts import receipt
+from tests.support.batches import batch, lines_of, stage, star_of
+from tests.support.pooler import BINARY, CERTIFIED, SERVERS, certificate, pooler
+from tests.support.records import receipt
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="pgbouncer is not installed (Debian: apt-get install pgbouncer)")
 

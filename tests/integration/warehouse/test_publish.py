@@ -19,7 +19,7 @@ from include.warehouse.publishing import publish as publishing
 from include.warehouse.publishing.publish import PublishError, PublishReport, publish
 from include.warehouse.publishing.staging import staging_table
 from include.warehouse.schema.tables import STAR
-from tests.integration.warehouse.batches import (
+from tests.support.batches import (
     Line,
     batch,
     key,

@@ -1,37 +1,18 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from include.quality.record import ScoreRow
+from include.quality.findings import ScoreRow
 from include.settings import Settings
 from include.warehouse.connection.engine import transaction
 from include.warehouse.quality import save_scores
 from include.warehouse.schema.tables import star_table
-from tests.integration.warehouse.batches import batch
-
-
-def score(number: int = 1, **changes: Any) -> ScoreRow:
-    content: dict[str, Any] = {
-        "batch_id": batch(number),
-        "run_id": "r",
-        "kind": "drop",
-        "scored_at": datetime(2026, 11, 24, 12, tzinfo=UTC),
-        "status": "passed",
-        "level": "rule",
-        "name": "row_valid",
-        "weight": 0.35,
-        "failing": 1,
-        "rows": 10,
-        "score": 0.9,
-        "cost": 0.035,
-        "bar": 0.85,
-    }
-    return ScoreRow.model_validate(content | changes)
+from tests.support.batches import batch
+from tests.support.records import score
 
 
 def test_scores_of_a_batch_replace_those_of_an_earlier_attempt(engine: Engine, settings: Settings) -> None:

@@ -10,37 +10,15 @@ import pytest
 from sqlalchemy import Engine
 
 from include.operate import main
-from include.receipts import FileEntry, Receipt, ReceiptUnbalanced
+from include.receipts.model import Receipt, ReceiptUnbalanced
 from include.settings import Settings, get_settings
 from include.warehouse.connection.engine import transaction
 from include.warehouse.publishing.publish import publish
 from include.warehouse.queries import latest_sales, totals
 from include.warehouse.receipts import save_receipt
 from include.warehouse.schema.tables import star_table
-from tests.integration.warehouse.batches import Line, batch, lines_of, stage, table_rows
-
-
-def receipt() -> Receipt:
-    now = datetime(2026, 11, 24, 12, tzinfo=UTC)
-    return Receipt(
-        run_id="manual__2026-11-24T12:00:00+00:00",
-        batch_id=batch(1),
-        kind="drop",
-        status="loaded",
-        started_at=now,
-        finished_at=now,
-        files=[FileEntry(name="a'b.csv", sha256="0" * 64, bytes=10, status="loaded", rows=10)],
-        rows_in=10,
-        rows_loaded=5,
-        rows_duplicate=1,
-        rows_quarantined={"missing_price": 2, "nul_byte": 1},
-        rows_already_seen=1,
-        amount_in=Decimal("100.1001"),
-        amount_loaded=Decimal("90.1"),
-        amount_duplicate=Decimal("5"),
-        amount_quarantined=Decimal("5.0001"),
-        amount_already_seen=Decimal(0),
-    )
+from tests.support.batches import Line, batch, lines_of, stage, table_rows
+from tests.support.records import receipt
 
 
 def test_the_latest_sales_come_with_their_dimensions(engine: Engine, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from include.settings import Settings
 from include.warehouse.publishing.publish import PublishError, publish
 from include.warehouse.schema.tables import STAR
-from tests.integration.warehouse.batches import Line, batch, lines_of, stage, stage_rows, star_rows, table_rows
+from tests.support.batches import Line, batch, lines_of, stage, stage_rows, star_rows, table_rows
 
 DAY = date(2010, 12, 2)
 

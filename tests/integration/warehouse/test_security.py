@@ -25,10 +25,9 @@ from include.warehouse.schema.marts import MARTS
 from include.warehouse.schema.migrations import downgrade, secure, upgrade
 from include.warehouse.schema.security import ROLES, unsecured
 from include.warehouse.schema.tables import PRIVATE_TABLES, WarehouseTable
-from tests.integration.warehouse.batches import batch, lines_of, stage
-from tests.integration.warehouse.test_migrations import REVISIONS
-from tests.integration.warehouse.test_quality import score
-from tests.integration.warehouse.test_reads_and_receipts import receipt
+from tests.support.batches import batch, lines_of, stage
+from tests.support.records import receipt, score
+from tests.support.warehouses import REVISIONS
 
 TABLES = sorted(table.name for table in WarehouseTable.metadata.sorted_tables)
 PUBLIC_TABLES = [name for name in TABLES if name not in PRIVATE_TABLES]

@@ -10,7 +10,7 @@ from include.warehouse.connection.engine import transaction
 from include.warehouse.publishing.publish import publish
 from include.warehouse.publishing.staging import create_staging, purge_staging, staging_table
 from include.warehouse.schema.tables import STAR, loaded_columns
-from tests.integration.warehouse.batches import batch, lines_of, stage, staging_tables
+from tests.support.batches import batch, lines_of, stage, staging_tables
 
 ANCIENT = "20101201T082600-0a1b2c3d"
 

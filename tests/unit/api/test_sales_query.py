@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from include.domain.classify import KINDS
-from include.runs import UNFINISHED_SUFFIXES
+from include.runs.landing import UNFINISHED_SUFFIXES
 from retail_api.data.census import DayCount, stretch
 from retail_api.domain.files import MAX_NAME_BYTES, checked_name
 from retail_api.domain.paging import decode_cursor, encode_cursor

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from include.domain.line import TYPED_FROM, LineText, violations
-from include.domain.reasons import RULES, explain, field_of
-from include.sources.defects import DEFECTS
+from include.domain.line import violations
 
 VALID = {
     "invoice": "489434",
@@ -68,23 +66,3 @@ def test_the_files_style_decides_how_a_date_and_a_number_are_read() -> None:
 def test_a_point_is_no_decimal_mark_where_the_file_has_a_comma(column: str, value: str) -> None:
     line = VALID | {"price": "2,55", column: value}
     assert violations(line, mark=",") == [f"malformed_{column}"]
-
-
-def test_every_code_is_explained() -> None:
-    assert all(all(explain(code)) for code in RULES)
-    assert {field_of(code) for code in RULES} == set(LineText.model_fields)
-    ranges = {code for code in RULES if code.endswith("_out_of_range")}
-    assert ranges == {f"{column}_out_of_range" for column in TYPED_FROM.values()}
-    assert all(explain(code)[1] for code, defect in DEFECTS.items() if defect.scope == "record")
-
-
-def test_a_value_out_of_range_is_told_the_range() -> None:
-    assert violations(VALID | {"invoice_date": "2100-01-01"}) == ["invoice_date_out_of_range"]
-    problem, remedy = explain("invoice_date_out_of_range")
-    assert "between 1990-01-01 and 2099-12-31" in problem
-    assert "rows" not in remedy
-    for column in ("quantity", "price"):
-        assert violations(VALID | {column: "1000001"}) == [f"{column}_out_of_range"]
-        problem, remedy = explain(f"{column}_out_of_range")
-        assert "between -1,000,000 and 1,000,000" in problem
-        assert "several rows" in remedy

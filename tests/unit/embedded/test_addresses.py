@@ -21,8 +21,8 @@ from deploy.embedded.addresses import (
 )
 from deploy.embedded.state import Instance
 from include.settings import get_settings
-from tests.ports import free_port
-from tests.unit.embedded.conftest import Pretending
+from tests.support.instances import pretending_to_run
+from tests.support.ports import free_port
 
 
 def test_a_taken_port_is_named_with_its_remedy() -> None:
@@ -56,7 +56,7 @@ def test_another_port_than_the_running_instances_is_refused(
         check_running_ports(instance.services)
 
 
-def test_a_socket_left_behind_is_not_a_running_supervisor(instance: Instance, pretending_to_run: Pretending) -> None:
+def test_a_socket_left_behind_is_not_a_running_supervisor(instance: Instance) -> None:
     path = control_socket(instance.services)
     assert not is_running(instance.services)
     with pretending_to_run(instance):
@@ -73,7 +73,6 @@ def test_the_socket_path_fits_a_unix_socket(tmp_path: Path) -> None:
 
 def test_a_first_start_is_told_of_a_taken_port_unless_the_instance_has_it(
     instance: Instance,
-    pretending_to_run: Pretending,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

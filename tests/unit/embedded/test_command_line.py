@@ -14,11 +14,11 @@ from deploy.embedded import __main__ as cli
 from deploy.embedded import jars
 from deploy.embedded.addresses import Ports, save_ports
 from deploy.embedded.state import Instance
-from include import spark
-from include.runs import landing
+from include.lake import connect_server
+from include.runs.landing import landing
 from include.settings import Settings, get_settings
-from tests.ports import free_port
-from tests.unit.embedded.conftest import Pretending
+from tests.support.instances import pretending_to_run
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -45,7 +45,6 @@ def test_a_password_is_not_reset_while_nothing_runs(instance: Instance, capsys: 
 @pytest.mark.parametrize("words", [["status"], ["run"], ["up"], ["load", "a.csv"], ["reset-password"]])
 def test_another_port_than_the_running_instances_is_one_sentence(
     instance: Instance,
-    pretending_to_run: Pretending,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
@@ -73,7 +72,7 @@ def test_a_taken_port_is_told_before_anything_is_fetched(
 
 
 def test_status_tells_what_waits_and_what_is_never_claimed(
-    instance: Instance, pretending_to_run: Pretending, capsys: pytest.CaptureFixture[str]
+    instance: Instance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_ports(instance.services, Ports(api_port=free_port()))
     (landing(instance.settings) / "waits.csv").write_text("content")
@@ -122,7 +121,7 @@ def test_an_unusable_setting_is_one_sentence(
     [
         (requests.ReadTimeout("HTTPConnectionPool(...)"), "Airflow did not answer as it should (ReadTimeout); see"),
         (OSError(28, os.strerror(28), "/data/landing"), "/data/landing: No space left on device."),
-        (spark.ClassesNotRecorded("Spark said: no"), "Spark said: no"),
+        (connect_server.ClassesNotRecorded("Spark said: no"), "Spark said: no"),
     ],
 )
 def test_other_failures_are_one_sentence(
@@ -138,30 +137,6 @@ def test_other_failures_are_one_sentence(
     monkeypatch.setattr(cli, "up", fail)
     assert cli.main(["up"]) == 1
     assert capsys.readouterr().out.startswith(sentence)
-
-
-@pytest.mark.parametrize(
-    ("script", "loud"), [("echo noise >&2; touch {partial}", False), ("echo broken >&2; exit 3", True)]
-)
-def test_what_spark_says_while_its_classes_are_recorded_shows_only_if_it_fails(
-    instance: Instance,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    script: str,
-    loud: bool,
-) -> None:
-    settings = Settings(data_dir=instance.settings.data_dir, spark_jars_dir=instance.settings.data_dir)
-    settings.jars.mkdir()
-    (settings.jars / "a.jar").touch()
-    partial = spark.class_archive(settings).with_suffix(".partial")
-    command = ["bash", "-c", script.format(partial=f"'{partial}'")]
-    monkeypatch.setattr(spark, "submit_command", lambda *_args, **_names: command)
-    if loud:
-        with pytest.raises(spark.ClassesNotRecorded, match=r"exit code 3\).*\nbroken"):
-            spark.prepare(settings)
-    else:
-        assert spark.prepare(settings).exists()
-    assert capfd.readouterr() == ("", "")
 
 
 def test_an_unreadable_environment_file_is_one_sentence(

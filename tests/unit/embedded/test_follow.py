@@ -21,10 +21,10 @@ from deploy.embedded import follow as following
 from deploy.embedded.addresses import Ports
 from deploy.embedded.follow import Airflow, NotFollowed, drop, landing_name, never_claimed, print_receipt
 from deploy.embedded.state import Instance
-from include.receipts import FileEntry, Receipt
-from include.runs import landing, waiting_files
+from include.receipts.model import FileEntry, Receipt
+from include.runs.landing import landing, waiting_files
 from include.settings import Settings
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from include.settings import PROJECT_ROOT
 
 ECHO_ARGUMENTS = '#!/bin/bash\nprintf "%s\\n" "${0##*/}" "$@"\n'
 MAKE = shutil.which("make") or "make"
-PROGRAMS = ("bash", "grep", "touch", "cat")
-OUTER = {"FILE", "JAVA_HOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+PROGRAMS = ("bash", "cat", "grep", "mkdir", "rm", "tail", "touch")
+OUTER = {"COVERAGE", "FILE", "JAVA_HOME", "LANES", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "THOROUGH"}
 """Variables that the make, if any, which runs these tests has set for its own."""
 
 
@@ -124,3 +124,33 @@ def test_ports_are_asked_for_before_the_long_installation(clone: Path) -> None:
     assert done.stdout.endswith("Port 8080 is taken\n")
     assert "Installing" not in done.stdout
     assert not (clone / ".venv" / "installed").exists()
+
+
+LANE = """#!/bin/bash
+[[ $2 == pytest ]] || exit 0
+echo "$@"
+touch "$COVERAGE_FILE"
+[[ $* == *end_to_end* ]] || { echo "1 passed"; exit 0; }
+echo "FAILED it"
+echo "1 failed"
+exit 1
+"""
+"""Stands for a Python: the tests with a running Airflow fail, the others pass."""
+
+
+def test_the_whole_suite_runs_side_by_side_and_a_failure_hides_no_other_part(installed: Path) -> None:
+    (installed / "requirements-dev.txt").touch()
+    (installed / ".venv" / "installed-dev").touch()
+    for name in ("ruff", "mypy", "lint-imports"):
+        put_program(installed / ".venv" / "bin" / name, ECHO_ARGUMENTS)
+    put_program(installed / ".venv" / "bin" / "python", LANE)
+    put_program(installed / ".venv" / "bin" / "coverage", "#!/bin/bash\n[[ $1 == combine ]] || echo TOTAL 97%\n")
+    put_program(installed / "jdk" / "bin" / "java", "#!/bin/bash\necho 'openjdk version \"17\"' >&2\n")
+    for _ in range(2):
+        done = make(installed, "test", JAVA_HOME=str(installed / "jdk"))
+        assert done.returncode
+        shown, _, end = done.stdout.partition("TOTAL 97%")
+        assert shown.count("-m pytest ") == 4
+        assert shown.count("1 passed") == end.count("1 passed") == 3
+        assert shown.count("1 failed") == end.count("1 failed") == 1
+        assert ".lanes/test-e2e.log:FAILED it" in end

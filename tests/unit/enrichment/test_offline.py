@@ -14,14 +14,14 @@ import pytest
 PROGRAM = """
 import sys
 
-from include.enrichment.__main__ import main
+from include.enrichment.__main__ import app
 
 def refuse(event, arguments):
     if event.startswith("socket."):
         raise SystemExit(f"opened: {event} {arguments}")
 
 sys.addaudithook(refuse)
-sys.exit(main(sys.argv[1:]))
+app()
 """
 
 
@@ -58,7 +58,7 @@ def test_nothing_is_asked_and_no_file_written_unless_switched_on(
 
 
 def test_the_proof_would_notice_a_socket(tmp_path: Path) -> None:
-    probe = PROGRAM.replace("sys.exit(", "import socket; socket.socket(); sys.exit(")
+    probe = PROGRAM.replace("app()", "import socket; socket.socket(); app()")
     code, _, complaints = look_up(tmp_path, "fx", "2010-12-01", program=probe)
     assert code == 1
     assert "opened: socket." in complaints

@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from include.enrichment.product.__main__ import main
+from include.enrichment.product.__main__ import app
 from include.enrichment.product.evaluation import (
     NAMES,
     LabelSet,
@@ -19,6 +20,7 @@ from include.enrichment.product.evaluation import (
     load_labels,
 )
 from include.enrichment.product.model import ProductModel
+from include.enrichment.product.training import train
 from include.sources.model import CANONICAL_COLUMNS
 
 REAL_FILE = os.environ.get("RETAIL_REAL_FILE", "")
@@ -26,7 +28,7 @@ REAL_FILE = os.environ.get("RETAIL_REAL_FILE", "")
 
 @pytest.fixture(scope="module")
 def model() -> ProductModel:
-    return ProductModel.train()
+    return train()
 
 
 def invoice_lines(path: Path, products: list[tuple[str, str]]) -> Path:
@@ -89,16 +91,16 @@ def test_no_code_is_in_both_sets() -> None:
     assert not load_labels("tuning").keys() & load_labels("held_out").keys()
 
 
-def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], model: ProductModel) -> None:
-    assert main(["classify", "MEADOW MUG", "SPACEBOY"]) == 0
-    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+def test_the_command_line(tmp_path: Path, model: ProductModel) -> None:
+    done = CliRunner().invoke(app, ["classify", "MEADOW MUG", "SPACEBOY"])
+    first, second = map(json.loads, done.stdout.splitlines())
     assert (first["category"], first["brand"], first["model_version"]) == ("tableware", None, model.version)
     assert second["brand"] == "Spaceboy"
     path = invoice_lines(tmp_path / "lines.csv", [(code, "MEADOW MUG") for code in list(load_labels("tuning"))[:9]])
-    assert main(["evaluate", str(path)]) == 0
-    assert "tuning, 9 of 700 in the file" in capsys.readouterr().out
-    assert main(["evaluate", str(tmp_path / "absent.csv")]) == 1
-    assert "absent.csv" in capsys.readouterr().err
+    done = CliRunner().invoke(app, ["evaluate", str(path)])
+    assert (done.exit_code, "tuning, 9 of 700 in the file" in done.stdout) == (0, True)
+    done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "absent.csv")])
+    assert (done.exit_code, "absent.csv" in done.stderr) == (1, True)
 
 
 @pytest.mark.skipif(not REAL_FILE, reason="RETAIL_REAL_FILE is not set")

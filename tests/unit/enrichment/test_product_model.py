@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.enrichment.product.model import THRESHOLD, ProductModel, load_phrases, model_version
+from include.enrichment.product.model import THRESHOLD, ProductModel, model_version
 from include.enrichment.product.packaged import content
 from include.enrichment.product.taxonomy import CATEGORIES, SUBCATEGORIES, UNCATEGORISED
 from include.enrichment.product.text import head_noun, words
+from include.enrichment.product.training import Fitted, fit, keep, kept_model, load_phrases, train, weights_of
 
 CATALOGUE = [
     ("MEADOW MUG LARGE", "tableware", "cups_and_mugs"),
@@ -37,9 +44,24 @@ CATALOGUE = [
 WRITTEN = ["SET/6", "RED", "HEART", "MUG", "W/", "XMAS", "T-LIGHT", "XQZ", "OF", "?"]
 
 
+class Bomb:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.mkdir, (self.folder,)
+
+
 @pytest.fixture(scope="module")
-def model() -> ProductModel:
-    return ProductModel.train()
+def fitted() -> Fitted:
+    return fit(load_phrases())
+
+
+@pytest.fixture(scope="module")
+def model(fitted: Fitted) -> ProductModel:
+    return ProductModel(weights_of(fitted), model_version())
 
 
 def test_phrases_are_valid_and_unique() -> None:
@@ -78,13 +100,13 @@ def test_the_taxonomy_defines_everything_once() -> None:
 
 
 def test_training_is_reproducible(model: ProductModel) -> None:
-    again = ProductModel.train()
+    again = train()
     descriptions = [phrase.text for phrase in load_phrases()[::7]]
     assert again.version == model.version == model_version()
     assert again.classify(descriptions) == model.classify(descriptions)
 
 
-@pytest.mark.parametrize("name", ["phrases.tsv", "brands.tsv", "text.py", "model.py"])
+@pytest.mark.parametrize("name", ["phrases.tsv", "brands.tsv", "text.py", "model.py", "training.py"])
 def test_the_version_follows_what_answers_depend_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = model_version()
     monkeypatch.setattr(
@@ -92,6 +114,72 @@ def test_the_version_follows_what_answers_depend_on(name: str, monkeypatch: pyte
         lambda wanted: content(wanted) + (b" " if wanted == name else b""),
     )
     assert model_version() != before
+
+
+def test_answers_are_those_of_the_library_that_trained(model: ProductModel, fitted: Fitted) -> None:
+    texts = [words(phrase.text) for phrase in load_phrases()]
+    texts += [one + other for one, other in zip(texts, texts[::-1], strict=True)]
+    features = fitted.features.transform(texts)
+    margins = np.array([model.margins(text) for text in texts])
+    categories, subcategories = model.weights.categories, model.weights.subcategories
+    of_category = subcategories == ""
+    np.testing.assert_allclose(
+        margins[:, of_category], fitted.category.decision_function(features), rtol=1e-9, atol=1e-12
+    )
+    names = categories[of_category][margins[:, of_category].argmax(axis=1)]
+    assert names.tolist() == fitted.category.predict(features).tolist()
+    for name, classifier in fitted.subcategory.items():
+        columns = np.flatnonzero((categories == name) & ~of_category)
+        found = subcategories[columns][margins[:, columns].argmax(axis=1)]
+        assert found.tolist() == classifier.predict(features).tolist()
+
+
+def test_a_kept_model_answers_the_same_without_the_library(model: ProductModel, tmp_path: Path) -> None:
+    descriptions = [phrase.text for phrase in load_phrases()[::11]]
+    stale = tmp_path / "product-0123456789ab.npz"
+    stale.write_bytes(b"an older model")
+    keep(model, tmp_path)
+    assert kept_model(tmp_path).classify(descriptions) == model.classify(descriptions)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{model.version}.npz"]
+    code = f"""
+import json, sys
+from pathlib import Path
+from include.enrichment.product.training import kept_model
+facts = kept_model(Path({str(tmp_path)!r})).classify(json.load(sys.stdin))
+print(json.dumps([[each.category, each.subcategory, each.confidence] for each in facts]))
+assert {{"sklearn", "scipy", "pandas"}}.isdisjoint(sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(descriptions), capture_output=True, text=True, check=True
+    )
+    answers = [[facts.category, facts.subcategory, facts.confidence] for facts in model.classify(descriptions)]
+    assert json.loads(done.stdout) == answers
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other"])
+def test_a_damaged_file_is_trained_and_kept_again(
+    model: ProductModel, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / f"{model.version}.npz"
+    keep(model, tmp_path)
+    sound = path.read_bytes()
+    if damage == "other":
+        np.savez(path, words=np.array(["mug"]))
+    else:
+        middle = len(sound) // 2
+        flipped = sound[:middle] + bytes([sound[middle] ^ 1]) + sound[middle + 1 :]
+        path.write_bytes({"cut": sound[:-1000], "flipped": flipped, "empty": b""}[damage])
+    assert kept_model(tmp_path).classify(["MEADOW MUG LARGE"]) == model.classify(["MEADOW MUG LARGE"])
+    assert "is trained again" in caplog.text
+    caplog.clear()
+    kept_model(tmp_path)
+    assert not caplog.text
+
+
+def test_no_code_in_a_file_is_run(model: ProductModel, tmp_path: Path) -> None:
+    np.savez(tmp_path / f"{model.version}.npz", words=np.array([Bomb(tmp_path / "run")], dtype=object))
+    kept_model(tmp_path)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("description", "category", "subcategory"), CATALOGUE)

@@ -22,8 +22,8 @@ from include.quality.drift import (
     reference_for,
     volume,
 )
+from include.quality.findings import Drift
 from include.quality.profiles import BINS, DayProfile
-from include.quality.record import Drift
 
 TUESDAY = date(2011, 3, 1)
 LATER = datetime(2011, 6, 1, tzinfo=UTC)

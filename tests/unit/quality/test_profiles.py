@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from include.quality.profiles import BINS, LINES_CAP, profiles_of
-from tests.unit.quality.material import Batch, line
+from tests.support.relations import Batch, line
 
 JANUARY = datetime(2011, 1, 4, 9, 30)
 

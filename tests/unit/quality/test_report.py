@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from datetime import UTC, date, datetime, timedelta
+from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from include.quality.history import Verdict
-from include.quality.record import (
+from include.quality.findings import (
     Drift,
     DriftAlert,
     Example,
@@ -22,9 +20,9 @@ from include.quality.record import (
     Score,
     Status,
 )
-from include.quality.report import percent, render
+from include.quality.history import Verdict
+from include.quality.report import STATUS_COLOURS, percent, render
 from include.quality.rules import DIMENSIONS, RULES
-from include.settings import PROJECT_ROOT
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 EVIL = "<script>alert('x')</script>"
@@ -93,6 +91,10 @@ def history(count: int = 3) -> list[Verdict]:
     ]
 
 
+def plots(html: str) -> list[Element]:
+    return [fromstring(text) for text in re.findall(r"<svg.*?</svg>", html, re.DOTALL)]
+
+
 def test_what_files_hold_is_shown_and_not_run() -> None:
     html = render(record(), history())
     assert "<script" not in html
@@ -157,7 +159,30 @@ def test_percentages(score: float | None, text: str) -> None:
     assert percent(score) == text
 
 
-def test_no_step_waits_for_the_plots_to_be_imported() -> None:
-    code = "import sys, include.pipeline, include.quality.__main__; print(*sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
-    assert {"matplotlib", "duckdb"}.isdisjoint(found.stdout.split())
+def test_the_bars_are_as_long_as_the_scores_and_red_below_the_bar() -> None:
+    scores = {"completeness": 1.0, "validity": 0.85, "uniqueness": 0.5, "timeliness": None}
+    found = record(dimensions=[Score(name=name, score=score) for name, score in scores.items()])
+    (plot,) = plots(render(found, []))
+    assert [text.text for text in plot.iter("text")][: len(scores)] == [*scores]
+    bars = [bar for bar in plot.iter("rect") if "fill" in bar.attrib]
+    assert [float(bar.attrib["width"]) for bar in bars] == pytest.approx([490, 416.5, 245, 0])
+    good, bad = STATUS_COLOURS["passed"], STATUS_COLOURS["held"]
+    assert [bar.attrib["fill"] for bar in bars] == [good, good, bad, bad]
+
+
+@pytest.mark.parametrize("count", [1, 2, 12, 13, 40])
+def test_every_scored_batch_is_a_point_and_at_most_twelve_are_dated(count: int) -> None:
+    _, plot = plots(render(record(), history(count)))
+    points = list(plot.iter("circle"))
+    assert len(points) == count - (count > 1)
+    places = [float(point.attrib["cx"]) for point in points]
+    assert places == sorted(set(places))
+    assert all(60 < place < 990 for place in places)
+    assert {point.attrib["cy"] for point in points} == {"30.0"}
+    scores, bars = (line.attrib["points"].split() for line in plot.iter("polyline"))
+    assert scores == [f"{point.attrib['cx']},{point.attrib['cy']}" for point in points]
+    assert (len(bars), {bar.split(",")[1] for bar in bars}) == (count + 2, {"40.0"})
+    dates = [text.text for text in plot.iter("text") if text.text and text.text.endswith("Nov")]
+    assert 0 < len(dates) <= 12
+    last = list(plot.iter("text"))[-2:]
+    assert [text.text for text in last] == [f"{history(count)[-1].scored_at:{form}}" for form in ("%d %b", "%H:%M")]

@@ -9,7 +9,7 @@ import pytest
 
 from include.domain.line import LineText
 from include.quality.rules import COLUMNS, DIMENSIONS, REQUIRED, RULES, WEIGHTS
-from tests.unit.quality.material import CLAIMED_AT, SOLD_AT, Batch, broken, line, repeat
+from tests.support.relations import CLAIMED_AT, SOLD_AT, Batch, broken, line, repeat
 
 EIGHT = [line(number) for number in range(8)]
 

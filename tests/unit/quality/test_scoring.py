@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.domain.reasons import RULES as REASONS
+from include.quality.reasons import RULES as REASONS
 from include.quality.rules import STRUCTURAL, WEIGHTS
 from include.quality.scoring import column_scores, dimension_scores, file_summaries, lag_days, overall_score
-from include.records import StagedFile
+from include.runs.records import StagedFile
 from include.sources.model import FileDecisions, SourceReading
-from tests.unit.quality.material import Batch, broken, line, repeat
+from tests.support.relations import Batch, broken, line, repeat
 
 CODES = st.sampled_from([*REASONS, *STRUCTURAL])
 

@@ -13,8 +13,9 @@ import pytest
 from deltalake import write_deltalake
 
 from include.quality.sender_report import as_text, rejection_report, report_names, row_reports
-from include.records import StagedFile
-from include.runs import Manifest, RunFolder, claim_drop, landing, write_atomically
+from include.runs.folder import Manifest, RunFolder
+from include.runs.landing import claim_drop, landing
+from include.runs.records import StagedFile
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS
 
@@ -168,10 +169,3 @@ def test_a_rejected_file_is_kept_with_its_report(settings: Settings, name: str) 
         report = rejection_report(run, file, staged)
     assert (run.quarantine / name).read_bytes() == b"\0"
     assert json.loads((settings.data_dir / report).read_text(encoding="utf-8"))["code"] == "not_text"
-
-
-def test_a_file_is_written_under_the_longest_name_there_is(tmp_path: Path) -> None:
-    path = tmp_path / ("x" * 255)
-    write_atomically(path, "text")
-    assert path.read_text() == "text"
-    assert list(tmp_path.iterdir()) == [path]

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from include.receipts import Receipt, ReceiptUnbalanced
+from include.receipts.model import Receipt, ReceiptUnbalanced
 
 NOW = datetime(2011, 1, 4, tzinfo=UTC)
 

@@ -10,24 +10,18 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from include import runs
-from include.runs import (
+from include.files import sha256_of
+from include.runs.folder import RunFolder, RunRecordMissing
+from include.runs.landing import (
     UNFINISHED_SUFFIXES,
-    RunFolder,
-    RunRecordMissing,
-    batches_of_day,
     claim_drop,
     claim_rebuild,
     has_changed,
     landing,
-    mark_days,
-    mark_published,
-    mark_seen,
     put_back,
-    sha256_of,
-    unpublished_batches,
     waiting_files,
 )
+from include.runs.marks import batches_of_day, mark_days, mark_published, mark_seen, unpublished_batches
 from include.settings import PROJECT_ROOT, Settings
 
 
@@ -80,7 +74,7 @@ def test_a_repeated_claim_takes_no_newer_file_of_the_same_name(
 ) -> None:
     (landing(settings) / "daily.csv").write_bytes(b"first")
     with monkeypatch.context() as patched:
-        patched.setattr(runs, "sha256_of", cut_off)
+        patched.setattr("include.runs.landing.sha256_of", cut_off)
         with pytest.raises(KeyboardInterrupt):
             claim_drop(settings, "run-1")
     (landing(settings) / "daily.csv").write_bytes(b"second")
@@ -112,7 +106,7 @@ def test_a_file_that_may_not_be_read_keeps_no_other_from_loading(
             raise PermissionError(13, "Permission denied")
         return sha256_of(path)
 
-    monkeypatch.setattr(runs, "sha256_of", denied)
+    monkeypatch.setattr("include.runs.landing.sha256_of", denied)
     found = {file.name: (file.status, file.problem) for file in claim_drop(settings, "run-1").files}
     assert found == {"locked.csv": ("unreadable", "Permission denied"), "open.csv": ("new", None)}
 

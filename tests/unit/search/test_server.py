@@ -12,7 +12,7 @@ from include.search.entities import SearchRequest, SearchUnavailable
 from include.search.server import Features, SearchServer
 from include.search.service import SearchService
 from include.settings import Settings
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 def settings_of(folder: Path, **changes: Any) -> Settings:

@@ -8,7 +8,7 @@ import pytest
 
 from include.sources.model import SourceRejected
 from include.sources.staging import stage_file
-from tests.unit.sources.material import Reject, Stage, Staged
+from tests.support.source_files import Reject, Stage, Staged
 
 
 def _file(folder: Path, content: str | bytes | Path, name: str) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from include.sources.compression import UnpackLimits
-from tests.unit.sources.material import Reject, Stage, csv_lines, text_of
+from tests.support.source_files import Reject, Stage, csv_lines, text_of
 
 CONTENT = text_of(f"{line}" for line in csv_lines(2_000)).encode()
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "xz": lzma.compress}

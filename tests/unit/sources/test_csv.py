@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.sources.model import CANONICAL_COLUMNS
-from tests.unit.sources.material import HEADER, Reject, Stage, csv_lines, read_rows, text_of
+from tests.support.source_files import HEADER, Reject, Stage, csv_lines, read_rows, text_of
 
 
 def test_values_are_staged_exactly_as_written(stage: Stage) -> None:

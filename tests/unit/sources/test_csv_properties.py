@@ -12,7 +12,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from include.sources.model import CANONICAL_COLUMNS
-from tests.unit.sources.material import read_rows
+from tests.support.source_files import read_rows
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "cp1252")
 LATIN = st.characters(codec="cp1252", exclude_characters="\0\x1a")

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.unit.sources.material import HEADER, Reject, Stage
+from tests.support.source_files import HEADER, Reject, Stage
 
 NOISE = random.Random(1).randbytes(5_000)
 

@@ -11,7 +11,7 @@ import pytest
 from include.sources.json_reader import read_json
 from include.sources.model import FileDecisions, SourceRejected
 from include.sources.text import encoding_of
-from tests.unit.sources.material import LIMIT, Reject, Stage
+from tests.support.source_files import LIMIT, Reject, Stage
 
 RECORD: dict[str, Any] = {
     "Invoice": "536365",
@@ -129,7 +129,7 @@ def test_byte_order_mark_and_utf_16(stage: Stage) -> None:
 
 
 def test_records_across_buffers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.sources.json_reader._READ_CHARACTERS", 7)
+    monkeypatch.setattr("include.sources.json_document._READ_CHARACTERS", 7)
     staged = stage(json.dumps([record(Invoice=n, Quantity=n) for n in range(1000, 1030)]), "sales.json")
     assert staged.column("quantity") == [str(n) for n in range(1000, 1030)]
 
@@ -139,7 +139,7 @@ def test_records_across_buffers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -
 def test_cut_off_anywhere_nothing_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str, buffer: int
 ) -> None:
-    monkeypatch.setattr("include.sources.json_reader._READ_CHARACTERS", buffer)
+    monkeypatch.setattr("include.sources.json_document._READ_CHARACTERS", buffer)
     records = [record(Quantity=-12.5, paid=True), record(Description='7" \u00e9\\')]
     whole = json.dumps(records if shape == "list" else {"invoices": records}).encode()
     path = tmp_path / "sales.json"

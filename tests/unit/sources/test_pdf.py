@@ -12,8 +12,8 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import PageBreak
 
 from include.sources.model import CANONICAL_COLUMNS
-from tests.unit.sources.material import Reject, Stage, Staged
-from tests.unit.sources.pdfs import NAMES, document, drawn, paragraph, rows, table
+from tests.support.pdfs import NAMES, document, drawn, paragraph, rows, table
+from tests.support.source_files import Reject, Stage, Staged
 
 
 def values(staged: Staged) -> list[list[str]]:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from include import sample
+from deploy.sample import SampleError, SampleStyle, catalogue, generate_lines, write_sample
+from deploy.sample.__main__ import app
 from include.domain.classify import NON_PRODUCT_CODES
 from include.domain.line import violations
-from include.sample import SampleError, SampleStyle, catalogue, generate_lines, main, write_sample
 from include.sources.model import CANONICAL_COLUMNS
-from tests.unit.sources.material import Stage
+from tests.support.source_files import Stage
 
 DAY = date(2011, 1, 4)
 LINES = list(generate_lines(5_000, 7, DAY, 5))
@@ -134,13 +135,16 @@ def test_files_with_defects(stage: Stage, tmp_path: Path) -> None:
     assert set(stage(tmp_path / "a.jsonl").reading.defects) == {"invalid_json_line"}
 
 
-def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line(tmp_path: Path) -> None:
+    run = CliRunner().invoke
     for name in ("one.csv", "two.csv"):
-        assert main(["--rows", "50", "--out", str(tmp_path / name), "--delimiter", "tab", "--date-style", "us"]) == 0
+        words = ["--rows", "50", "--out", str(tmp_path / name), "--delimiter", "tab", "--date-style", "us"]
+        done = run(app, words)
+        assert (done.exit_code, done.output) == (0, f"50 lines written to {tmp_path / name}\n")
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
-    assert "50 lines" in capsys.readouterr().out
-    assert main(["--out", str(tmp_path / "missing" / "a.csv")]) == 1
-    assert "No sample was made" in capsys.readouterr().err
+    done = run(app, ["--out", str(tmp_path / "missing" / "a.csv")])
+    assert done.exit_code == 1
+    assert "No sample was made" in done.stderr
 
 
 def test_pdf_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,4 +157,4 @@ def test_pdf_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(SampleError, match="reportlab"):
-        sample.write_sample(LINES[:5], tmp_path / "a.pdf", "pdf")
+        write_sample(LINES[:5], tmp_path / "a.pdf", "pdf")

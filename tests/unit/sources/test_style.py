@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.sources.material import HEADER, Stage, csv_with_dates, csv_with_prices, text_of
+from tests.support.source_files import HEADER, Stage, csv_with_dates, csv_with_prices, text_of
 
 
 @pytest.mark.parametrize(

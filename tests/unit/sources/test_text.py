@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from include.sources.text import encoding_of, line_blocks
-from tests.unit.sources.material import Reject, Stage, csv_lines, text_of
+from tests.support.source_files import Reject, Stage, csv_lines, text_of
 
 
 def named(*names: str) -> str:

@@ -1,0 +1,172 @@
+"""How the Spark stages are submitted: jars, memory, JVM options, session properties. Imports no Spark.
+
+A stage runs where `Settings.spark_remote` and the Spark connection say: as a thin client of a Spark Connect server, or
+in a driver of its own on any other master.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from include.settings import PROJECT_ROOT, Settings
+
+LARGE_INPUT_BYTES = 8 * 1024 * 1024
+"""From this size of a drop on, compiled queries, several partitions and adaptive plans pay for their start-up cost."""
+
+ENTRY_POINT = PROJECT_ROOT / "spark_jobs" / "run.py"
+"""What spark-submit starts; its arguments are the stage and the run id."""
+
+CLIENT_MEMORY = "96m"
+"""Heap of the JVM that only starts the Python client of a Spark Connect server."""
+
+
+class JarsMissing(Exception):
+    """The Spark jars have not been fetched."""
+
+
+def jar_paths(settings: Settings) -> list[Path]:
+    """Return the Delta and JDBC jars in a fixed order.
+
+    Raises:
+        JarsMissing: If the folder holds none.
+    """
+    jars = sorted(settings.jars.glob("*.jar"))
+    if not jars:
+        raise JarsMissing(f"No Spark jars in {settings.jars}. Run `make install`.")
+    return jars
+
+
+def class_archive(settings: Settings) -> Path:
+    """Return where the class-data-sharing archive of these jars is kept (it may not exist yet)."""
+    names = ",".join(f"{jar.name}:{jar.stat().st_size}" for jar in jar_paths(settings))
+    return settings.jars.parent / f"spark-classes-{hashlib.sha256(names.encode()).hexdigest()[:12]}.jsa"
+
+
+def is_local(master: str) -> bool:
+    """Return whether `master` runs the executors inside the driver."""
+    return master.startswith("local")
+
+
+def connect_url(host: str, port: int | None, token: str) -> str:
+    """Return the address of the Spark Connect server that a Spark connection names; nothing for any other master."""
+    if not host.startswith("sc://"):
+        return ""
+    address = host.rstrip("/") + (f":{port}" if port else "")
+    return f"{address}/;token={token}" if token else address
+
+
+def java_options(settings: Settings, *options: str) -> str:
+    """Return the options of a Spark JVM: `options`, those that every one is given, and the class archive if there."""
+    common = [
+        "-Duser.timezone=UTC",
+        f'"-Dlog4j2.configurationFile={PROJECT_ROOT}/spark_jobs/log4j2.properties"',
+        "-XX:+UseSerialGC",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-Xshare:auto",
+        "-Xlog:disable",
+        "-Xlog:all=error:stderr",
+    ]
+    archive = class_archive(settings)
+    shared = [f'"-XX:SharedArchiveFile={archive}"'] if archive.exists() else []
+    return " ".join([*common, *options, *shared])
+
+
+def session_conf(input_bytes: int) -> dict[str, str]:
+    """Return the properties of one run's session, by the size of its input."""
+    small = input_bytes < LARGE_INPUT_BYTES
+    return {
+        "spark.sql.shuffle.partitions": "1" if small else "4",
+        # Compiling a query takes longer than interpreting it on a few thousand rows.
+        "spark.sql.codegen.wholeStage": "false" if small else "true",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN" if small else "FALLBACK",
+        "spark.sql.adaptive.enabled": "false" if small else "true",
+    }
+
+
+def driver_conf(settings: Settings, master: str, *options: str) -> dict[str, str]:
+    """Return the Spark properties of a driver, be it one stage's or a Spark Connect server.
+
+    Args:
+        settings: Where jars and the lake are.
+        master: Spark master URL; `local[...]` gets tuned for one small machine, others ship the jars to executors.
+        options: More options of its JVM.
+    """
+    jars = [str(jar) for jar in jar_paths(settings)]
+    conf = {
+        "spark.driver.extraJavaOptions": java_options(settings, *options),
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.ansi.enabled": "true",
+    }
+    if not is_local(master):
+        return conf | {"spark.jars": ",".join(jars), "spark.executor.extraJavaOptions": "-Duser.timezone=UTC"}
+    return conf | {
+        "spark.driver.extraClassPath": ":".join(jars),
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.default.parallelism": "2",
+        "spark.sql.ui.explainMode": "simple",
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
+        "spark.sql.maxPlanStringLength": "2000",
+        "spark.databricks.delta.snapshotPartitions": "1",
+        "spark.databricks.delta.stats.skipping": "true",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+        "spark.sql.inMemoryColumnarStorage.compressed": "false",
+        # Row groups and splits small enough that both cores get an equal share of one file.
+        "spark.hadoop.parquet.block.size": str(8 * 1024 * 1024),
+        "spark.sql.files.openCostInBytes": str(256 * 1024),
+        "spark.sql.parquet.compression.codec": "zstd",
+        "spark.cleaner.referenceTracking": "false",
+        "spark.local.dir": str(settings.data_dir / "services" / "spark-local"),
+    }
+
+
+def client_conf(settings: Settings) -> dict[str, str]:
+    """Return the Spark properties of a thin client: its JVM only starts Python, Spark itself is elsewhere."""
+    return {
+        "spark.driver.extraJavaOptions": java_options(settings, "-XX:TieredStopAtLevel=1"),
+        "spark.driver.memory": CLIENT_MEMORY,
+        "spark.driver.extraClassPath": ":".join(str(jar) for jar in jar_paths(settings)),
+    }
+
+
+def submit_conf(settings: Settings, input_bytes: int, master: str) -> dict[str, str]:
+    """Return the Spark properties of one submit of a stage.
+
+    Args:
+        settings: Where jars and the lake are, and whether a Spark Connect server runs the stages.
+        input_bytes: Size of what the run reads; small inputs start faster with the first-tier compiler only.
+        master: Spark master URL of a driver of its own, or `sc://` address.
+    """
+    if settings.spark_remote.get_secret_value() or master.startswith("sc://"):
+        return client_conf(settings)
+    options = ("-XX:TieredStopAtLevel=1",) if input_bytes < LARGE_INPUT_BYTES else ()
+    return driver_conf(settings, master, *options)
+
+
+def submit_command(application: Path | str, args: list[str], conf: dict[str, str], master: str) -> list[str]:
+    """Return the spark-submit argv that runs `application` outside Airflow."""
+    properties = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
+    spark_submit = Path(sys.executable).parent / "spark-submit"
+    return [str(spark_submit), "--master", master, *properties, str(application), *args]
+
+
+def submit_environment() -> dict[str, str]:
+    """Return the environment of a spark-submit: the project importable, this Python for driver and workers."""
+    bin_dir = Path(sys.executable).parent
+    return os.environ | {
+        "PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": str(PROJECT_ROOT),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        # The JVM that works out the command of the other one.
+        "SPARK_LAUNCHER_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto",
+    }

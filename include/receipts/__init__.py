@@ -1,0 +1,1 @@
+"""The receipt of a run, and how it is accounted for."""

@@ -1,0 +1,181 @@
+"""Records the Spark stages leave for the tasks after them (`runs/<run id>/stages/*.json`)."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import Field
+
+from include.domain.model import Model
+from include.runs.folder import ClaimedFile
+from include.sources.model import SourceReading
+
+
+class StagedFile(Model):
+    """A file Bronze read, or why it could not."""
+
+    name: str
+    sha256: str
+    reading: SourceReading | None = None
+    code: str | None = None
+    problem: str | None = None
+    remedy: str | None = None
+    line: int | None = None
+    value: str | None = None
+
+
+STILL_WRITTEN = (
+    "still_being_written",
+    "The file was still being written when it was read.",
+    "Nothing to do: it has been put back and is loaded once it stays as it is. Writing under a name that ends in .part "
+    "and renaming it when it is complete avoids this.",
+)
+"""Code, problem and remedy of a file that is not read as it is now."""
+
+
+def unreadable(file: ClaimedFile) -> StagedFile:
+    """Return what is recorded of a claimed file that the system does not let us read."""
+    return StagedFile(
+        name=file.name,
+        sha256=file.sha256,
+        code="unreadable_file",
+        problem=f"The file cannot be opened: {file.problem}.",
+        remedy="Let the system read it and drop it again.",
+    )
+
+
+class BronzeRecord(Model):
+    """Rows and money (GBP) of the batch as counted by the source readers, and the table version that holds them."""
+
+    files: list[StagedFile]
+    rows: int
+    amount: Decimal
+    table_version: int | None
+    seconds: float
+
+
+class SilverRecord(Model):
+    """What became of each Bronze row of the batch, counted from the written tables.
+
+    Attributes:
+        unpublished: Batches in Silver that were not live when this stage began. A drop has taken over the lines it
+            shares with them; a rebuild leaves theirs to their own runs.
+    """
+
+    rows_in: int = 0
+    amount_in: Decimal = Decimal(0)
+    rows_loaded: int = 0
+    amount_loaded: Decimal = Decimal(0)
+    rows_duplicate: int = 0
+    amount_duplicate: Decimal = Decimal(0)
+    rows_already_seen: int = 0
+    amount_already_seen: Decimal = Decimal(0)
+    rows_quarantined: dict[str, int] = Field(default_factory=dict)
+    amount_quarantined: Decimal = Decimal(0)
+    first_day: date | None = None
+    last_day: date | None = None
+    months: list[str] = Field(default_factory=list)
+    unpublished: list[str] = Field(default_factory=list)
+    table_version: int | None = None
+    quarantine_version: int | None = None
+    seconds: float = 0.0
+
+
+class ServiceMetrics(Model):
+    """What a client did, for the record of a run.
+
+    Attributes:
+        service: Name of the service.
+        questions: Questions put to the client.
+        cache_hits: Questions answered from the cache.
+        requests: HTTP requests sent, retries included.
+        retries: Requests sent because an earlier one failed.
+        failures: Reason code -> questions without an answer.
+        seconds: Wall seconds spent on all questions.
+        breaker: State of the breaker; None if the service was never to be asked.
+        budget_left: Calls left of the monthly budget; None if there is none or the service was never to be asked.
+    """
+
+    service: str
+    questions: int = 0
+    cache_hits: int = 0
+    requests: int = 0
+    retries: int = 0
+    failures: dict[str, int] = Field(default_factory=dict)
+    seconds: float = 0.0
+    breaker: str | None = None
+    budget_left: int | None = None
+
+
+class EnrichRecord(Model):
+    """What was looked up about the batch, what is missing, and what has changed about earlier batches.
+
+    Attributes:
+        looked_up: Days, countries and products of the batch, by reference table.
+        missing: Reference table -> reason -> days, countries or products of the batch without an answer.
+        stale_days: Invoice days whose facts in Gold hold other exchange rates than are recorded now.
+        stale_countries: Countries of earlier batches whose facts in Gold are other than are recorded now.
+        stale_products: Stock codes of earlier batches whose category in Gold is other than is recorded now.
+        services: Outside services that were asked -> what became of the calls.
+        table_versions: Reference table -> its Delta version.
+    """
+
+    looked_up: dict[str, int] = Field(default_factory=dict)
+    missing: dict[str, dict[str, int]] = Field(default_factory=dict)
+    stale_days: list[date] = Field(default_factory=list)
+    stale_countries: list[str] = Field(default_factory=list)
+    stale_products: list[str] = Field(default_factory=list)
+    services: dict[str, ServiceMetrics] = Field(default_factory=dict)
+    table_versions: dict[str, int] = Field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class GoldRecord(Model):
+    """Rows of the batch by table of the star, and the Gold table versions; an empty token if there was nothing to do.
+
+    Attributes:
+        staged: Whether the rows are in the warehouse's staging tables too. If not, publishing takes them from Gold.
+        load_seconds: How long it took to load them there by JDBC.
+    """
+
+    token: str = ""
+    staged: bool = True
+    load_seconds: float = 0.0
+    staged_rows: dict[str, int] = Field(default_factory=dict)
+    table_versions: dict[str, int] = Field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class IndexEntry(Model):
+    """What became of the search index, as receipts tell it.
+
+    Attributes:
+        status: `indexed`; `pending` if it could not be brought up to date, which the next run does; `off` if no search
+            service is configured.
+        collection: The collection that is searched.
+        rebuilt: Whether it was made anew.
+        documents: Products as sold in a country that it holds.
+        upserted: Documents that were written.
+        removed: Documents that no longer exist.
+        embedded: Vectors that had to be computed; the others were known.
+        reason: Why the index is pending or off.
+        problems: The first documents that the service refused, and why.
+    """
+
+    status: Literal["indexed", "pending", "off"]
+    collection: str | None = None
+    rebuilt: bool = False
+    documents: int = 0
+    upserted: int = 0
+    removed: int = 0
+    embedded: int = 0
+    reason: str | None = None
+    problems: list[str] = Field(default_factory=list)
+
+
+class IndexRecord(IndexEntry):
+    """What became of the search index, and how long that took."""
+
+    seconds: float = 0.0

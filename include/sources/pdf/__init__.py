@@ -1,0 +1,1 @@
+"""PDF invoices and tables -> records."""
