@@ -23,10 +23,12 @@ from include.failover import (
     Repaired,
     ReplicaUnusable,
     Status,
+    apply_refused,
     catch_up,
     check_integrity,
     compare_sides,
     days_with_facts,
+    discard_refused,
     publish,
     read,
     refresh_replica,
@@ -146,6 +148,13 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser(
         "catch-up", help="bring the primary what it lacks, compare it, and let it serve again"
     ).set_defaults(action=_catch_up)
+
+    applying = actions.add_parser("apply", help="publish a batch that the primary refused, after that was mended")
+    applying.add_argument("batch_id", help="batch that `status` lists as refused")
+    applying.set_defaults(action=lambda options, settings: apply_refused(settings, options.batch_id))
+    discarding = actions.add_parser("discard", help="give up a batch that the primary refused")
+    discarding.add_argument("batch_id", help="batch that `status` lists as refused")
+    discarding.set_defaults(action=lambda options, settings: discard_refused(settings, options.batch_id))
 
     comparing = actions.add_parser("compare", help="hold both sides against Gold, day by day and row by row")
     comparing.add_argument("--day", type=date.fromisoformat, metavar="YYYY-MM-DD", help="only this invoice day")

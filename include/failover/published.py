@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 
 from include.failover import replica
 from include.failover.replica.file import ReplicaUnusable
-from include.failover.state import Side
+from include.failover.state import Side, StateFile
 from include.runs.folder import RunFolder, RunRecordMissing
 from include.settings import Settings
 from include.warehouse import (
@@ -128,7 +128,10 @@ def _batch_of(settings: Settings, report: PublishReport) -> GoldBatch:
 
 
 def known_batches(settings: Settings, primary: Connection | None = None) -> dict[str, PublishReport]:
-    """Return every batch that was published, by what the runs, the replica and the primary remember of it."""
+    """Return every batch that was published, by what the runs, the replica and the primary remember of it.
+
+    A batch that was set aside counts as not published, though the replica may have served it before.
+    """
     found: dict[str, PublishReport] = {}
     for path in (settings.data_dir / "runs").glob("*/stages/publish.json"):
         try:
@@ -144,7 +147,14 @@ def known_batches(settings: Settings, primary: Connection | None = None) -> dict
         log.info("%s", error)
     if primary is not None:
         found |= recorded_batches(primary)
+    for batch_id in StateFile(settings).read().refused():
+        found.pop(batch_id, None)
     return dict(sorted(found.items(), key=lambda item: (item[1].published_at, item[0])))
+
+
+def forget_publication(settings: Settings, run_id: str) -> None:
+    """Delete what a run has recorded of its publish, which is no longer so."""
+    (RunFolder(settings, run_id).path / "stages" / "publish.json").unlink(missing_ok=True)
 
 
 def primary_batches(settings: Settings) -> dict[str, PublishReport] | None:

@@ -30,6 +30,7 @@ PUBLISH_LOCK_SECONDS = 1800.0
 
 Side = Literal["primary", "replica"]
 State = Literal["primary", "failed_over", "catching_up"]
+Whereabouts = Literal["trying", "pending", "done", "refused"]
 
 
 class OpenBatch(Model):
@@ -37,13 +38,14 @@ class OpenBatch(Model):
 
     Attributes:
         primary: `trying`: a process is, or was when it died, publishing it there; `pending`: the primary lacks it and
-            the replica has it or is about to; `done`: the primary has it, the replica lacks it.
-        reason: Why it is pending.
+            the replica has it or is about to; `done`: the primary has it, the replica lacks it; `refused`: it does not
+            fit the primary and was set aside, so neither side serves it until a person applies or discards it.
+        reason: Why it is pending or was refused.
         report: What the primary reported, if it has the batch.
     """
 
     batch: GoldBatch
-    primary: Literal["trying", "pending", "done"]
+    primary: Whereabouts
     since: datetime
     reason: str = ""
     report: PublishReport | None = None
@@ -86,7 +88,7 @@ class FailoverState(Model):
     def note_batch(
         self,
         batch: GoldBatch,
-        primary: Literal["trying", "pending", "done"],
+        primary: Whereabouts,
         reason: str = "",
         report: PublishReport | None = None,
     ) -> None:
@@ -105,6 +107,10 @@ class FailoverState(Model):
     def batches_in_state(self, *states: str) -> list[GoldBatch]:
         """Return the batches that the primary has in one of `states`."""
         return [known.batch for known in self.batches if known.primary in states]
+
+    def refused(self) -> dict[str, str]:
+        """Return why batches were set aside, by batch."""
+        return {known.batch.batch_id: known.reason for known in self.batches if known.primary == "refused"}
 
     def change_state(self, state: State, reason: str = "") -> None:
         """Change the state."""

@@ -52,6 +52,7 @@ class Status(Model):
         pending: Batches that the primary lacks.
         replica_lacks: Batches that the replica lacks.
         unsettled: Batches whose publish is under way or was cut off.
+        refused: Batches that the primary refused and that are set aside, each with why.
         receipts: Runs whose receipts the primary lacks.
     """
 
@@ -64,6 +65,7 @@ class Status(Model):
     pending: list[str] = Field(default_factory=list)
     replica_lacks: list[str] = Field(default_factory=list)
     unsettled: list[str] = Field(default_factory=list)
+    refused: dict[str, str] = Field(default_factory=dict)
     receipts: list[str] = Field(default_factory=list)
     breaker: Breaker
 
@@ -86,6 +88,7 @@ def status(settings: Settings) -> Status:
         pending=[batch.batch_id for batch in record.batches_in_state("pending")],
         replica_lacks=[batch.batch_id for batch in record.batches_in_state("done")],
         unsettled=[batch.batch_id for batch in record.batches_in_state("trying")],
+        refused=record.refused(),
         receipts=record.receipts,
         breaker=record.breaker,
     )
