@@ -34,15 +34,16 @@ from include.warehouse.health import (
     statistics,
     statistics_of,
 )
-from include.warehouse.publishing.batches import newest_batch, recorded_batches, recorded_batches_of
-from include.warehouse.publishing.loading import publish_batch, stage_picked
-from include.warehouse.publishing.publish import (
-    STATEMENT_TIMEOUT_SECONDS,
+from include.warehouse.publishing.batches import (
     PublishError,
     PublishReport,
-    publish_lock_key,
-    replace_days,
+    newest_batch,
+    record_batch,
+    recorded_batches,
+    recorded_batches_of,
 )
+from include.warehouse.publishing.loading import publish_batch, stage_picked
+from include.warehouse.publishing.publish import STATEMENT_TIMEOUT_SECONDS, publish_lock_key, replace_days
 from include.warehouse.publishing.staging import (
     KEPT,
     create_staging,
@@ -127,6 +128,7 @@ __all__ = [
     "publish_lock_key",
     "purge_staging",
     "qualified_staging_table",
+    "record_batch",
     "recorded_batches",
     "recorded_batches_of",
     "replace_days",

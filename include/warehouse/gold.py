@@ -25,7 +25,7 @@ from include.runs.folder import RunFolder
 from include.runs.marks import unpublished_batches
 from include.runs.records import EnrichRecord, GoldRecord, SilverRecord
 from include.settings import Settings
-from include.warehouse.publishing.publish import PublishReport
+from include.warehouse.publishing.batches import PublishReport
 from include.warehouse.schema.portable import places
 from include.warehouse.schema.tables import FACT, STAR, loaded_columns, star_table
 

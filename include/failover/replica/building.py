@@ -13,11 +13,19 @@ from sqlalchemy import Connection, MetaData, func, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from include.domain.model import Model
-from include.failover.replica.changing import record_batch
 from include.failover.replica.file import STATE_TABLE, flush_to_disk, fresh_path, put_in_place, sqlite_engine
 from include.failover.replica.schema import computed_columns, replica_metadata, schema_version, unknown_member
 from include.settings import Settings
-from include.warehouse import FACT, STAR, GoldStar, PublishError, PublishReport, loaded_columns, star_table
+from include.warehouse import (
+    FACT,
+    STAR,
+    GoldStar,
+    PublishError,
+    PublishReport,
+    loaded_columns,
+    record_batch,
+    star_table,
+)
 
 
 class Refreshed(Model):

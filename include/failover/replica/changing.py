@@ -20,9 +20,9 @@ from include.warehouse import (
     GoldStar,
     PublishReport,
     loaded_columns,
+    record_batch,
     recorded_batches_of,
     star_table,
-    upsert,
     write_receipt,
     write_scores,
 )
@@ -181,13 +181,6 @@ def _delete_of_days(
 
 def _json(values: Iterable[str]) -> str:
     return "[" + ", ".join(f'"{value}"' for value in values) + "]"
-
-
-def record_batch(connection: Connection, report: PublishReport) -> None:
-    """Write the row of a batch in `etl_batch`."""
-    batch = star_table("etl_batch")
-    values = report.model_dump() | {"rebuilt_days": [day.isoformat() for day in report.rebuilt_days]}
-    upsert(connection, batch, values)
 
 
 def _stamp(connection: Connection) -> None:
