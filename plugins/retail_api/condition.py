@@ -53,6 +53,7 @@ class WarehouseHealth(Model):
         breaker: Whether reads go past a primary that did not answer lately.
         pending_batches: Batches that the primary lacks.
         replica_lacks: Batches that the replica lacks.
+        refused_batches: Batches that the primary refused; neither side serves them until a person decides.
     """
 
     serves: Side | None
@@ -62,6 +63,7 @@ class WarehouseHealth(Model):
     retry_at: datetime | None = None
     pending_batches: list[str] = Field(default_factory=list)
     replica_lacks: list[str] = Field(default_factory=list)
+    refused_batches: list[str] = Field(default_factory=list)
     primary: SideHealth
     replica: SideHealth
 
@@ -174,6 +176,8 @@ def _warehouse(
         return unknown, [*problems, "The record of which side serves cannot be read."]
     if record.state != "primary":
         problems.append("The replica serves, as the primary lacks batches.")
+    if record.refused():
+        problems.append("Batches that the primary refused are set aside.")
     told = WarehouseHealth(
         serves=serves,
         state=record.state,
@@ -182,6 +186,7 @@ def _warehouse(
         retry_at=record.breaker.retry_at,
         pending_batches=[batch.batch_id for batch in record.batches_in_state("pending")],
         replica_lacks=[batch.batch_id for batch in record.batches_in_state("done")],
+        refused_batches=list(record.refused()),
         primary=primary,
         replica=copy,
     )
@@ -275,6 +280,8 @@ def figures(state: State) -> Figures:
         found += answer.value
         pending = float(len(record.batches_in_state("pending")))
         found.append(("retail_warehouse_pending_batches", "Batches that the primary lacks", {}, pending))
+        refused = float(len(record.refused()))
+        found.append(("retail_warehouse_refused_batches", "Batches that the primary refused", {}, refused))
         for side in ("primary", "replica"):
             serves = float(answer.side == side)
             found.append(("retail_warehouse_serves", "Which side answers reads", {"side": side}, serves))
