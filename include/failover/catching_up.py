@@ -46,8 +46,8 @@ class CaughtUp(Model):
         refused: Batches that do not fit it and were set aside, each with why.
         receipts: Runs whose receipts it was brought.
         compared_days: Invoice days whose rows were compared with Gold.
-        differences: What the primary still has otherwise than Gold; while there are any, the replica serves.
-        serves: Who serves now.
+        differences: What the primary still has that differs from Gold; while there is any, the replica serves.
+        serves: The side that serves now.
     """
 
     batches: list[str] = Field(default_factory=list)

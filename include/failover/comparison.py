@@ -1,4 +1,4 @@
-"""What one side of the warehouse has otherwise than Gold."""
+"""Where one side of the warehouse differs from Gold."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXAMPLES = 5
 
 
 class Difference(Model):
-    """Something that is otherwise than it should be.
+    """Something that is not as it should be.
 
     Attributes:
         check: days, members, batches, keys, orphans, duplicates, amounts, dates, balances or file.

@@ -38,7 +38,7 @@ class IntegrityReport(Model):
         rows: Facts of these days.
         amount: GBP of these facts.
         unpublished: Batch and date_key of facts in Gold that were never published; they are left out on both sides.
-        differences: What is otherwise than it should be; none if the side is whole.
+        differences: What is not as it should be; none if the side is whole.
     """
 
     side: Side
@@ -53,7 +53,7 @@ class IntegrityReport(Model):
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is otherwise than it should be."""
+        """True if no differences were found."""
         return not self.differences
 
 

@@ -168,5 +168,5 @@ def primary_batches(settings: Settings) -> dict[str, PublishReport] | None:
     except Exception as error:
         if not primary_failed(error):
             raise
-        log.warning("The batches are told without the primary: %s", error_text(error))
+        log.warning("The published batches are listed without the primary: %s", error_text(error))
         return None

@@ -67,7 +67,7 @@ class Answer(Generic[ResultT]):
 
 
 class Warehouse:
-    """Reads of whoever serves. Make one a process, close it at the end; threads may share it."""
+    """Read access to the active side (primary or replica). Create one per process; thread-safe. Close it at the end."""
 
     def __init__(self, settings: Settings, *, pool_size: int | None = None, pulse: bool = False) -> None:
         """Open nothing yet.
@@ -114,7 +114,7 @@ class Warehouse:
         self.close()
 
     def serves(self) -> Side:
-        """Return who serves the next read; a primary that has failed is asked again now and then.
+        """Return the side that serves the next read; a primary that has failed is asked again now and then.
 
         Raises:
             WarehouseUnavailable: If the record is damaged.
@@ -146,7 +146,7 @@ class Warehouse:
         return self._pulse.alive() if self._pulse is not None else primary_is_up(self._settings, READ_PROBE_SECONDS)
 
     def read(self, work: Callable[[Connection], ResultT], *, timeout_seconds: float | None = None) -> Answer[ResultT]:
-        """Return what `work` finds on a connection to whoever serves.
+        """Return what `work` finds on a connection to the active side.
 
         If the primary fails or is too slow in the middle of it, `work` runs again on the replica; so it has to be a
         read that may be repeated, and return rows rather than a cursor.
@@ -178,7 +178,7 @@ class Warehouse:
 
     @contextmanager
     def connection(self, *, timeout_seconds: float | None = None) -> Iterator[Answer[Connection]]:
-        """Yield a connection to whoever serves, with the side it is; a failure in the middle is raised.
+        """Yield a connection to the active side, with which one it is; a failure in the middle is raised.
 
         Raises:
             WarehouseUnavailable: If neither side can answer.
@@ -279,13 +279,13 @@ def _read_only(connection: Connection, seconds: float) -> Iterator[None]:
 
 
 def read(settings: Settings, work: Callable[[Connection], ResultT]) -> Answer[ResultT]:
-    """Return what `work` finds with whoever serves; see `Warehouse.read`."""
+    """Return what `work` finds on the active side; see `Warehouse.read`."""
     with Warehouse(settings, pool_size=1) as warehouse:
         return warehouse.read(work)
 
 
 def serving_side(settings: Settings) -> Side:
-    """Return who serves the next read.
+    """Return the side that serves the next read.
 
     Raises:
         WarehouseUnavailable: If DATABASE_URL is missing or unusable, or the record is damaged.

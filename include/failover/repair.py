@@ -31,7 +31,7 @@ from include.warehouse import (
 
 
 class Comparison(Model):
-    """What each side has otherwise than Gold.
+    """Where each side differs from Gold.
 
     Attributes:
         days: Invoice days compared.

@@ -98,14 +98,14 @@ def copy_to_replica(settings: Settings, record: StateFile) -> ReplicaUpdate:
 def apply_to_replica(
     settings: Settings, record: StateFile, batch: GoldBatch, report: PublishReport | None
 ) -> PublishReport:
-    """Bring the replica a batch; make it anew if it is missing, damaged or of an older version, or that is faster."""
+    """Bring the replica a batch; rebuild it if it is missing, damaged or of an older version, or that is faster."""
     try:
         if not _is_faster_to_rebuild(settings, batch):
             return replica.apply_batch(settings, batch, report, partial(_taken_over, settings, record, batch))
-        log.info("Batch %s is large beside what the replica has. It is made anew.", batch.batch_id)
+        log.info("Batch %s is large beside what the replica has, which is rebuilt.", batch.batch_id)
     except ReplicaUnusable as error:
         if replica.replica_link(settings).exists():
-            log.warning("%s It is made anew.", error)
+            log.warning("%s It is rebuilt.", error)
         else:
             log.info("There is no replica yet. It is made from Gold.")
     rebuild(settings, record, {batch.batch_id: report or unreported(settings, batch)})
@@ -138,7 +138,7 @@ def _live_owners(settings: Settings, record: StateFile, sale_ids: Sequence[str])
 
 
 def _is_faster_to_rebuild(settings: Settings, batch: GoldBatch) -> bool:
-    """Return whether the batch is so large that making the replica anew is faster than changing it."""
+    """Return whether the batch is so large that rebuilding the replica is faster than changing it."""
     facts = batch.staged_rows.get(FACT, 0)
     if facts < LARGE_BATCH:
         return False
@@ -151,7 +151,7 @@ def _is_faster_to_rebuild(settings: Settings, batch: GoldBatch) -> bool:
 
 
 def refresh_replica(settings: Settings) -> Refreshed:
-    """Make the replica anew from Gold, with every batch that was published and every receipt.
+    """Rebuild the replica from Gold, with every batch that was published and every receipt.
 
     Raises:
         GoldUnreadable: If Gold cannot be read.

@@ -145,7 +145,7 @@ class StateFile:
             return FailoverState.model_validate_json(content)
         except ValidationError as error:
             raise WarehouseUnavailable(
-                f"{self.path} is damaged, so it cannot be told whether the primary or the replica is ahead. Delete it; "
+                f"{self.path} is damaged, so nobody can know whether the primary or the replica is ahead. Delete it; "
                 "the next publish finds out by comparing the batches that each has."
             ) from error
 

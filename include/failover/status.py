@@ -44,10 +44,10 @@ class SideStatus(Model):
 
 
 class Status(Model):
-    """Both sides, and who serves.
+    """Both sides, and which one serves.
 
     Attributes:
-        serves: Who serves the next read.
+        serves: The side that serves the next read.
         reason: Why the replica serves.
         pending: Batches that the primary lacks.
         replica_lacks: Batches that the replica lacks.

@@ -49,7 +49,7 @@ class Refreshed(Model):
 def refresh(
     settings: Settings, reports: Mapping[str, PublishReport], unpublished: Callable[[GoldStar], Iterable[str]]
 ) -> Refreshed:
-    """Make the replica anew from Gold and put it in the place of the one in use.
+    """Build the replica from Gold and put it in the place of the one in use.
 
     Args:
         settings: Where Gold and the replica are.

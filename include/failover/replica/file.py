@@ -50,7 +50,7 @@ def replica_link(settings: Settings) -> Path:
 
 
 def sqlite_engine(path: Path, *, write: bool, create: bool = False) -> Engine:
-    """Return an engine on a file; each connection is opened anew, so that it follows the link."""
+    """Return an engine on a file; each connection opens it again, so that it follows the link."""
     mode = "rwc" if create else "rw"
     engine = create_engine(
         f"sqlite:///file:{path}?mode={mode}&uri=true",
@@ -118,7 +118,7 @@ def _unusable(settings: Settings, error: Exception) -> ReplicaUnusable:
     reason = str(getattr(error, "orig", error)).rstrip(".")
     return ReplicaUnusable(
         f"The replica {replica_link(settings)} cannot be used: {reason}. "
-        "Make it anew: `python -m include.operate refresh-replica`."
+        "Rebuild it: `python -m include.operate refresh-replica`."
     )
 
 
@@ -126,7 +126,7 @@ def _require_version(connection: Connection) -> None:
     found = connection.execute(text(f"SELECT value FROM {STATE_TABLE} WHERE name = 'schema'")).scalar_one_or_none()
     if found != schema_version():
         raise ReplicaUnusable(
-            "The replica has the tables of another version. Make it anew: `python -m include.operate refresh-replica`."
+            "The replica has the tables of another version. Rebuild it: `python -m include.operate refresh-replica`."
         )
 
 
