@@ -71,7 +71,7 @@ status: installed ## show processes, health, what waits and the last receipts
 	@$(BIN)/python -m deploy.embedded status
 warehouse-status: installed ## show primary and replica, what each lacks, who serves
 	@$(BIN)/python -m deploy.embedded warehouse status
-backup: installed ## back up both sides of the warehouse, the lake and the records of the runs
+backup: installed ## back up the lake, the records of the runs and the audit trail
 	@$(BIN)/python -m deploy.embedded warehouse backup
 backups: installed ## list the backups, and which are damaged
 	@$(BIN)/python -m deploy.embedded warehouse backups
@@ -139,7 +139,7 @@ bench: python java .venv/installed-dev install ## time loads, DuckDB and Polars 
 	@$(BIN)/python -m tests.benchmarks.bench $(if $(AGAINST),--against '$(AGAINST)') --rounds $(or $(ROUNDS),3)
 
 .PHONY: lock
-lock: .venv/installed ## resolve requirements*.in and the Spark jars anew
+lock: .venv/installed ## resolve requirements*.in and the Spark jars again
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 	@$(BIN)/python -m deploy.embedded lock-jars

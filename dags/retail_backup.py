@@ -1,4 +1,4 @@
-"""Retail backup: backs up warehouse, replica, lake and the records of the runs, when RETAIL_BACKUP_SCHEDULE says.
+"""Retail backup: backs up the lake, the records of the runs and the audit trail, when RETAIL_BACKUP_SCHEDULE says.
 
 Paused until somebody turns it on. Older backups beyond RETAIL_BACKUP_KEEP are deleted.
 """
@@ -17,7 +17,7 @@ from include.settings import get_settings
 @task(retries=2, retry_delay=timedelta(minutes=5))
 def back_up() -> dict[str, Any]:
     """Make a backup and check it; returns what it holds."""
-    from include.warehouse.backup.making import back_up as make
+    from include.backup import back_up as make
 
     return make(get_settings()).model_dump(mode="json")
 

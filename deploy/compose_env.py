@@ -30,6 +30,7 @@ def write(path: Path) -> str:
         "API_SECRET_KEY": known.api_secret_key,
         "JWT_SECRET": known.jwt_secret,
         "TYPESENSE_API_KEY": known.typesense_api_key,
+        "TYPESENSE_SEARCH_KEY": known.typesense_search_key,
         "AIRFLOW_USERS": f"'{json.dumps({ADMIN: password, CLI_USER: known.cli_password})}'",
     }
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as stream:

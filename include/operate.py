@@ -14,6 +14,7 @@ from alembic.util import CommandError
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection, Engine
 
+from include.backup import BackedUp, BackupFailed, Backups, Restored, back_up, list_backups, restore
 from include.failover import (
     CaughtUp,
     Comparison,
@@ -62,9 +63,6 @@ from include.warehouse import (
     unsecured,
     upgrade,
 )
-from include.warehouse.backup.making import BackedUp, back_up
-from include.warehouse.backup.manifest import BackupFailed, Backups, list_backups
-from include.warehouse.backup.restoring import Restored, Resumed, restore, resume
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -180,8 +178,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_range(repairing)
     repairing.set_defaults(action=_repair)
 
-    backing_up = actions.add_parser("backup", help="back up both sides, the lake and the records of the runs")
-    backing_up.add_argument("--without-primary", action="store_true", help="leave PostgreSQL out, as when it is away")
+    backing_up = actions.add_parser("backup", help="back up the lake, the records of the runs and the audit trail")
+    backing_up.add_argument(
+        "--without-primary", action="store_true", help="leave out the audit trail, as when PostgreSQL is away"
+    )
     backing_up.set_defaults(action=_backup)
 
     listing = actions.add_parser("backups", help="list the backups, and which are damaged; 1 if one is")
@@ -189,12 +189,13 @@ def _parser() -> argparse.ArgumentParser:
     listing.set_defaults(action=_backups)
 
     restoring = actions.add_parser("restore", help="make everything what a backup has, and compare it to the row")
-    restoring.add_argument("backup", nargs="?", help="its name (default: the newest whole one)")
+    restoring.add_argument(
+        "backup", nargs="?", help="its name (default: the one whose restore was cut off, else the newest whole one)"
+    )
     restoring.add_argument("--replace", action="store_true", help="replace data that is there, for good")
     restoring.add_argument(
-        "--only-primary", action="store_true", help="restore PostgreSQL alone, then bring it what Gold has beyond that"
+        "--only-primary", action="store_true", help="make PostgreSQL alone, from the Gold in use, with the audit trail"
     )
-    restoring.add_argument("--resume", action="store_true", help="settle a restore that was cut off, do nothing else")
     restoring.set_defaults(action=_restore)
 
     show = actions.add_parser("totals", help="rows and GBP in the fact table, by kind")
@@ -313,9 +314,7 @@ def _backups(options: argparse.Namespace, settings: Settings) -> Backups:
     return list_backups(settings, hashed=not options.quick)
 
 
-def _restore(options: argparse.Namespace, settings: Settings) -> Restored | Resumed:
-    if options.resume:
-        return resume(settings)
+def _restore(options: argparse.Namespace, settings: Settings) -> Restored:
     return restore(settings, options.backup, replace=options.replace, only_primary=options.only_primary)
 
 

@@ -1,6 +1,7 @@
 """The Python steps of a run: claim, enrich, audit, publish, replicate, aggregate, index, receipt.
 
-`python -m include.pipeline STEP RUN_ID` does what the DAG's task of that name does, without Airflow.
+`python -m include.pipeline STEP RUN_ID` does what the DAG's task of that name does, without Airflow. Each step is a
+process of its own and imports what it alone needs: the warehouse takes a second to import, DuckDB and Arrow half.
 """
 
 from __future__ import annotations
@@ -9,17 +10,13 @@ import argparse
 from collections import Counter
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-from deltalake import DeltaTable
-
-from include.failover import Publication, ReplicaUpdate, record_receipt, update_replica
-from include.failover import publish as publish_batch
 from include.files import write_atomically
+from include.lake.in_use import uses_lake
 from include.quality.findings import QualityRecord, score_rows
 from include.quality.holding import STAGE, stop_if_held
 from include.quality.reconciliation import reconcile
-from include.quality.sender_report import rejection_report
 from include.receipts.account import RunRecords, account
 from include.receipts.model import FileEntry, Receipt
 from include.runs.folder import ClaimedFile, Manifest, RunFolder, RunRecordMissing
@@ -34,11 +31,14 @@ from include.runs.records import (
     unreadable,
 )
 from include.settings import Settings, get_settings
-from include.warehouse import gold_batch
+
+if TYPE_CHECKING:
+    from include.failover import Publication, ReplicaUpdate
 
 STEPS = ("claim", "enrich", "audit", "publish", "replicate", "aggregate", "index", "receipt")
 
 
+@uses_lake
 def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: date | None = None) -> Manifest:
     """Claim the settled files of the landing folder, or one invoice day to rebuild.
 
@@ -51,13 +51,13 @@ def claim(settings: Settings, run_id: str, only: list[str] | None = None, day: d
     return claim_rebuild(settings, run_id, day) if day else claim_drop(settings, run_id, only)
 
 
+@uses_lake
 def enrich(settings: Settings, run_id: str) -> EnrichRecord:
     """Look up exchange rates, country facts and product categories of the batch.
 
     Raises:
         RunRecordMissing: If Silver has not finished.
     """
-    # HTTP clients and the product model take seconds to import; only this step needs them.
     from include.enrichment.batch import enrich as look_up
 
     run = RunFolder(settings, run_id)
@@ -66,6 +66,7 @@ def enrich(settings: Settings, run_id: str) -> EnrichRecord:
     return record
 
 
+@uses_lake
 def audit(settings: Settings, run_id: str) -> QualityRecord:
     """Reconcile the batch, score it, and hold it if it is below the bar.
 
@@ -73,7 +74,6 @@ def audit(settings: Settings, run_id: str) -> QualityRecord:
         AuditFailed: If rows or money differ between the stages.
         QualityBelowBar: If the score is below the bar and nobody has released the run.
     """
-    # DuckDB takes half a second to import, which the other steps need not wait for.
     from include.quality.audit import assess
 
     run = RunFolder(settings, run_id)
@@ -84,6 +84,7 @@ def audit(settings: Settings, run_id: str) -> QualityRecord:
     return record
 
 
+@uses_lake
 def publish(settings: Settings, run_id: str) -> Publication | None:
     """Make the batch live in the warehouse, in one transaction.
 
@@ -96,6 +97,9 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
         PublishError: If the rows of the batch contradict themselves or the star.
         WarehouseUnavailable: If neither the primary nor the replica can take the batch.
     """
+    from include.failover import publish as publish_batch
+    from include.warehouse import gold_batch
+
     run = RunFolder(settings, run_id)
     manifest, silver = run.manifest(), run.stage("silver", SilverRecord)
     batch = gold_batch(run)
@@ -112,20 +116,24 @@ def publish(settings: Settings, run_id: str) -> Publication | None:
     return publication
 
 
+@uses_lake
 def replicate(settings: Settings, run_id: str) -> ReplicaUpdate:
     """Bring the replica what the primary has; one that cannot take it costs a warning.
 
     Raises:
         WarehouseUnavailable: If others hold the lock of publishes too long.
     """
+    from include.failover import update_replica
+
     record = update_replica(settings)
     RunFolder(settings, run_id).save_stage("replica", record)
     return record
 
 
+@uses_lake
 def aggregate(settings: Settings, run_id: str) -> list[Path]:
     """Bring the sums by day, month, country and product up to what is published; return the JSON documents."""
-    from include.lake.aggregates import write_aggregates, write_documents  # as in `audit`
+    from include.lake.aggregates import write_aggregates, write_documents
 
     months = RunFolder(settings, run_id).stage("silver", SilverRecord).months
     if not months:
@@ -134,9 +142,10 @@ def aggregate(settings: Settings, run_id: str) -> list[Path]:
     return write_documents(settings)
 
 
+@uses_lake
 def index(settings: Settings, run_id: str) -> IndexRecord:
     """Bring the product search up to what is published; if its service is down, leave that to the next run."""
-    from include.search.index import bring_up_to_date  # as in `audit`
+    from include.search.index import bring_up_to_date
 
     run = RunFolder(settings, run_id)
     record = bring_up_to_date(settings, run_id)
@@ -145,10 +154,14 @@ def index(settings: Settings, run_id: str) -> IndexRecord:
 
 
 def _holds_lines(settings: Settings, batch_id: str) -> bool:
+    import pyarrow.compute as pc
+    from deltalake import DeltaTable
+
     lines = DeltaTable(settings.table("silver", "invoice_lines")).to_pyarrow_dataset()
     return bool(lines.head(1, columns=["batch_id"], filter=pc.field("batch_id") == batch_id).num_rows)
 
 
+@uses_lake
 def receipt(settings: Settings, run_id: str) -> Receipt:
     """Account for the run and write the receipt.
 
@@ -163,6 +176,9 @@ def receipt(settings: Settings, run_id: str) -> Receipt:
         RunRecordMissing: If a stage has not finished.
         WarehouseUnavailable: If neither the primary nor the replica can take the receipt.
     """
+    from include.failover import record_receipt
+    from include.quality.sender_report import rejection_report
+
     run = RunFolder(settings, run_id)
     records = _records(run)
     files = records.manifest.files
@@ -192,6 +208,8 @@ def _records(run: RunFolder) -> RunRecords:
     Raises:
         RunRecordMissing: If a stage has not finished.
     """
+    from include.failover import Publication, ReplicaUpdate
+
     manifest = run.manifest()
     if not manifest.has_work:
         return RunRecords(manifest)

@@ -83,32 +83,32 @@ class Settings(BaseSettings):
         lake_uri: Where the Delta tables live: a folder, or an object-store URI Spark and delta-rs can open.
         database_type: What the warehouse is: a PostgreSQL, one that is Supabase's, or the local SQLite file alone
             (`DATABASE_TYPE`).
-        database_url: SQLAlchemy URL of the warehouse (`postgresql+psycopg://...`), in `DATABASE_URL`. A host other than
-            this machine is spoken to over TLS; `?sslmode=verify-full&sslrootcert=...` proves who it is, too.
+        database_url: SQLAlchemy URL of the warehouse (`postgresql+psycopg://...`), in `DATABASE_URL`. Connections to
+            other machines use TLS; `?sslmode=verify-full&sslrootcert=...` also proves which machine answers.
         database_pooler: Whether a transaction pooler stands before the server; `auto` takes port 6543 for one
             (`DATABASE_POOLER`).
         database_pool_size: Connections an engine keeps open; as many again are opened when all are busy
             (`DATABASE_POOL_SIZE`).
-        connect_timeout_seconds: How long a connection may take to be made (`DATABASE_CONNECT_TIMEOUT`).
-        statement_timeout_seconds: How long a statement may take; publishes and migrations have their own limits
+        connect_timeout_seconds: Longest time to open a connection (`DATABASE_CONNECT_TIMEOUT`).
+        statement_timeout_seconds: Longest time a statement may take; publishes and migrations have their own limits
             (`DATABASE_STATEMENT_TIMEOUT`).
-        lock_timeout_seconds: How long a statement waits for a lock (`DATABASE_LOCK_TIMEOUT`).
+        lock_timeout_seconds: Longest time a statement waits for a lock (`DATABASE_LOCK_TIMEOUT`).
         supabase_url: Address of the Supabase project (`SUPABASE_URL`).
         supabase_anon_key: The project's anonymous or publishable key (`SUPABASE_ANON_KEY`).
         supabase_service_key: The project's service or secret key (`SUPABASE_SERVICE_KEY`).
         enable_supabase_rls: Whether migrations of a Supabase warehouse enable row-level security
             (`ENABLE_SUPABASE_RLS`).
-        supabase_anon_access: What the role `anon` may do with row-level security: nothing, or read
+        supabase_anon_access: What the role `anon` may do under row-level security: nothing, or read
             (`SUPABASE_ANON_ACCESS`).
         warehouse_schema: Schema of the star in the warehouse, in `SUPABASE_SCHEMA` or else `RETAIL_WAREHOUSE_SCHEMA`.
         staging_schema: Schema the Gold job loads into before publishing.
-        replica_dir: Where the SQLite replica of the warehouse and the record of who serves are kept.
-        backup_dir: Where backups are kept, best on another disk; a folder of the data folder if not given.
-        backup_keep: How many of the newest whole backups are kept, whatever their age.
-        backup_keep_days: Older backups are kept too while they are younger than this; 0 for none.
-        backup_schedule: When the DAG `retail_backup` makes one, in cron's notation and UTC.
-        primary_patience_seconds: How long an unresponsive warehouse is waited for before the replica takes over.
-        date_order: How `03/04/2010` is read where a whole file gives no evidence; `auto` is the documented convention.
+        replica_dir: Folder of the SQLite replica and of the record of which side is active.
+        backup_dir: Folder of the backups, best on another disk; by default a folder of the data folder.
+        backup_keep: Number of newest whole backups to keep, whatever their age.
+        backup_keep_days: Older backups are kept until they reach this age in days; 0 keeps none.
+        backup_schedule: When the DAG `retail_backup` runs, in cron's notation and UTC.
+        primary_patience_seconds: How long to wait for an unresponsive primary before the replica takes over.
+        date_order: How to read `03/04/2010` if nothing in the file shows the order; `auto` is the documented one.
         poll_seconds: How often the landing folder is scanned.
         settle_seconds: How long a file's size and modification time must not change before it is claimed.
         max_line_bytes: A longer physical line is quarantined instead of being read.
@@ -121,35 +121,37 @@ class Settings(BaseSettings):
         spark_stages: After this many stages the embedded server is replaced by a fresh one.
         spark_jars_dir: Where the Delta and JDBC jars are kept.
         enable_external_enrichment: Whether outside services may be asked at all (`ENABLE_EXTERNAL_ENRICHMENT`).
-        enrichment_batch_size: How many questions a run may put to each outside service; answers from the cache do not
-            count (`ENRICHMENT_BATCH_SIZE`).
-        currency_api_key: Key of exchangerate-api.com; without one its open endpoint is asked (`CURRENCY_API_KEY`).
+        enrichment_batch_size: Most calls a run makes to each outside service; answers from the cache do not count
+            (`ENRICHMENT_BATCH_SIZE`).
+        currency_api_key: Key of exchangerate-api.com; without one its open endpoint is used (`CURRENCY_API_KEY`).
         exchange_rate_url: Base URL of exchangerate-api.com for calls with a key.
         exchange_rate_open_url: Base URL of exchangerate-api.com for calls without a key.
         rest_countries_url: Base URL of REST Countries.
         datamuse_url: Base URL of Datamuse.
         fx_monthly_budget: Calls to exchangerate-api.com in any 31 days; its free plan allows 1,500 a month.
-        breaker_threshold: After how many failed calls in a row a service is left alone.
-        breaker_reset_seconds: For how long, before one call tries again.
-        http_timeout_seconds: How long one call may take, with its retries and waits.
-        api_auth_seconds: How long the API takes a verified password and the roles of a user for current; a changed
-            password, a deactivated user and a role taken away are refused at the latest after that.
-        api_auth_grace_seconds: How long who was verified before may go on reading while Airflow's database does not
-            answer.
-        api_login_failures: Failed sign-ins of one user from one address, within the window, after which further ones
-            are refused unseen; of one address, or of one user from everywhere, it is 4 times as many.
+        breaker_threshold: Failed calls in a row after which a service is not called for a while.
+        breaker_reset_seconds: Length of that pause; then one call tries again.
+        http_timeout_seconds: Longest time for one call, with its retries and waits.
+        api_auth_seconds: How long the API trusts a verified password and the roles of a user; after that at the
+            latest, a changed password, a deactivated user and a role taken away are refused.
+        api_auth_grace_seconds: Grace period in which already verified callers may read while Airflow's database is
+            down.
+        api_login_failures: Failed sign-ins of one user from one address, within the window, after which more are
+            refused without a look at the password; for one address, or one user from everywhere, 4 times as many.
         api_login_window_seconds: Length of that window.
         api_body_bytes: Largest body of a request to the API, other than an upload.
         api_upload_bytes: Largest upload to the API.
         typesense_nodes: Nodes of the search cluster, `host:port` separated by commas; without any there is no search
             (`TYPESENSE_NODES`).
-        typesense_protocol: How they are spoken to; beyond this machine and its containers that should be https
+        typesense_protocol: Protocol of the nodes; beyond this machine and its containers it should be https
             (`TYPESENSE_PROTOCOL`).
-        typesense_api_key: Key that may search and index (`TYPESENSE_API_KEY`).
+        typesense_api_key: Key that may do everything; the indexing uses it (`TYPESENSE_API_KEY`).
+        typesense_search_key: Key that may search the products and nothing else (`TYPESENSE_SEARCH_KEY`); the indexing
+            registers it with the service. Without it searches use the other key.
         typesense_connect_timeout_seconds: How long a search may wait for a connection (`TYPESENSE_CONNECT_TIMEOUT`).
         typesense_timeout_seconds: How long a search may wait for its answer; of several nodes each gets its share
             (`TYPESENSE_TIMEOUT`).
-        typesense_index_timeout_seconds: How long one call of the indexing may take (`TYPESENSE_INDEX_TIMEOUT`).
+        typesense_index_timeout_seconds: Longest time for one call of the indexing (`TYPESENSE_INDEX_TIMEOUT`).
         search_alias: Name under which the products are searched; the collections behind it begin with it.
         search_model: What makes the vectors: `wordllama/<dimensions>` here and offline, or `ts/<model>` in the server.
     """
@@ -190,8 +192,8 @@ class Settings(BaseSettings):
     backup_schedule: str = Field(default="30 2 * * *", pattern=r"^[0-9*,/A-Za-z-]+( [0-9*,/A-Za-z-]+){4}$")
     primary_patience_seconds: float = Field(default=10.0, gt=0)
     date_order: Literal["auto", "day_first", "month_first"] = "auto"
-    poll_seconds: float = Field(default=2.0, gt=0)
-    settle_seconds: float = Field(default=2.0, ge=0)
+    poll_seconds: float = Field(default=1.0, gt=0)
+    settle_seconds: float = Field(default=1.0, ge=0)
     max_line_bytes: int = Field(default=1_048_576, ge=1_024)
     quality_bar: float = Field(default=0.85, ge=0, le=1)
     spark_driver_memory: str = Field(default="1500m", pattern=r"^[0-9]+[mg]$")
@@ -221,6 +223,7 @@ class Settings(BaseSettings):
     )
     typesense_protocol: Literal["http", "https"] = Field(default="http", alias="TYPESENSE_PROTOCOL")
     typesense_api_key: SecretStr = Field(default=SecretStr(""), alias="TYPESENSE_API_KEY")
+    typesense_search_key: SecretStr = Field(default=SecretStr(""), alias="TYPESENSE_SEARCH_KEY")
     typesense_connect_timeout_seconds: float = Field(default=0.5, gt=0, le=10, alias="TYPESENSE_CONNECT_TIMEOUT")
     typesense_timeout_seconds: float = Field(default=1.2, gt=0, le=30, alias="TYPESENSE_TIMEOUT")
     typesense_index_timeout_seconds: float = Field(default=120.0, ge=1, le=3600, alias="TYPESENSE_INDEX_TIMEOUT")
@@ -250,6 +253,7 @@ class Settings(BaseSettings):
         "supabase_anon_key",
         "supabase_service_key",
         "typesense_api_key",
+        "typesense_search_key",
     )
     @classmethod
     def _trimmed(cls, value: SecretStr) -> SecretStr:

@@ -16,8 +16,8 @@ SPARK_CONNECTION = "spark_default"
 class SparkStage(SparkSubmitOperator):
     """SparkSubmitOperator for connections that may lead to a Spark Connect server, too.
 
-    spark-submit takes no `sc://` address for a master. A connection that has one is submitted as a client of that server;
-    its token is the connection's password.
+    spark-submit takes no `sc://` address for a master: a connection that has one is submitted as a client of that
+    server, whose token is the password of the connection.
     """
 
     def _get_hook(self) -> SparkSubmitHook:

@@ -40,6 +40,9 @@ COUNTRY_RULES, PRODUCT_RULES = (
 )
 
 FACT = "fact_sales"
+SELDOM_CHANGED = ("dim_date", "dim_country")
+"""Dimensions to which a batch usually brings nothing new."""
+
 SALE_COLUMNS = tuple(name for name in SILVER_SCHEMA.fieldNames() if not name.startswith("source_"))
 """What Gold takes of Silver: all but where a line was read."""
 
@@ -56,12 +59,16 @@ FACT_PARTITIONS = 2
 
 
 def write_dimension(spark: SparkSession, settings: Settings, dimension: Dimension, staged: DataFrame) -> None:
-    """Merge the rows of a batch into a dimension in Delta, unless they change nothing.
+    """Merge the rows of a batch into a dimension in Delta.
 
     The dimension is small beside the facts and rewritten whole: a MERGE joins, then rewrites nearly as much.
     """
     Table(settings.table("gold", dimension.table)).rewrite(
-        spark, staged, dimension.columns, partial(merged, dimension=dimension)
+        spark,
+        staged,
+        dimension.columns,
+        partial(merged, dimension=dimension),
+        unless_same=dimension.table in SELDOM_CHANGED,
     )
 
 
@@ -238,9 +245,9 @@ def build(
     started = time.monotonic()
     sales = keyed(lines_of(spark, settings, manifest, silver))
     star = star_of(spark, settings, manifest, silver, enriched, sales)
-    dimensions = [frame for name, frame in star.items() if name != FACT]
     by_jdbc = silver.rows_loaded >= STAGED_FROM_LINES and settings.database_type != "sqlite"
-    with persisted(sales, *dimensions):
+    counted = star if by_jdbc else {FACT: star[FACT]}
+    with persisted(sales, *[frame for name, frame in star.items() if by_jdbc and name != FACT]):
         with ThreadPoolExecutor(max_workers=1) as pool:
             prepared = pool.submit(prepare_staging, settings, manifest.batch_id) if by_jdbc else None
             run_together(lake_writes(spark, settings, manifest, silver, enriched, star))
@@ -248,7 +255,7 @@ def build(
         loading = time.monotonic()
         staged = staged and fill_staging(settings, star, manifest.batch_id)
         load_seconds = time.monotonic() - loading
-        rows = row_counts(star)
+        rows = row_counts(counted)
     return GoldRecord(
         token=uuid.uuid4().hex,
         staged=staged,

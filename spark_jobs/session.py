@@ -213,8 +213,10 @@ class Table:
         added: DataFrame,
         columns: Sequence[str],
         merge: Callable[[DataFrame], DataFrame],
+        *,
+        unless_same: bool = False,
     ) -> None:
-        """Replace the whole table by `merge` of its rows and `added`, in one commit, unless that changes nothing.
+        """Replace the whole table by `merge` of its rows and `added`, in one commit.
 
         The table is read again at each attempt, so what another run committed in between is merged, not lost.
 
@@ -223,14 +225,17 @@ class Table:
             added: Rows to add; the first rows if there is no table.
             columns: All columns of the table, first the one by which `merge` brings rows together.
             merge: Returns one row a key.
+            unless_same: Look first whether that changes anything; pays for tables that seldom change.
         """
 
         def change() -> None:
             known = self.read(spark)
-            touched = known.join(added.select(columns[0]), columns[0], "left_semi").select(*columns)
-            if not merge(touched.unionByName(added)).exceptAll(touched).isEmpty():
-                rows = merge(known.unionByName(added)).coalesce(1)
-                rows.write.format("delta").mode("overwrite").save(self.uri)
+            if unless_same:
+                touched = known.join(added.select(columns[0]), columns[0], "left_semi").select(*columns)
+                if merge(touched.unionByName(added)).exceptAll(touched).isEmpty():
+                    return
+            rows = merge(known.unionByName(added)).coalesce(1)
+            rows.write.format("delta").mode("overwrite").save(self.uri)
 
         self.update(added, change)
 

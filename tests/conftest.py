@@ -13,6 +13,7 @@ import pytest
 
 from deploy.embedded.postgres import PostgresServer
 from deploy.embedded.search import TypesenseServer
+from include.settings import get_settings
 from tests.support.ports import free_port
 from tests.support.servers import running_postgres
 from tests.support.shop import TYPESENSE_KEY
@@ -37,6 +38,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def thorough(pytestconfig: pytest.Config) -> bool:
     """Whether the long forms are to run."""
     return bool(pytestconfig.getoption("--thorough"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests out of the data of this checkout, of which they only read the Spark jars."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RETAIL_SPARK_JARS_DIR", str(get_settings().jars))
+        environment.setenv("RETAIL_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        get_settings.cache_clear()
+        yield
+        get_settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ class Secrets(BaseModel):
     postgres_password: str = Field(default_factory=lambda: secrets.token_urlsafe(24))
     cli_password: str = Field(default_factory=lambda: secrets.token_urlsafe(24))
     typesense_api_key: str = Field(default_factory=lambda: secrets.token_urlsafe(32))
+    typesense_search_key: str = Field(default_factory=lambda: secrets.token_urlsafe(32))
 
 
 class Instance:
@@ -125,6 +126,7 @@ class Instance:
                     "TYPESENSE_NODES": search.node,
                     "TYPESENSE_PROTOCOL": "http",
                     "TYPESENSE_API_KEY": known.typesense_api_key,
+                    "TYPESENSE_SEARCH_KEY": known.typesense_search_key,
                 }
                 if search
                 else {}

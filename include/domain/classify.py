@@ -28,6 +28,6 @@ TEST_CODE = r"^TEST[0-9]+$"
 PRODUCT = "product"
 
 KINDS = ("sale", "free_of_charge", "return", "cancellation", "adjustment", "fee", "stock_movement")
-"""Transaction kinds, mutually exclusive. See `spark_jobs/silver.py` for the order of the decisions."""
+"""Transaction kinds, mutually exclusive. See `spark_jobs/lines.py` for the order of the decisions."""
 
 UNSPECIFIED_COUNTRY = "Unspecified"

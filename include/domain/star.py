@@ -1,4 +1,4 @@
-"""The star's dimensions: keys, and how rows that different batches have for one member become one row.
+"""The star's dimensions: their keys, and how the rows of different batches for one member are merged into one.
 
 Every rule is commutative, associative and idempotent, so the outcome depends neither on the order in which batches
 arrive nor on how often one is repeated. Declared once; the lake (Spark) and the warehouse (SQL) both follow it.

@@ -148,7 +148,7 @@ def rest_countries_service(settings: Settings) -> Service:
 
 
 def normalised(name: str) -> str:
-    """Return what tells names apart: no case, single spaces, compatible characters."""
+    """Return a name as names are compared: no case, single spaces, compatible characters."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 

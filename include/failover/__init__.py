@@ -9,13 +9,13 @@ from include.failover.integrity import IntegrityReport, check_integrity
 from include.failover.published import Publication, known_batches
 from include.failover.publishing import apply_refused, discard_refused, publish
 from include.failover.reads import Answer, Warehouse, read, serving_side
-from include.failover.receipts import record_receipt
+from include.failover.receipts import receipts_on_disk, record_receipt
 from include.failover.repair import Comparison, Repaired, compare_sides, days_with_facts, repair
 from include.failover.replica.building import Refreshed
-from include.failover.replica.file import ReplicaUnusable, replica_link, replica_state
+from include.failover.replica.file import ReplicaUnusable, put_replica_in_place, replica_link, replica_state
 from include.failover.replica.schema import REPLICA_TABLES, schema_version, unknown_member
 from include.failover.sides import SIDES, open_side
-from include.failover.standby import REPLICA_ERRORS, ReplicaUpdate, refresh_replica, update_replica
+from include.failover.standby import REPLICA_ERRORS, ReplicaUpdate, refresh_replica, replica_of, update_replica
 from include.failover.state import Breaker, FailoverState, Side, State, StateFile, locked
 from include.failover.status import Status, status
 
@@ -53,11 +53,14 @@ __all__ = [
     "member_hashes",
     "open_side",
     "publish",
+    "put_replica_in_place",
     "read",
+    "receipts_on_disk",
     "record_receipt",
     "refresh_replica",
     "repair",
     "replica_link",
+    "replica_of",
     "replica_state",
     "schema_version",
     "serving_side",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from pydantic import Field
@@ -171,12 +171,31 @@ def rebuild(settings: Settings, record: StateFile, more: Mapping[str, PublishRep
         if batch.batch_id not in {*reports, *more}:
             reports[batch.batch_id] = unreported(settings, batch)
     reports |= more
-    owners = partial(_live_owners, settings, record)
-    refreshed = replica.refresh(settings, reports, lambda gold: assign_owners(gold, reports, owners))
-    replica.store_receipts(settings, receipts_on_disk(settings))
+    refreshed = replica_of(settings, reports, partial(_live_owners, settings, record))
     with record.change() as noted:
         for batch in noted.batches_in_state("done"):
             noted.forget(batch)
+    return refreshed
+
+
+def replica_of(
+    settings: Settings,
+    reports: Mapping[str, PublishReport],
+    owners: Callable[[Sequence[str]], Mapping[str, str]] = lambda _: {},
+) -> Refreshed:
+    """Build the replica from Gold, with the batches of `reports` alone and every receipt.
+
+    Args:
+        settings: Where Gold and the replica are.
+        reports: The published batches.
+        owners: Returns, of some facts of other batches, those that are live all the same (`assign_owners`).
+
+    Raises:
+        GoldUnreadable: If Gold cannot be read.
+        PublishError: If what Gold holds does not fit the tables.
+    """
+    refreshed = replica.refresh(settings, reports, lambda gold: assign_owners(gold, reports, owners))
+    replica.store_receipts(settings, receipts_on_disk(settings))
     return refreshed
 
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from include.domain.model import Model
 from include.files import lock, write_durably
+from include.lake.in_use import LakeNotFree, require_whole_lake
 from include.settings import Settings
 from include.warehouse import GoldBatch, PublishReport, WarehouseUnavailable
 
@@ -120,16 +121,12 @@ class FailoverState(Model):
 
 
 class StateFile:
-    """The record on disk.
-
-    Attributes:
-        restore: Where a restore notes that it has begun to put its parts in place.
-    """
+    """The record on disk."""
 
     def __init__(self, settings: Settings) -> None:
         self.folder = settings.replica
         self.path = self.folder / "state.json"
-        self.restore = self.folder / "restore.json"
+        self._settings = settings
 
     def read(self) -> FailoverState:
         """Return the record; of a warehouse that never had one, that of a primary that serves.
@@ -169,16 +166,17 @@ class StateFile:
         """Hold the lock of publishes, catch-ups, refreshes, backups and restores on this host.
 
         Args:
-            restoring: Whether the caller settles a restore that was cut off.
+            restoring: Whether the caller is a restore, which may follow one that was cut off.
 
         Raises:
-            WarehouseUnavailable: If others hold it too long, or a restore was cut off and nobody has settled it.
+            WarehouseUnavailable: If others hold it too long, or a restore was cut off.
         """
         with locked(self.folder / "publish.lock", PUBLISH_LOCK_SECONDS):
-            if self.restore.exists() and not restoring:
-                raise WarehouseUnavailable(
-                    "A restore was cut off between its parts. Run `python -m include.operate restore --resume`."
-                )
+            if not restoring:
+                try:
+                    require_whole_lake(self._settings)
+                except LakeNotFree as error:
+                    raise WarehouseUnavailable(str(error)) from error
             yield
 
     def failed(self, reason: str) -> None:

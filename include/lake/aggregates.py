@@ -19,6 +19,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from include.files import write_atomically
+from include.lake.in_use import lake_in_use
 from include.runs.marks import unpublished_batches
 from include.settings import Settings, get_settings
 
@@ -129,6 +130,7 @@ def write_documents(settings: Settings) -> list[Path]:
 
 
 if __name__ == "__main__":
-    write_aggregates(get_settings())
-    for written in write_documents(get_settings()):
-        print(written)
+    with lake_in_use(get_settings()):
+        write_aggregates(get_settings())
+        for written in write_documents(get_settings()):
+            print(written)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from include.settings import PROJECT_ROOT, Settings
@@ -83,6 +84,7 @@ def session_conf(input_bytes: int) -> dict[str, str]:
         "spark.sql.codegen.wholeStage": "false" if small else "true",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN" if small else "FALLBACK",
         "spark.sql.adaptive.enabled": "false" if small else "true",
+        "spark.sql.parquet.columnarReaderBatchSize": "512" if small else "4096",
     }
 
 
@@ -112,18 +114,27 @@ def driver_conf(settings: Settings, master: str, *options: str) -> dict[str, str
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.default.parallelism": "2",
+        # The usual pages, of 32 MB here, are allocated and cleared for a handful of rows.
+        "spark.buffer.pageSize": "4m",
         "spark.sql.ui.explainMode": "simple",
+        # Records of past queries for a web page that nobody serves.
+        "spark.sql.ui.retainedExecutions": "1",
+        "spark.ui.retainedJobs": "1",
+        "spark.ui.retainedStages": "1",
+        "spark.ui.retainedTasks": "1",
+        "spark.connect.ui.retainedSessions": "1",
+        "spark.connect.ui.retainedStatements": "1",
         "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.sql.maxPlanStringLength": "2000",
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.databricks.delta.stats.skipping": "true",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
+        "spark.broadcast.compress": "false",
         # Row groups and splits small enough that both cores get an equal share of one file.
         "spark.hadoop.parquet.block.size": str(8 * 1024 * 1024),
         "spark.sql.files.openCostInBytes": str(256 * 1024),
         "spark.sql.parquet.compression.codec": "zstd",
-        "spark.cleaner.referenceTracking": "false",
         "spark.local.dir": str(settings.data_dir / "services" / "spark-local"),
     }
 
@@ -148,7 +159,9 @@ def submit_conf(settings: Settings, input_bytes: int, master: str) -> dict[str, 
     if settings.spark_remote.get_secret_value() or master.startswith("sc://"):
         return client_conf(settings)
     options = ("-XX:TieredStopAtLevel=1",) if input_bytes < LARGE_INPUT_BYTES else ()
-    return driver_conf(settings, master, *options)
+    conf = driver_conf(settings, master, *options)
+    # What a single stage leaves behind goes with its driver.
+    return conf | {"spark.cleaner.referenceTracking": "false"} if is_local(master) else conf
 
 
 def submit_command(application: Path | str, args: list[str], conf: dict[str, str], master: str) -> list[str]:
@@ -156,6 +169,14 @@ def submit_command(application: Path | str, args: list[str], conf: dict[str, str
     properties = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
     spark_submit = Path(sys.executable).parent / "spark-submit"
     return [str(spark_submit), "--master", master, *properties, str(application), *args]
+
+
+def spark_home() -> str:
+    """Return the folder of the installed PySpark, which spark-submit would else start Python to find."""
+    found = find_spec("pyspark")
+    if found is None or not found.submodule_search_locations:
+        raise JarsMissing("PySpark is not installed. Run `make install`.")
+    return found.submodule_search_locations[0]
 
 
 def submit_environment() -> dict[str, str]:
@@ -166,6 +187,7 @@ def submit_environment() -> dict[str, str]:
         "PYTHONPATH": str(PROJECT_ROOT),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "SPARK_HOME": spark_home(),
         "SPARK_LOCAL_IP": "127.0.0.1",
         # The JVM that works out the command of the other one.
         "SPARK_LAUNCHER_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto",

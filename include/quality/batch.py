@@ -116,7 +116,7 @@ def _ours(manifest: Manifest, others: list[str]) -> str:
 
 
 def files_of(manifest: Manifest, bronze: BronzeRecord) -> list[StagedFile]:
-    """Return the new files of a drop: those Bronze read or could not, and those the system did not let us read."""
+    """Return the new files of a drop: those that Bronze read or rejected, and those that the system refused to open."""
     return bronze.files + [unreadable(file) for file in manifest.files if file.status == "unreadable"]
 
 

@@ -95,7 +95,7 @@ def stop_if_held(record: QualityRecord) -> None:
     raise QualityBelowBar(
         f"Batch {record.batch_id} scores {record.overall:.4f}, below the bar of {record.bar:.4f}: nothing of it is "
         f"published. It lost by {', '.join(costs(record)[:_SHOWN_COSTS])}. The report is data/{record.report}. "
-        f"To publish it nevertheless, run\n    {release_command(record.run_id)}\n"
+        f"To publish it anyway, run\n    {release_command(record.run_id)}\n"
         f"in the project folder and clear the task audit of run {record.run_id}."
     )
 

@@ -78,7 +78,7 @@ def _dictionaries(found: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 
 
 def _value(rule: Rule, row: Mapping[str, Any]) -> str:
-    """Return what a failing row has in the columns of the rule, as a person would point at it."""
+    """Describe a failing row by what it has in the columns of the rule."""
     match rule.relation:
         case "files":
             return str(row["problem"])
@@ -129,7 +129,7 @@ def column_scores(rules: Sequence[RuleScore]) -> list[Score]:
 
 
 def overall_score(rules: Sequence[RuleScore]) -> float:
-    """Return what the costs of all rules leave of 1, at least 0."""
+    """Return 1 minus the costs of all rules, at least 0."""
     return round(max(0.0, 1 - sum(rule.cost for rule in rules if rule.cost is not None)), DIGITS)
 
 

@@ -33,9 +33,9 @@ class ClaimedFile(Model):
 
     Attributes:
         status: `already_seen` when `first_run_id` loaded these bytes before or takes them from another file of the same
-            drop; `unreadable` when the system did not let us read them.
+            drop; `unreadable` when the system did not open the file.
         modified_ns: Modification time at the claim, ns.
-        problem: What the system said of an unreadable file.
+        problem: Why the system did not open an unreadable file.
     """
 
     name: str

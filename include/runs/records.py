@@ -94,8 +94,8 @@ class ServiceMetrics(Model):
         retries: Requests sent because an earlier one failed.
         failures: Reason code -> questions without an answer.
         seconds: Wall seconds spent on all questions.
-        breaker: State of the breaker; None if the service was never to be asked.
-        budget_left: Calls left of the monthly budget; None if there is none or the service was never to be asked.
+        breaker: State of the breaker; None if the service may not be called.
+        budget_left: Calls left of the monthly budget; None without a budget, or if the service may not be called.
     """
 
     service: str
@@ -115,9 +115,9 @@ class EnrichRecord(Model):
     Attributes:
         looked_up: Days, countries and products of the batch, by reference table.
         missing: Reference table -> reason -> days, countries or products of the batch without an answer.
-        stale_days: Invoice days whose facts in Gold hold other exchange rates than are recorded now.
-        stale_countries: Countries of earlier batches whose facts in Gold are other than are recorded now.
-        stale_products: Stock codes of earlier batches whose category in Gold is other than is recorded now.
+        stale_days: Invoice days whose exchange rates in Gold differ from those recorded now.
+        stale_countries: Countries of earlier batches whose facts in Gold differ from those recorded now.
+        stale_products: Stock codes of earlier batches whose category in Gold differs from the one recorded now.
         services: Outside services that were asked -> what became of the calls.
         table_versions: Reference table -> its Delta version.
     """
@@ -136,8 +136,8 @@ class GoldRecord(Model):
     """Rows of the batch by table of the star, and the Gold table versions; an empty token if there was nothing to do.
 
     Attributes:
-        staged: Whether the rows are in the warehouse's staging tables too. If not, publishing takes them from Gold.
-        load_seconds: How long it took to load them there by JDBC.
+        staged: Whether the rows are in the warehouse's staging tables too; otherwise publishing takes them from Gold.
+        load_seconds: Wall seconds of loading them there by JDBC.
     """
 
     token: str = ""
@@ -149,14 +149,15 @@ class GoldRecord(Model):
 
 
 class IndexEntry(Model):
-    """What became of the search index, as receipts tell it.
+    """What became of the search index, as receipts report it.
 
     Attributes:
         status: `indexed`; `pending` if it could not be brought up to date, which the next run does; `off` if no search
             service is configured.
         collection: The collection that is searched.
-        rebuilt: Whether it was made anew.
+        rebuilt: Whether the whole index was built again.
         documents: Products as sold in a country that it holds.
+        compared: Documents that were compared with those held: of the products that may have changed, or all.
         upserted: Documents that were written.
         removed: Documents that no longer exist.
         embedded: Vectors that had to be computed; the others were known.
@@ -168,6 +169,7 @@ class IndexEntry(Model):
     collection: str | None = None
     rebuilt: bool = False
     documents: int = 0
+    compared: int = 0
     upserted: int = 0
     removed: int = 0
     embedded: int = 0

@@ -1,72 +1,64 @@
-"""Command line of the search: `python -m include.search --help`."""
+"""The product search."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Sequence
 
+import typer
 from pydantic import ValidationError
 
-from include.runs.records import IndexRecord
 from include.search.entities import SearchUnavailable
 from include.search.index import bring_up_to_date, index_status
 from include.settings import Settings, get_settings
 
-ACTIONS = {
-    "status": "show the server, the index and what is pending",
-    "catch-up": "bring the index up to the published lines",
-    "rebuild": "make the whole index anew and switch to it",
-}
+app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        words: Without the program's name; those of the process if not given.
-
-    Returns:
-        0, or 1 if the index is not up to date or the settings are unusable.
-    """
-    parser = argparse.ArgumentParser(prog="python -m include.search", description="The product search.")
-    actions = parser.add_subparsers(dest="action", required=True)
-    for name, text in ACTIONS.items():
-        actions.add_parser(name, help=text)
-    arguments = parser.parse_args(words)
+@app.command()
+def status() -> None:
+    """Show the server, the index and what is pending; exit with 1 if the index is not up to date."""
     try:
-        settings = get_settings()
-        if arguments.action == "status":
-            return _status(settings)
-        record = bring_up_to_date(settings, arguments.action, rebuild=arguments.action == "rebuild")
-    except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False):
-            print(problem["msg"].removeprefix("Value error, "), file=sys.stderr)
-        return 1
-    print(_told(record))
-    return 0 if record.status == "indexed" else 1
-
-
-def _status(settings: Settings) -> int:
-    try:
-        status = index_status(settings)
+        found = index_status(_settings())
     except SearchUnavailable as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(json.dumps(status.model_dump(mode="json"), indent=2))
-    return 0 if status.collection and status.pending is None else 1
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from error
+    typer.echo(json.dumps(found.model_dump(mode="json"), indent=2))
+    if not found.collection or found.pending:
+        raise typer.Exit(1)
 
 
-def _told(record: IndexRecord) -> str:
+@app.command()
+def catch_up() -> None:
+    """Compare all products with the published lines and bring the index up to them; exit with 1 if that fails."""
+    _bring_up_to_date("catch-up", rebuild=False)
+
+
+@app.command()
+def rebuild() -> None:
+    """Make a new index and switch to it; exit with 1 if that fails."""
+    _bring_up_to_date("rebuild", rebuild=True)
+
+
+def _bring_up_to_date(action: str, *, rebuild: bool) -> None:
+    record = bring_up_to_date(_settings(), action, rebuild=rebuild, compare_all=True)
     if record.status != "indexed":
-        return f"{record.status}: {record.reason}"
-    made = "rebuilt" if record.rebuilt else "brought up to date"
-    return (
-        f"{record.collection} {made} in {record.seconds:.1f} s: {record.documents:,} documents, "
-        f"{record.upserted:,} written, {record.removed:,} removed, {record.embedded:,} vectors computed"
+        typer.echo(f"{record.status}: {record.reason}")
+        raise typer.Exit(1)
+    typer.echo(
+        f"{record.collection} {'rebuilt' if record.rebuilt else 'brought up to date'} in {record.seconds:.1f} s: "
+        f"{record.documents:,} documents, {record.upserted:,} written, {record.removed:,} removed, "
+        f"{record.embedded:,} vectors computed"
     )
 
 
+def _settings() -> Settings:
+    try:
+        return get_settings()
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            typer.echo(problem["msg"].removeprefix("Value error, "), err=True)
+        raise typer.Exit(1) from error
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    app(prog_name="python -m include.search")

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from include.enrichment.product.taxonomy import UNCATEGORISED
@@ -17,6 +18,10 @@ from include.search.language import canonical, identity, related
 VECTOR = "vector"
 EMBEDDED_TEXT = "embedded_text"
 CONTENT_HASH = "content_sha256"
+PRODUCT_ID = "product_id"
+WRITTEN_AT = "written_at"
+"""When a document was written, in milliseconds; added to it by the indexing."""
+
 FACETS = ("country", "category", "brand", "price_band")
 
 SHOWN = (
@@ -62,7 +67,7 @@ def embedded_text(words: Sequence[str], more: Sequence[str], category: Sequence[
 def document(product: Product, model: str) -> dict[str, Any]:
     """Return the document of a product, without its vector.
 
-    `content_sha256` tells documents apart whose content or vector differs; what is absent is left out.
+    `content_sha256` differs where the content or the vector does; what is absent is left out.
     """
     words = canonical(product.description)
     others = dict.fromkeys(word for text in product.alternatives for word in canonical(text) if word not in words)
@@ -74,6 +79,7 @@ def document(product: Product, model: str) -> dict[str, Any]:
     for name in _MOMENTS:
         fields[name] = int(fields[name].replace(tzinfo=UTC).timestamp())
     fields |= {
+        PRODUCT_ID: identity(product.stock_code),
         "country_id": identity(product.country),
         "words": " ".join(words),
         "other_words": " ".join([*others, *related([*words, *others])]),
@@ -132,6 +138,7 @@ def schema(model: str) -> dict[str, Any]:
         {"name": "country", "type": "string", "facet": True},
         {"name": "region", "type": "string", "facet": True, "optional": True},
         {"name": "price_band", "type": "string", "facet": True},
+        {"name": PRODUCT_ID, "type": "string"},
         {"name": "country_id", "type": "string"},
         {"name": "category_id", "type": "string", "optional": True},
         {"name": "brand_id", "type": "string", "optional": True},
@@ -144,11 +151,20 @@ def schema(model: str) -> dict[str, Any]:
         {"name": "last_sold_at", "type": "int64"},
         {"name": EMBEDDED_TEXT, "type": "string", **({} if not is_local(model) else kept)},
         {"name": CONTENT_HASH, "type": "string", **kept},
+        {"name": WRITTEN_AT, "type": "int64"},
         vector,
     ]
     return {"fields": fields}
 
 
 def fingerprint(model: str) -> str:
-    """Return what tells collections apart that were made for another schema or model."""
+    """Return what differs between collections that were made for different schemas or models."""
     return hashlib.sha256(json.dumps([model, schema(model)], sort_keys=True).encode()).hexdigest()[:8]
+
+
+def recipe(model: str) -> str:
+    """Return what differs where documents are made in another way: by model, synonyms or code."""
+    here = Path(__file__).parent
+    made_by = [here / name for name in ("catalogue.py", "documents.py", "filters.py", "language.py", "synonyms.yaml")]
+    made_by.append(here.parent / "enrichment" / "product" / "text.py")
+    return hashlib.sha256(b"\0".join([model.encode(), *(path.read_bytes() for path in made_by)])).hexdigest()

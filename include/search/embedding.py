@@ -93,7 +93,7 @@ class VectorCache:
         try:
             table = pq.read_table(self._path)
         except (pa.ArrowException, OSError) as error:
-            log.warning("The kept vectors in %s cannot be read, so all are computed anew: %s", self._path, error)
+            log.warning("The kept vectors in %s cannot be read, so all are computed again: %s", self._path, error)
             return {}
         matrix = np.frombuffer(b"".join(table["vector"].to_pylist()), dtype="<f4").reshape(-1, size)
         return dict(zip(table["text_sha256"].to_pylist(), matrix, strict=True))

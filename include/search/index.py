@@ -1,8 +1,8 @@
 """Brings the search index up to the published lines: rebuilt behind an alias, or changed where they have changed.
 
-What the index holds is read back from it, so an increment needs no memory of earlier ones: it writes the documents
-whose content is another than Gold gives now, and removes those Gold no longer gives. A run that was missed is caught up
-by the next.
+What the index holds is read back and compared with what Gold gives: documents whose content differs are written, those
+that Gold no longer gives are removed. Only products that may have changed since the last indexing are compared; all are
+if the index is not as that indexing left it, or the lake's state of then cannot be read any more.
 """
 
 from __future__ import annotations
@@ -20,39 +20,44 @@ from deltalake.exceptions import DeltaError
 from filelock import FileLock
 
 from include.domain.model import Model
-from include.files import write_atomically
 from include.runs.records import IndexRecord
-from include.search.catalogue import read_products
-from include.search.documents import CONTENT_HASH, EMBEDDED_TEXT, document, fingerprint, line, schema
+from include.search.catalogue import PublishedLake, open_lake
+from include.search.changes import changed_products
+from include.search.documents import (
+    CONTENT_HASH,
+    EMBEDDED_TEXT,
+    PRODUCT_ID,
+    WRITTEN_AT,
+    document,
+    fingerprint,
+    line,
+    schema,
+)
 from include.search.embedding import VectorCache, is_local
 from include.search.entities import SearchMisconfigured, SearchUnavailable
-from include.search.server import SearchServer
+from include.search.language import identity
+from include.search.last_indexing import (
+    Pending,
+    forget_indexing,
+    forget_pending,
+    last_indexing,
+    note_indexing,
+    note_pending,
+    pending,
+)
+from include.search.server import SearchServer, register_search_key
 from include.settings import Settings
 
 IMPORT_LINES = 2_000
 """Documents in one call of an import: some 5 MB with their vectors."""
 
-DELETED_AT_ONCE = 100
-"""Ids in one deletion; they travel in the address, which the server takes up to 4,000 characters of a filter from."""
+IDS_AT_ONCE = 100
+"""Ids in a filter that travels in the address, of which the server takes up to 4,000 characters."""
 
 MAX_PROBLEMS = 5
-"""Refused documents that are told one by one."""
+"""Refused documents that are listed."""
 
 Document = dict[str, Any]
-
-
-class Pending(Model):
-    """What is left on record when the index could not be brought up to date.
-
-    Attributes:
-        since: When that first happened.
-        reason: Why, the last time.
-        runs: Runs that tried, the oldest first.
-    """
-
-    since: datetime
-    reason: str
-    runs: list[str]
 
 
 class IndexStatus(Model):
@@ -80,14 +85,6 @@ class ImportRefused(Exception):
         self.problems = problems
 
 
-def pending(settings: Settings) -> Pending | None:
-    """Return what is pending, None if the index is up to date as far as is known."""
-    try:
-        return Pending.model_validate_json((settings.data_dir / "search" / "pending.json").read_bytes())
-    except FileNotFoundError:
-        return None
-
-
 def index_status(settings: Settings) -> IndexStatus:
     """Return what the search service holds.
 
@@ -104,7 +101,9 @@ def index_status(settings: Settings) -> IndexStatus:
         )
 
 
-def bring_up_to_date(settings: Settings, run_id: str, *, rebuild: bool = False) -> IndexRecord:
+def bring_up_to_date(
+    settings: Settings, run_id: str, *, rebuild: bool = False, compare_all: bool = False
+) -> IndexRecord:
     """Bring the index up to what is published; if that cannot be done, record it as pending.
 
     Runs one after another: each takes what the others have published into account. Never fails because the service is
@@ -113,7 +112,8 @@ def bring_up_to_date(settings: Settings, run_id: str, *, rebuild: bool = False) 
     Args:
         settings: Which service, and where the lake is.
         run_id: Airflow run, or what else asks.
-        rebuild: Make the whole index anew and switch to it.
+        rebuild: Make a new index and switch to it.
+        compare_all: Compare the documents of all products, as if nothing were known of the last indexing.
     """
     started = time.monotonic()
     if not settings.search_nodes:
@@ -122,28 +122,20 @@ def bring_up_to_date(settings: Settings, run_id: str, *, rebuild: bool = False) 
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "index.lock"):
         try:
+            register_search_key(settings)
             with SearchServer(settings, indexing=True) as server:
-                record = _synchronise(settings, server, rebuild)
+                record = _synchronise(settings, server, rebuild, compare_all)
         except (SearchUnavailable, ImportRefused, OSError, duckdb.Error, DeltaError) as error:
             problems = error.problems if isinstance(error, ImportRefused) else []
             record = IndexRecord(status="pending", reason=str(error), problems=problems)
-            _remember(settings, run_id, str(error))
+            note_pending(settings, run_id, str(error))
         else:
-            (folder / "pending.json").unlink(missing_ok=True)
+            forget_pending(settings)
     record.seconds = time.monotonic() - started
     return record
 
 
-def _remember(settings: Settings, run_id: str, reason: str) -> None:
-    known = pending(settings)
-    runs = [*(known.runs if known else []), run_id]
-    marker = Pending(
-        since=known.since if known else datetime.now(UTC), reason=reason, runs=list(dict.fromkeys(runs))[-100:]
-    )
-    write_atomically(settings.data_dir / "search" / "pending.json", marker.model_dump_json(indent=2))
-
-
-def _synchronise(settings: Settings, server: SearchServer, rebuild: bool) -> IndexRecord:
+def _synchronise(settings: Settings, server: SearchServer, rebuild: bool, compare_all: bool) -> IndexRecord:
     model = settings.search_model
     if not is_local(model) and not server.features().server_embedding:
         raise SearchMisconfigured(
@@ -152,11 +144,23 @@ def _synchronise(settings: Settings, server: SearchServer, rebuild: bool) -> Ind
         )
     current = server.current(settings.search_alias)
     if current is not None and current not in server.collections():
-        current = None  # the alias outlived what it stands for
-    documents = [document(product, model) for product in read_products(settings)]
+        current = None  # the alias outlived its collection
+    known = None if compare_all or current is None else last_indexing(settings, server, current)
+    forget_indexing(settings)  # until this one has ended well
+    lake = open_lake(settings)
     if current is None or rebuild or not _made_for(settings, current):
-        return _rebuild(settings, server, documents)
-    return _change(settings, server, current, documents)
+        record = _rebuild(settings, server, _documents(settings, lake, None))
+    else:
+        touched = changed_products(known.lake, lake) if known and lake else None
+        record = _change(settings, server, current, _documents(settings, lake, touched), touched)
+    if lake is not None:
+        note_indexing(settings, server, lake, record)
+    return record
+
+
+def _documents(settings: Settings, lake: PublishedLake | None, stock_codes: set[str] | None) -> list[Document]:
+    products = lake.products(stock_codes) if lake is not None else []
+    return [document(product, settings.search_model) for product in products]
 
 
 def _name(settings: Settings) -> str:
@@ -194,6 +198,7 @@ def _rebuild(settings: Settings, server: SearchServer, documents: Sequence[Docum
         collection=name,
         rebuilt=True,
         documents=len(documents),
+        compared=len(documents),
         upserted=len(documents),
         embedded=embedded,
     )
@@ -207,24 +212,52 @@ def _drop_if_possible(server: SearchServer, name: str) -> None:
         return
 
 
-def _change(settings: Settings, server: SearchServer, name: str, documents: Sequence[Document]) -> IndexRecord:
-    """Write the documents that are new or other than they were, remove those that no longer exist."""
-    held = {
-        found["id"]: found.get(CONTENT_HASH)
-        for found in map(json.loads, server.export(name, ["id", CONTENT_HASH]).splitlines())
-    }
+def _change(
+    settings: Settings, server: SearchServer, name: str, documents: Sequence[Document], stock_codes: set[str] | None
+) -> IndexRecord:
+    """Write the documents that are new or differ from those held, remove those that no longer exist.
+
+    Args:
+        settings: How vectors are made.
+        server: Where the index is.
+        name: Its collection.
+        documents: What it is to hold, of `stock_codes`.
+        stock_codes: Products to compare; all if not given.
+
+    Returns:
+        What was done.
+    """
+    held = _held(server, name, stock_codes)
+    others = server.collections()[name] - len(held) if stock_codes is not None else 0
     changed = [one for one in documents if held.get(one["id"]) != one[CONTENT_HASH]]
     gone = sorted(held.keys() - {one["id"] for one in documents})
-    removed = sum(server.delete(name, ids) for ids in _portions(gone, DELETED_AT_ONCE))
+    removed = sum(server.delete(name, ids) for ids in _portions(gone, IDS_AT_ONCE))
     embedded = _write(settings, server, name, changed)
     return IndexRecord(
         status="indexed",
         collection=name,
-        documents=len(documents),
+        documents=others + len(documents),
+        compared=len(documents),
         upserted=len(changed),
         removed=removed,
         embedded=embedded,
     )
+
+
+def _held(server: SearchServer, name: str, stock_codes: set[str] | None) -> dict[str, str | None]:
+    """Return id -> content hash of the documents that the index holds of some products, or of all."""
+    fields = ["id", "stock_code", CONTENT_HASH]
+    if stock_codes is None:
+        exports = [server.export(name, fields)]
+    else:
+        ids = sorted({identity(code) for code in stock_codes})
+        exports = [
+            server.export(name, fields, f"{PRODUCT_ID}:=[{','.join(some)}]") for some in _portions(ids, IDS_AT_ONCE)
+        ]
+    found = [json.loads(text) for export in exports for text in export.splitlines()]
+    return {
+        one["id"]: one.get(CONTENT_HASH) for one in found if stock_codes is None or one["stock_code"] in stock_codes
+    }
 
 
 def _write(settings: Settings, server: SearchServer, name: str, documents: Sequence[Document]) -> int:
@@ -237,6 +270,7 @@ def _write(settings: Settings, server: SearchServer, name: str, documents: Seque
         return 0
     refused: list[str] = []
     embedded = 0
+    now = int(time.time() * 1000)
     vectors: dict[str, list[float]] = {}
     if is_local(settings.search_model):
         cache = VectorCache(settings)
@@ -244,7 +278,7 @@ def _write(settings: Settings, server: SearchServer, name: str, documents: Seque
         vectors = dict(zip(texts, cache.vectors(texts).tolist(), strict=True))
         embedded = cache.computed
     for portion in _portions(documents, IMPORT_LINES):
-        lines = [line(one, vectors.get(one[EMBEDDED_TEXT])) for one in portion]
+        lines = [line({**one, WRITTEN_AT: now}, vectors.get(one[EMBEDDED_TEXT])) for one in portion]
         refused.extend(_refusals(portion, server.upsert(name, "\n".join(lines))))
     if refused:
         raise ImportRefused(len(refused), refused[:MAX_PROBLEMS])

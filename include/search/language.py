@@ -40,7 +40,7 @@ class Synonyms(Model):
     Attributes:
         same: Groups of words or phrases that mean the same; the first is what the others are turned into.
         found_by: Word -> more words by which products that have it are found, at a lower weight.
-        ignored: Words that tell nothing.
+        ignored: Words that mean nothing for a search.
     """
 
     same: list[list[str]] = Field(default_factory=list)
@@ -54,13 +54,11 @@ class _Vocabulary(NamedTuple):
     parts: dict[str, tuple[str, ...]]
     found_by: dict[str, tuple[str, ...]]
     ignored: frozenset[str]
-    version: str
 
 
 @lru_cache(maxsize=1)
 def _vocabulary() -> _Vocabulary:
-    content = SYNONYMS.read_bytes()
-    synonyms = Synonyms.model_validate(yaml.safe_load(content))
+    synonyms = Synonyms.model_validate(yaml.safe_load(SYNONYMS.read_bytes()))
     phrases: dict[tuple[str, ...], tuple[str, ...]] = {}
     parts: dict[str, tuple[str, ...]] = {}
     for group in synonyms.same:
@@ -70,18 +68,13 @@ def _vocabulary() -> _Vocabulary:
             if len(first) == 1 and len(other) > 1 and "".join(other) == first[0]:
                 parts[first[0]] = other
     ignored = frozenset(word for text in synonyms.ignored for word in _singulars(text))
-    vocabulary = _Vocabulary(phrases, max(map(len, phrases), default=1), parts, {}, ignored, "")
+    vocabulary = _Vocabulary(phrases, max(map(len, phrases), default=1), parts, {}, ignored)
     found_by: dict[str, tuple[str, ...]] = {}
     for word, more in synonyms.found_by.items():
         found_by["".join(_canonical(word, vocabulary))] = tuple(
             dict.fromkeys(part for text in more for part in _canonical(text, vocabulary))
         )
-    return vocabulary._replace(found_by=found_by, version=hashlib.sha256(content).hexdigest()[:12])
-
-
-def vocabulary_version() -> str:
-    """Return the version of `synonyms.yaml`."""
-    return _vocabulary().version
+    return vocabulary._replace(found_by=found_by)
 
 
 def _singulars(text: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +13,7 @@ import httpx
 import typesense
 from typesense.exceptions import (
     HTTPStatus0Error,
+    ObjectAlreadyExists,
     ObjectNotFound,
     RequestForbidden,
     RequestUnauthorized,
@@ -60,7 +61,7 @@ class SearchServer:
 
         Args:
             settings: Nodes, key and timeouts.
-            indexing: Whether calls may take as long as indexing takes.
+            indexing: Whether to use the key that may do everything, and let calls take as long as indexing takes.
 
         Raises:
             SearchMisconfigured: If no node is set.
@@ -72,6 +73,7 @@ class SearchServer:
             settings.typesense_index_timeout_seconds if indexing else settings.typesense_timeout_seconds / len(nodes)
         )
         connect = settings.typesense_connect_timeout_seconds / len(nodes)
+        search_key = "" if indexing else settings.typesense_search_key.get_secret_value()
         # A proxy of the environment is none for this machine's own ports.
         remote = not all(host in LOOPBACK for host, _ in nodes)
         self._http = httpx.Client(
@@ -84,7 +86,7 @@ class SearchServer:
                 "nodes": [
                     {"host": host, "port": port, "protocol": settings.typesense_protocol} for host, port in nodes
                 ],
-                "api_key": settings.typesense_api_key.get_secret_value(),
+                "api_key": search_key or settings.typesense_api_key.get_secret_value(),
                 "num_retries": len(nodes) - 1,
                 "retry_interval_seconds": 0.0,
                 "healthcheck_interval_seconds": 15,
@@ -109,6 +111,18 @@ class SearchServer:
             with _translated():
                 self._features = Features.of(str(self._client.debug.retrieve()["version"]))
         return self._features
+
+    def add_search_key(self, key: str, alias: str) -> None:
+        """Let a key search the collections behind an alias and read the server's version; nothing if it is there."""
+        with _translated(), suppress(ObjectAlreadyExists):
+            self._client.keys.create(
+                {
+                    "description": f"Searches of {alias}",
+                    "actions": ["documents:search", "debug:list"],
+                    "collections": [alias, f"{alias}_[0-9a-f]{{8}}_[0-9]{{20}}"],
+                    "value": key,
+                }
+            )
 
     def current(self, alias: str) -> str | None:
         """Return the collection behind an alias, None if there is no such alias."""
@@ -143,10 +157,20 @@ class SearchServer:
         with _translated():
             return str(self._client.collections[collection].documents.import_(lines, {"action": "upsert"}))
 
-    def export(self, collection: str, fields: Sequence[str]) -> str:
-        """Return some fields of every document as JSON lines."""
+    def export(self, collection: str, fields: Sequence[str], filter_by: str = "") -> str:
+        """Return some fields of every document, or of those that a filter lets through, as JSON lines."""
         with _translated():
-            return str(self._client.collections[collection].documents.export({"include_fields": ",".join(fields)}))
+            return str(
+                self._client.collections[collection].documents.export(
+                    {"include_fields": ",".join(fields), **({"filter_by": filter_by} if filter_by else {})}
+                )
+            )
+
+    def greatest(self, collection: str, field: str) -> int:
+        """Return the greatest value of a numeric field; 0 if there is no document."""
+        order = {"sort_by": f"{field}:desc", "per_page": 1, "include_fields": field}
+        [found] = self.search([{"collection": collection, "q": "*", **order}])
+        return int(found["hits"][0]["document"][field]) if found["hits"] else 0
 
     def delete(self, collection: str, ids: Sequence[str]) -> int:
         """Remove documents by id (hexadecimal digits only); return how many there were."""
@@ -180,6 +204,18 @@ class SearchServer:
         return results
 
 
+def register_search_key(settings: Settings) -> None:
+    """Let TYPESENSE_SEARCH_KEY, if there is one, search the products.
+
+    Raises:
+        SearchUnavailable: If the cluster does not answer.
+    """
+    key = settings.typesense_search_key.get_secret_value()
+    if key:
+        with SearchServer(settings, indexing=True) as server:
+            server.add_search_key(key, settings.search_alias)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Raise errors of the client as ours; the key is in none of them."""
@@ -188,7 +224,9 @@ def _translated() -> Iterator[None]:
     except ObjectNotFound as error:
         raise NotIndexed("The products have not been indexed yet, or not under this name.") from error
     except (RequestUnauthorized, RequestForbidden) as error:
-        raise SearchMisconfigured("Typesense refuses the key: check TYPESENSE_API_KEY.") from error
+        raise SearchMisconfigured(
+            "Typesense refuses the key: check TYPESENSE_API_KEY and TYPESENSE_SEARCH_KEY."
+        ) from error
     except (ServiceUnavailable, ServerError, HTTPStatus0Error) as error:
         raise SearchUnavailable(f"Typesense cannot answer now: {_said(error)}") from error
     except TypesenseClientError as error:

@@ -33,7 +33,7 @@ from include.search.entities import (
 from include.search.filters import among, applied, filter_of
 from include.search.language import canonical, highlighted
 from include.search.ranking import RANKING, Ranking, fuse
-from include.search.server import SearchServer
+from include.search.server import SearchServer, register_search_key
 from include.settings import Settings
 
 MAX_FACET_VALUES = 100
@@ -94,6 +94,13 @@ class SearchService:
     def close(self) -> None:
         """Close the connections."""
         self._server.close()
+
+    def warm_up(self) -> None:
+        """Do what the first search would wait for: register its key, load the model, ask for the server's version."""
+        register_search_key(self._settings)
+        if self._local:
+            embed(self._settings.search_model, ["tealight"])
+        self._server.features()
 
     def search(self, request: SearchRequest) -> SearchAnswer:
         """Return the products that a request finds, a page of them."""

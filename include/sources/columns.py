@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from include.sources.defects import reject
+from include.sources.defects import reject, shortened
 from include.sources.model import CANONICAL_COLUMNS
 
 REQUIRED_COLUMNS = ("invoice", "stock_code", "quantity", "invoice_date", "price", "country")
@@ -38,9 +38,30 @@ def canonical(name: str) -> str | None:
     return _CANONICAL.get(normalised(name))
 
 
-def accepted_spellings(columns: Iterable[str]) -> str:
-    """Return a sentence part listing the accepted names of `columns`."""
-    return "; ".join(f"{column}: {', '.join(SPELLINGS[column])}" for column in columns)
+def check_required(
+    present: Container[str], names: Sequence[str], *, line: int | None = None, value: str | None = None
+) -> None:
+    """Refuse a table that lacks a required column.
+
+    Args:
+        present: The canonical columns it has.
+        names: The names of its columns, for the message.
+        line: Where they stand, for the message.
+        value: The text there, for the message.
+
+    Raises:
+        SourceRejected: missing_columns.
+    """
+    missing = [column for column in REQUIRED_COLUMNS if column not in present]
+    if missing:
+        raise reject(
+            "missing_columns",
+            line=line,
+            value=value,
+            missing=", ".join(missing),
+            found=", ".join(repr(shortened(name.strip(), 40)) for name in names[:20]) or "none",
+            accepted="; ".join(f"{column}: {', '.join(SPELLINGS[column])}" for column in missing),
+        )
 
 
 @dataclass(slots=True)
@@ -83,11 +104,6 @@ class Header:
                 header.positions[column] = position
                 header.spellings[column] = name.strip()
         return header
-
-    @property
-    def missing(self) -> list[str]:
-        """Required columns that are absent."""
-        return [column for column in REQUIRED_COLUMNS if column not in self.positions]
 
 
 def unique_name(name: str, taken: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""CSV: the standard library's parser, held to physical lines so that a stray quote costs one record."""
+"""CSV, parsed by the standard library line by line, so that a stray quote spoils one record and not the rest."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from include.sources.columns import Header, accepted_spellings, canonical, optional_column_warnings
-from include.sources.defects import reject, shortened
+from include.sources.columns import Header, canonical, check_required, optional_column_warnings
+from include.sources.defects import reject
 from include.sources.model import FileDecisions
 from include.sources.staged import Batch, Values
 from include.sources.text import LineBlock, TextEncoding, line_blocks, storable
@@ -94,7 +94,8 @@ def _open_table(
 def _table_of(block: LineBlock, hint: str | None, encoding: TextEncoding) -> tuple[_Table, int]:
     """Return the table whose header begins the block, and the number of physical lines that the header takes up.
 
-    The delimiter counts that yields most known names. A quoted name may run over lines, but not over records.
+    Of the delimiters, the one that yields most known names is right. A quoted name may run over lines, but not over
+    records.
     """
     line, number = block.lines[0], block.first
     delimiters = (hint,) if hint is not None else DELIMITERS
@@ -109,16 +110,7 @@ def _table_of(block: LineBlock, hint: str | None, encoding: TextEncoding) -> tup
             if (_known(names), lines, len(names)) > (_known(best), used, len(best)):
                 best, delimiter, used = names, candidate, lines
     header = Header.of([storable(name) for name in best], number)
-    if header.missing:
-        found = ", ".join(repr(shortened(name.strip(), 40)) for name in best[:20])
-        raise reject(
-            "missing_columns",
-            line=number,
-            value=storable(line.strip()),
-            missing=", ".join(header.missing),
-            found=found,
-            accepted=accepted_spellings(header.missing),
-        )
+    check_required(header.positions, best, line=number, value=storable(line.strip()))
     return _Table(header, delimiter, encoding), used
 
 

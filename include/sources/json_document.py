@@ -36,12 +36,12 @@ def _constant(name: str) -> str | None:
 DECODER = json.JSONDecoder(object_pairs_hook=Fields, parse_float=str, parse_int=str, parse_constant=_constant)
 
 
-def plain(value: object) -> object:
+def plain_json(value: object) -> object:
     """Return a decoded value with objects as dictionaries again."""
     if isinstance(value, Fields):
-        return {key: plain(item) for key, item in value}
+        return {key: plain_json(item) for key, item in value}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [plain_json(item) for item in value]
     return value
 
 
@@ -111,7 +111,7 @@ class JsonDocument:
                 break
         if not lists:
             record = Fields(members)
-            yield record, json.dumps(plain(record))
+            yield record, json.dumps(plain_json(record))
 
     def _holds_objects(self) -> bool:
         """Return whether the list at the current position is empty or begins with an object."""

@@ -7,15 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from include.sources.columns import (
-    REQUIRED_COLUMNS,
-    accepted_spellings,
-    canonical,
-    optional_column_warnings,
-    unique_name,
-)
-from include.sources.defects import reject, shortened
-from include.sources.json_document import DECODER, Fields, JsonDocument, plain
+from include.sources.columns import canonical, check_required, optional_column_warnings, unique_name
+from include.sources.json_document import DECODER, Fields, JsonDocument, plain_json
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions
 from include.sources.staged import Batch, RecordBuffer
 from include.sources.text import TextEncoding, line_blocks, storable
@@ -122,16 +115,8 @@ class _Records:
         """
         self.decisions.header = {name: self._header[name] for name in CANONICAL_COLUMNS if name in self._header}
         self.decisions.extra_columns = list(self._extras)
-        missing = [name for name in REQUIRED_COLUMNS if name not in self._header]
-        if self.objects and missing:
-            names = [*self._header.values(), *self._extras]
-            raise reject(
-                "missing_columns",
-                missing=", ".join(missing),
-                found=", ".join(repr(shortened(name, 40)) for name in names[:20]) or "none",
-                accepted=accepted_spellings(missing),
-            )
         if self.objects:
+            check_required(self._header, [*self._header.values(), *self._extras])
             self.decisions.warnings += optional_column_warnings(self._header)
 
     def _fill(self, row: list[str | None], extras: dict[str, str], fields: Fields, raw: str) -> str | None:
@@ -144,7 +129,9 @@ class _Records:
             if position is None:
                 name = self._extra(key, names)
                 if value is not None and value != "":
-                    extras[name] = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+                    extras[name] = (
+                        value if isinstance(value, str) else json.dumps(plain_json(value), ensure_ascii=False)
+                    )
             elif value is None:
                 continue
             elif not isinstance(value, str):

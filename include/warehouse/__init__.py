@@ -42,7 +42,8 @@ from include.warehouse.publishing.batches import (
     recorded_batches,
     recorded_batches_of,
 )
-from include.warehouse.publishing.loading import publish_batch, stage_picked
+from include.warehouse.publishing.facts import suspend_row_checks
+from include.warehouse.publishing.loading import copy_picked, publish_batch, stage_picked
 from include.warehouse.publishing.publish import STATEMENT_TIMEOUT_SECONDS, publish_lock_key, replace_days
 from include.warehouse.publishing.staging import (
     KEPT,
@@ -59,10 +60,8 @@ from include.warehouse.schema.migrations import (
     create_schemas,
     current_revision,
     downgrade,
-    make_anew,
     secure,
     upgrade,
-    upgrade_within,
 )
 from include.warehouse.schema.portable import SQLITE, places, rounded_product, upsert
 from include.warehouse.schema.security import unsecured
@@ -102,6 +101,7 @@ __all__ = [
     "abort_connection",
     "advisory_lock",
     "connection_health",
+    "copy_picked",
     "create_schemas",
     "create_staging",
     "current_revision",
@@ -114,7 +114,6 @@ __all__ = [
     "latest_sales",
     "loaded_columns",
     "lost_connection",
-    "make_anew",
     "make_engine",
     "masked",
     "newest_batch",
@@ -143,13 +142,13 @@ __all__ = [
     "statistics",
     "statistics_of",
     "stored",
+    "suspend_row_checks",
     "timed_out",
     "totals",
     "transaction",
     "transaction_pooler",
     "unsecured",
     "upgrade",
-    "upgrade_within",
     "upsert",
     "warehouse_url",
     "watched_engine",

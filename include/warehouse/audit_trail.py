@@ -57,14 +57,15 @@ def storable(value: Any) -> Any:
             return storable(str(value))
 
 
-def save_entries(connection: Connection, entries: Sequence[AuditEntry]) -> None:
-    """Write entries to PostgreSQL; an entry that is there already is replaced."""
+def save_entries(connection: Connection, entries: Sequence[AuditEntry], *, replace: bool = True) -> None:
+    """Write entries to PostgreSQL; one that is there already is replaced, or stays."""
     if not entries:
         return
     table = star_table("etl_audit")
     statement = insert(table)
     replaced = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["audit_id"], set_=replaced),
-        [entry.model_dump() for entry in entries],
-    )
+    if replace:
+        statement = statement.on_conflict_do_update(index_elements=["audit_id"], set_=replaced)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=["audit_id"])
+    connection.execute(statement, [entry.model_dump() for entry in entries])

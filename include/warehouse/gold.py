@@ -20,7 +20,7 @@ from pydantic import Field
 from sqlalchemy import Boolean, Column, Date, DateTime
 
 from include.domain.model import Model
-from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
+from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY, Dimension
 from include.runs.folder import RunFolder
 from include.runs.marks import unpublished_batches
 from include.runs.records import EnrichRecord, GoldRecord, SilverRecord
@@ -42,6 +42,18 @@ _MEMBERS = {
     FACT: "",
 }
 """Table -> which of its rows belong to the picked facts."""
+
+_NOT_OF_OTHERS = {
+    rule.table: f"{rule.key} NOT IN (SELECT {rule.key} FROM others) OR {rule.key} IN (SELECT {rule.key} FROM picked)"
+    for rule in DIMENSION_RULES
+} | {
+    "dim_date": """year NOT IN (SELECT date_key // 10000 FROM others)
+        OR year BETWEEN (SELECT min(date_key) // 10000 FROM picked) AND (SELECT max(date_key) // 10000 FROM picked)""",
+    FACT: "",
+}
+_NOT_OF_OTHERS["dim_country"] += f""" OR country_key IN (
+    SELECT country_key FROM dim_customer WHERE {_NOT_OF_OTHERS["dim_customer"]})"""
+"""Table -> which of its rows are not there for facts that were left out alone."""
 
 
 class GoldUnreadable(Exception):
@@ -129,6 +141,7 @@ class GoldStar:
         self._errors = duckdb.Error
         self.connection.execute("SET TimeZone = 'UTC'")
         self._members: dict[str, list[list[str]]] = {}
+        self._conditions = _MEMBERS
         for name in STAR:
             uri = settings.table("gold", name)
             try:
@@ -202,10 +215,25 @@ class GoldStar:
         )
 
     def pick_all(self, without: Iterable[str] = ()) -> None:
-        """Pick every fact but those of `without` (`batch_id:date_key`), without copying them."""
-        excluded = sorted(without)
-        held = f"WHERE batch_id || ':' || date_key NOT IN ({_literals(excluded)})" if excluded else ""
-        self._name_picked(f"{FACT} {held}")
+        """Pick every fact but those of `without` (`batch_id:date_key`), without copying them.
+
+        Members that no fact refers to any more, as after a rebuild, belong to them.
+        """
+        left_out = f"batch_id || ':' || date_key IN ({_literals(sorted(without)) or 'NULL'})"
+        self._name_picked(f"{FACT} WHERE ({left_out}) IS NOT TRUE")
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW others AS SELECT * FROM {FACT} WHERE {left_out}")
+        self._members = {}
+        self._conditions = _NOT_OF_OTHERS
+
+    def pick_published(self, reports: Mapping[str, PublishReport]) -> frozenset[str]:
+        """Pick every fact that was published; return the others as `batch_id:date_key`.
+
+        Args:
+            reports: The published batches.
+        """
+        left_out = self.unpublished(reports)
+        self.pick_all(left_out)
+        return left_out
 
     def _pick(self, condition: str, parameters: list[Any]) -> None:
         query = f"CREATE OR REPLACE TEMP TABLE picked_facts AS SELECT * FROM {FACT} WHERE {condition}"
@@ -215,6 +243,7 @@ class GoldStar:
     def _name_picked(self, source: str) -> None:
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW picked AS SELECT * FROM {source}")
         self._members = {"dim_country": [[]], "dim_product": [[]]}
+        self._conditions = _MEMBERS
 
     def picked_days(self) -> list[date]:
         """Return the invoice days of the picked facts in order."""
@@ -239,7 +268,8 @@ class GoldStar:
     def unpublished(self, reports: Mapping[str, PublishReport]) -> frozenset[str]:
         """Return the facts of Gold that were never published, as `batch_id:date_key`.
 
-        A fact was published with its batch, or with a later rebuild of its day.
+        A fact was published with its batch, or with a later rebuild of its day; but a rebuild leaves out the batches
+        that are not live.
 
         Args:
             reports: The published batches.
@@ -248,10 +278,11 @@ class GoldStar:
         for report in reports.values():
             for key in _keys(report.rebuilt_days):
                 rebuilt[key] = max(rebuilt.get(key, ""), report.batch_id)
+        not_live = {*unpublished_batches(self._settings)}
         return frozenset(
             f"{batch_id}:{key}"
             for batch_id, key in self.groups()
-            if batch_id not in reports and batch_id >= rebuilt.get(key, "")
+            if batch_id not in reports and (batch_id in not_live or batch_id >= rebuilt.get(key, ""))
         )
 
     def ids_of(self, groups: Iterable[str]) -> list[str]:
@@ -275,9 +306,10 @@ class GoldStar:
             of_customers = "UNION ALL SELECT country_key FROM dim_customer" if rule.table == "dim_country" else ""
             query = f"""SELECT count(*) FROM ({of_facts} {of_customers}) WHERE key <> {UNKNOWN_KEY}
                 AND key NOT IN (SELECT {rule.key} FROM {rule.table})"""
-            row = self.connection.execute(query).fetchone()
-            if row and row[0]:
-                missing[rule.table] = int(row[0])
+            # Fetched whole, since DuckDB starts no Arrow reader beside a result that has not been.
+            [(rows,)] = self.connection.execute(query).fetchall()
+            if rows:
+                missing[rule.table] = int(rows)
         return missing
 
     def count(self, table: str) -> int:
@@ -285,6 +317,11 @@ class GoldStar:
         query = f"SELECT count(*) FROM {self._source(table)}"
         row = self.connection.execute(query, self._members.get(table, [])).fetchone()
         return int(row[0]) if row else 0
+
+    def member_keys(self, dimension: Dimension) -> set[int]:
+        """Return the keys of the members of a dimension that belong to the picked facts."""
+        query = f"SELECT {dimension.key} FROM {self._source(dimension.table)}"
+        return {row[0] for row in self.connection.execute(query, self._members.get(dimension.table, [])).fetchall()}
 
     def rows(self, table: str) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the stored rows of `table` that belong to the picked facts, in lots, facts in order of time."""
@@ -307,7 +344,7 @@ class GoldStar:
             yield text.getvalue()
 
     def _source(self, table: str) -> str:
-        return "picked" if table == FACT else f"{table} WHERE {_MEMBERS[table]}"
+        return "picked" if table == FACT else f"{table} WHERE {self._conditions[table]}"
 
 
 def stored(column: Column[Any]) -> str:

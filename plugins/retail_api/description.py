@@ -25,7 +25,7 @@ PROBLEMS = {
     403: "A user without the permission, or a change sent by another site",
     422: "A parameter or body that is not as described here",
     429: "Too many failed sign-ins; Retry-After says when to try again",
-    500: "Something unexpected; the log tells under the correlation id",
+    500: "Something unexpected; the log has it under the correlation id",
     503: "The warehouse, or Airflow's database, does not answer; Retry-After says when to try again",
 }
 """Status -> when it is answered, on any route."""

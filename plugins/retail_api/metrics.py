@@ -1,6 +1,6 @@
-"""What Prometheus is told: requests of all workers, sign-ins refused, connections, and how the pipeline is doing.
+"""What Prometheus reads: requests of all workers, refused callers, connections, and the state of the pipeline.
 
-Each worker writes its numbers to files in one folder; whichever is asked adds them up.
+Each worker writes its numbers to files in one folder; the worker that is asked adds them up.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from include.settings import Settings
+from retail_api.domain.health import Reading
 
 log = logging.getLogger(__name__)
 
@@ -26,19 +27,16 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 
 """Upper bounds in seconds; 0.15 is what the 99th percentile of sales is held to."""
 
 SHARED_SECONDS = 10.0
-"""How long figures of the pipeline are told again without asking anew."""
+"""How long gauges of the pipeline are repeated before the warehouse is asked again."""
 
 UNMATCHED = "unmatched"
 """Route of requests that no route takes, whatever their path: paths from outside must not become labels."""
 
 _FILE = re.compile(r"_(\d+)\.db$")
 
-Figures = list[tuple[str, str, dict[str, str], float]]
-"""Name, meaning, labels and value of gauges."""
-
 
 class Metrics:
-    """Counters of this process, and the text that tells those of all."""
+    """Counters of this process, and the text with those of all."""
 
     def __init__(self, settings: Settings) -> None:
         """Make the counters; the folder is shared by the workers of one host."""
@@ -74,8 +72,8 @@ class Metrics:
             multiprocess_mode="livesum",
             registry=registry,
         )
-        self._figures: Figures = []
-        self._figures_at = float("-inf")
+        self._gauges: list[Reading] = []
+        self._gauges_at = float("-inf")
         self._lock = threading.Lock()
 
     def begun(self) -> None:
@@ -93,22 +91,22 @@ class Metrics:
         self._refused.labels(reason).inc()
 
     def pool(self, used: int, idle: int) -> None:
-        """Tell how many connections to the primary there are."""
+        """Set how many connections to the primary there are."""
         self._connections.labels("used").set(used)
         self._connections.labels("idle").set(idle)
 
-    def text(self, figures: Callable[[], Figures]) -> bytes:
+    def text(self, gauges: Callable[[], list[Reading]]) -> bytes:
         """Return everything in Prometheus' text format.
 
         Args:
-            figures: Asks the pipeline for its gauges; asked at most every `SHARED_SECONDS`.
+            gauges: Reads the gauges of the pipeline; asked at most every `SHARED_SECONDS`.
         """
         from prometheus_client import generate_latest
 
         with self._lock:
-            if time.monotonic() - self._figures_at >= SHARED_SECONDS:
-                self._figures, self._figures_at = figures(), time.monotonic()
-            shown = self._figures
+            if time.monotonic() - self._gauges_at >= SHARED_SECONDS:
+                self._gauges, self._gauges_at = gauges(), time.monotonic()
+            shown = self._gauges
         return generate_latest(_Counted(self._folder)) + generate_latest(_Pipeline(shown))
 
 
@@ -142,15 +140,15 @@ def _whole(path: Path) -> bool:
 class _Pipeline:
     """Gauges that are asked for rather than counted, as the client collects them."""
 
-    def __init__(self, figures: Figures) -> None:
-        self._figures = figures
+    def __init__(self, gauges: list[Reading]) -> None:
+        self._gauges = gauges
 
     def collect(self) -> Iterator[Any]:
         """Yield the gauges."""
         from prometheus_client.core import GaugeMetricFamily
 
         families: dict[str, Any] = {}
-        for name, meaning, labels, value in self._figures:
+        for name, meaning, labels, value in self._gauges:
             family = families.setdefault(name, GaugeMetricFamily(name, meaning, labels=list(labels)))
             family.add_metric(list(labels.values()), value)
         yield from families.values()
@@ -171,7 +169,7 @@ def _forget_ended(folder: Path) -> None:
     """Delete the numbers of processes that have ended; Prometheus takes a counter that falls for a restart.
 
     Those with the number of this process are an earlier one's until it has begun: containers number their processes
-    anew at each start.
+    from 1 at each start.
     """
     own = os.getpid()
     first = (own, folder) not in _begun

@@ -1,4 +1,7 @@
-"""Errors as problem details (RFC 9457), and the correlation id that ties an answer to its log lines."""
+"""Errors as problem details (RFC 9457) with their status, and the correlation id that ties an answer to its log lines.
+
+This is the one place that gives an error its status.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,24 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from include.failover import Answer
 from include.search.entities import ProductUnknown, SearchRefused, SearchUnavailable
 from include.warehouse import WarehouseUnavailable
+from retail_api.domain.errors import (
+    RETRY_SECONDS,
+    AirflowFailed,
+    AirflowRefused,
+    ApiError,
+    Conflict,
+    Invalid,
+    NotFound,
+    Refused,
+    StorageFull,
+    TooBusy,
+    TooLarge,
+    Unavailable,
+    UnsupportedFile,
+)
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +48,25 @@ UNREADABLE_BODY = "There was an error parsing the body"
 
 MEDIA_TYPE = "application/problem+json"
 CORRELATION_HEADER = "X-Correlation-Id"
-RETRY_SECONDS = 5
-"""What Retry-After says of a warehouse that does not answer: its breaker asks it again within 15 s."""
+STATUSES: dict[type[ApiError], int] = {
+    NotFound: 404,
+    Conflict: 409,
+    TooLarge: 413,
+    UnsupportedFile: 415,
+    Invalid: 422,
+    TooBusy: 429,
+    AirflowFailed: 502,
+    Unavailable: 503,
+    StorageFull: 507,
+}
+REFUSALS = {"throttled": 429, "cross_site": 403, "forbidden": 403}
+"""Why a caller is not let in -> status; 401 unless it is listed."""
+
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="Retail Lakehouse", charset="UTF-8"'}
+"""Header of every 401."""
+
+_SLUGS = {422: "invalid-request", 415: "unsupported-file"}
+"""Status -> end of `type`; by default the words of the status."""
 
 _TYPE = "urn:retail-lakehouse:problem:{}"
 _CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -48,7 +84,7 @@ class ProblemDetails(BaseModel):
         status: HTTP status.
         detail: What is wrong with this request, and the remedy.
         instance: Path of the request.
-        correlation_id: Id under which the log tells of this request.
+        correlation_id: Id of this request in the log.
         errors: What is wrong with which part of the request.
     """
 
@@ -63,64 +99,54 @@ class ProblemDetails(BaseModel):
     errors: list[dict[str, str]] | None = None
 
 
-class Problem(Exception):
-    """A request that cannot be answered as asked; the app answers with problem details.
+def problem_response(
+    status: int, detail: str, instance: str, *, headers: Mapping[str, str] | None = None, **members: Any
+) -> JSONResponse:
+    """Return problem details.
 
-    Attributes:
+    Args:
         status: HTTP status.
-        title: The kind of problem in words, by default the status's.
         detail: What is wrong and what to do about it; shown to the caller, so it repeats no secret.
-        slug: Stable name of the kind; the end of `type`.
+        instance: Path of the request.
         headers: Headers of the answer.
         members: Further members of the body.
     """
-
-    def __init__(
-        self,
-        status: int,
-        detail: str,
-        *,
-        title: str = "",
-        slug: str = "",
-        headers: Mapping[str, str] | None = None,
-        **members: Any,
-    ) -> None:
-        super().__init__(detail)
-        phrase = HTTPStatus(status).phrase
-        self.status = status
-        self.title = title or phrase
-        self.detail = detail
-        self.slug = slug or phrase.lower().replace(" ", "-")
-        self.headers = dict(headers or {})
-        self.members = members
-
-    def response(self, instance: str) -> JSONResponse:
-        """Return the answer.
-
-        Args:
-            instance: Path of the request.
-        """
-        body = {
-            "type": _TYPE.format(self.slug),
-            "title": self.title,
-            "status": self.status,
-            "detail": self.detail,
-            "instance": instance,
-            "correlation_id": correlation_id.get(),
-            **self.members,
-        }
-        return JSONResponse(jsonable_encoder(body), self.status, self.headers, MEDIA_TYPE)
+    phrase = HTTPStatus(status).phrase
+    body = {
+        "type": _TYPE.format(_SLUGS.get(status, phrase.lower().replace(" ", "-"))),
+        "title": phrase,
+        "status": status,
+        "detail": detail,
+        "instance": instance,
+        "correlation_id": correlation_id.get(),
+        **members,
+    }
+    return JSONResponse(jsonable_encoder(body), status, headers, MEDIA_TYPE)
 
 
-def unavailable(detail: str, retry_seconds: int = RETRY_SECONDS) -> Problem:
-    """Return the problem of something that does not answer now and may soon."""
-    return Problem(503, detail, headers={"Retry-After": str(retry_seconds)})
+def response_to(error: ApiError, instance: str) -> JSONResponse:
+    """Return the answer to a request (its path is `instance`) that cannot be answered as asked."""
+    status = status_of(error)
+    headers = dict(CHALLENGE) if status == 401 else {}
+    if error.side:
+        headers |= Answer(None, error.side).headers
+    if error.retry_seconds:
+        headers["Retry-After"] = str(error.retry_seconds)
+    return problem_response(status, error.detail, instance, headers=headers, **error.members)
 
 
-def unexpected(error: BaseException) -> Problem:
-    """Log an error that nobody expected and return the problem that says so, without what it holds."""
+def status_of(error: ApiError) -> int:
+    """Return the HTTP status of an error."""
+    if isinstance(error, Refused):
+        return REFUSALS.get(error.reason, 401)
+    return error.status if isinstance(error, AirflowRefused) else STATUSES[type(error)]
+
+
+def unexpected(error: BaseException, instance: str) -> JSONResponse:
+    """Log an error that nobody expected and return the answer that says so, without what the error holds."""
     log.error("A request failed, correlation id %s", correlation_id.get(), exc_info=error)
-    return Problem(500, f"Something went wrong here. The log has it under correlation id {correlation_id.get()}.")
+    detail = f"Something went wrong here. The log has it under correlation id {correlation_id.get()}."
+    return problem_response(500, detail, instance)
 
 
 def chosen_correlation_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -135,10 +161,10 @@ def chosen_correlation_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 def install(app: FastAPI) -> None:
     """Let the app answer every error with problem details."""
 
-    @app.exception_handler(Problem)
-    async def problem(request: Request, error: Problem) -> JSONResponse:
-        request.scope.setdefault("state", {})["problem"] = error
-        return error.response(request.url.path)
+    @app.exception_handler(ApiError)
+    async def expected(request: Request, error: ApiError) -> JSONResponse:
+        request.scope.setdefault("state", {})["error"] = error
+        return response_to(error, request.url.path)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
@@ -149,11 +175,11 @@ def install(app: FastAPI) -> None:
         headers = error.headers
         if error.status_code == 400 and detail == UNREADABLE_BODY:
             detail = "The body cannot be read. Send one JSON document in UTF-8 with Content-Type: application/json."
-            return Problem(422, detail, slug="invalid-request").response(request.url.path)
+            return problem_response(422, detail, request.url.path)
         if error.status_code == 405:
             headers = {"Allow": _methods(app, request)}
             detail = f"This path takes {headers['Allow']}."
-        return Problem(error.status_code, detail, headers=headers).response(request.url.path)
+        return problem_response(error.status_code, detail, request.url.path, headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -161,34 +187,34 @@ def install(app: FastAPI) -> None:
         first = errors[0] if errors else {"parameter": "the request", "problem": "cannot be read"}
         more = f" {len(errors) - 1} more: see errors." if len(errors) > 1 else ""
         detail = f"{first['parameter']} ({first.get('in', 'request')}): {first['problem']}.{more}"
-        return Problem(422, detail, slug="invalid-request", errors=errors).response(request.url.path)
+        return problem_response(422, detail, request.url.path, errors=errors)
 
     @app.exception_handler(WarehouseUnavailable)
     async def warehouse(request: Request, error: WarehouseUnavailable) -> JSONResponse:
         # The message names hosts and files, which a reader of sales has no need to know.
         log.warning("The warehouse does not answer, correlation id %s: %s", correlation_id.get(), error)
         detail = f"The warehouse does not answer. Try again in {RETRY_SECONDS} seconds; /retail/health says more."
-        return unavailable(detail).response(request.url.path)
+        return response_to(Unavailable(detail), request.url.path)
 
     @app.exception_handler(PoolExhausted)
     async def busy(request: Request, error: PoolExhausted) -> JSONResponse:
         log.warning("All connections are in use, correlation id %s", correlation_id.get())
         detail = f"Other requests use all connections to the warehouse. Try again in {RETRY_SECONDS} seconds."
-        return unavailable(detail).response(request.url.path)
+        return response_to(Unavailable(detail), request.url.path)
 
     @app.exception_handler(SearchRefused)
-    async def refused(request: Request, error: SearchRefused) -> JSONResponse:
-        return Problem(422, str(error), slug="invalid-request").response(request.url.path)
+    async def search_refused(request: Request, error: SearchRefused) -> JSONResponse:
+        return response_to(Invalid(str(error)), request.url.path)
 
     @app.exception_handler(ProductUnknown)
     async def unknown(request: Request, error: ProductUnknown) -> JSONResponse:
-        return Problem(404, str(error)).response(request.url.path)
+        return response_to(NotFound(str(error)), request.url.path)
 
     @app.exception_handler(SearchUnavailable)
     async def search(request: Request, error: SearchUnavailable) -> JSONResponse:
         log.warning("The search does not answer, correlation id %s: %s", correlation_id.get(), error)
         detail = f"The product search does not answer. Try again in {error.retry_after_seconds} seconds."
-        return unavailable(detail, error.retry_after_seconds).response(request.url.path)
+        return response_to(Unavailable(detail, error.retry_after_seconds), request.url.path)
 
 
 def _methods(app: FastAPI, request: Request) -> str:

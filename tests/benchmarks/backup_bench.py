@@ -19,12 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.postgres import PostgresServer
+from include.backup import back_up, list_backups, restore
+from include.backup.manifest import read_manifest
 from include.failover import StateFile, catch_up, compare_sides, publish, refresh_replica, update_replica
 from include.settings import Settings
 from include.warehouse import GoldBatch, open_engine, transaction, upgrade
-from include.warehouse.backup.making import back_up
-from include.warehouse.backup.manifest import list_backups, read_manifest
-from include.warehouse.backup.restoring import restore
 from tests.benchmarks.failover_bench import small_batch
 from tests.benchmarks.real_gold import BATCH_ID, write
 from tests.support.ports import free_port
@@ -42,10 +41,10 @@ def main(source: Path) -> None:
     """Measure and print."""
     table = Table("what", "seconds", "found")
 
-    def measure(name: str, work: Callable[[], Any], told: Callable[[Any], object]) -> Any:
+    def measure(name: str, work: Callable[[], Any], found_in: Callable[[Any], object]) -> Any:
         started = time.monotonic()
         found = work()
-        table.add_row(name, f"{time.monotonic() - started:.1f}", str(told(found)))
+        table.add_row(name, f"{time.monotonic() - started:.1f}", str(found_in(found)))
         return found
 
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +62,9 @@ def main(source: Path) -> None:
                 record.change_state("failed_over", "measured")
             refresh_replica(settings)
             catch_up(settings)
-            made = measure("backup", lambda: back_up(settings), lambda done: f"{done.bytes / 1e6:.0f} MB, {done.parts}")
+            made = measure(
+                "backup", lambda: back_up(settings), lambda done: f"{done.bytes / 1e6:.0f} MB, {done.batches} batches"
+            )
             table.add_row("  publishes wait for it", f"{made.locked_seconds:.1f}", "")
             sizes: dict[str, int] = {}
             for name, file in read_manifest(made.path).files.items():
@@ -81,7 +82,7 @@ def main(source: Path) -> None:
             measure(
                 "restore of the primary alone, caught up",
                 lambda: restore(settings, made.path.name, replace=True, only_primary=True),
-                lambda done: done.caught_up.batches,
+                lambda done: done.whole,
             )
         finally:
             server.stop()

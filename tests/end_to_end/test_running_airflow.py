@@ -97,7 +97,7 @@ def receipts(instance: Instance, files: Path) -> dict[str, Receipt]:
     find_run(instance, *dropped[0])
     dropped += put(instance, files / "half 2.csv")
     found = receipts_of(instance, dropped)
-    assert killer.killed == list(Killer.STAGES)
+    assert killer.killed == list(Killer.MOMENTS)
     return found
 
 
@@ -149,34 +149,32 @@ def test_a_damaged_row_costs_only_itself(instance: Instance, receipts: dict[str,
     assert row["remedy"]
 
 
-def test_the_same_bytes_under_another_name_add_nothing(
-    instance: Instance, receipts: dict[str, Receipt], files: Path, tmp_path: Path
-) -> None:
-    before = totals_by_day(instance)
-    renamed = tmp_path / "renamed.csv"
-    renamed.write_bytes((files / "half 1.csv").read_bytes())
-    (again,) = receipts_of(instance, put(instance, renamed)).values()
-    assert (again.status, again.rows_loaded, again.rows_already_seen) == ("nothing_new", 0, 800)
-    assert totals_by_day(instance) == before
-
-
 def runs_of(instance: Instance, kind: str) -> list[str]:
     listed = Airflow(instance).get(f"/dags/{DAG_ID}/dagRuns?limit=100&run_type={kind}")["dag_runs"]
     assert isinstance(listed, list)
     return [run["dag_run_id"] for run in listed]
 
 
-def test_backfill_and_trigger_rebuild_exactly_their_days(instance: Instance, receipts: dict[str, Receipt]) -> None:
+def test_side_by_side_rebuilds_do_exactly_their_days_and_known_bytes_under_another_name_add_nothing(
+    instance: Instance, receipts: dict[str, Receipt], files: Path, tmp_path: Path
+) -> None:
     before = totals_by_day(instance)
-    first, second, third, *_ = sorted(before)
-    forget_days(instance, [first, second, third])
+    first, second, third, untouched, *_ = sorted(before)
+    forget_days(instance, [first, second, third, untouched])
+    renamed = tmp_path / "renamed.csv"
+    renamed.write_bytes((files / "half 1.csv").read_bytes())
+    dropped = put(instance, renamed)
+    run = post(instance, "/dagRuns", {"logical_date": None, "conf": {"rebuild_day": third.isoformat()}})
     days = ["--from-date", first.isoformat(), "--to-date", second.isoformat()]
     airflow(instance, "backfill", "create", "--dag-id", DAG_ID, *days)
-    rebuilt = [follow(instance, run_id, Console(stderr=True)) for run_id in runs_of(instance, "backfill")]
-    assert sorted(receipt.rebuilt_days for receipt in rebuilt) == [[first], [second]]
-    assert totals_by_day(instance) == {day: total for day, total in before.items() if day != third}
-    run = post(instance, "/dagRuns", {"logical_date": None, "conf": {"rebuild_day": third.isoformat()}})
-    assert follow(instance, run["dag_run_id"], Console(stderr=True)).rows_loaded == before[third][0]
+    triggered = follow(instance, run["dag_run_id"], Console(stderr=True))
+    backfilled = [follow(instance, run_id, Console(stderr=True)) for run_id in runs_of(instance, "backfill")]
+    (again,) = receipts_of(instance, dropped).values()
+    assert (triggered.rebuilt_days, triggered.rows_loaded) == ([third], before[third][0])
+    assert sorted(receipt.rebuilt_days for receipt in backfilled) == [[first], [second]]
+    assert (again.status, again.rows_loaded, again.rows_already_seen) == ("nothing_new", 0, 800)
+    assert totals_by_day(instance) == {day: total for day, total in before.items() if day != untouched}
+    warehouse(instance, "repair", "--day", untouched.isoformat(), "--side", "primary")
     assert totals_by_day(instance) == before
 
 

@@ -8,13 +8,13 @@ python -m tests.search_quality evaluate --held-out
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import duckdb
 import pyarrow as pa
+import typer
 
 from include.search.catalogue import read_products
 from include.search.entities import Mode, SearchRequest
@@ -107,33 +107,32 @@ def comparison(rankings: Rankings, queries: Sequence[Query]) -> str:
     return "\n".join(lines)
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.search_quality", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("lake").add_argument("file", type=Path)
-    actions.add_parser("evaluate").add_argument("--held-out", action="store_true")
-    load = actions.add_parser("load")
-    load.add_argument("--mode", choices=MODES, default="hybrid")
-    load.add_argument("--rate", type=int, default=50)
-    load.add_argument("--seconds", type=int, default=20)
-    arguments = parser.parse_args(words)
+app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def lake(file: Annotated[Path, typer.Argument(help="clean CSV file")]) -> None:
+    """Make Gold and Silver of a file."""
+    make_lake(get_settings(), file)
+
+
+@app.command()
+def load(mode: Mode = "hybrid", rate: int = 50, seconds: int = 20) -> None:
+    """Measure latencies under load."""
+    with SearchService(get_settings()) as service:
+        print(summary(latencies(service, mode, rate, seconds)))
+
+
+@app.command()
+def evaluate(held_out: Annotated[bool, typer.Option("--held-out")] = False) -> None:
+    """Measure the ranking."""
     settings = get_settings()
-    if arguments.action == "lake":
-        make_lake(settings, arguments.file)
-        return 0
+    queries = load_queries("held_out" if held_out else "tuning")
     with SearchService(settings) as service:
-        if arguments.action == "load":
-            print(summary(latencies(service, arguments.mode, arguments.rate, arguments.seconds)))
-            return 0
-        queries = load_queries("held_out" if arguments.held_out else "tuning")
         rankers = sql_rankers(settings) | {mode: search_ranker(service, mode) for mode in MODES}
         rankings = {name: [rank(query.text) for query in queries] for name, rank in rankers.items()}
-        print(table(rankings, queries), comparison(rankings, queries), sep="\n\n")
-    return 0
+    print(table(rankings, queries), comparison(rankings, queries), sep="\n\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    app(prog_name="python -m tests.search_quality")

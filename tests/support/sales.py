@@ -17,7 +17,7 @@ from include.quality.findings import ScoreRow
 from include.receipts.model import Receipt
 from include.settings import Settings
 from include.sources.model import CANONICAL_COLUMNS
-from retail_api.security import Caller
+from retail_api.access.security import Caller
 from tests.support.batches import Line, batch
 
 COUNTRIES = ("United Kingdom", "France", "EIRE", "Ödland's & <Söhne>")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pyarrow as pa
 from deltalake import write_deltalake
@@ -57,6 +58,7 @@ class Line:
     price: str = "2.50"
     quantity: int = 10
     country: str = "United Kingdom"
+    region: str = "Europe"
     kind: str = "sale"
     batch_id: str = "b1"
     category: str | None = "home_decor"
@@ -80,8 +82,8 @@ def settings_for(server: TypesenseServer, folder: Path, **changes: Any) -> Setti
 def write_shop(settings: Settings, lines: Iterable[Line]) -> None:
     """Replace the shop's tables by these lines; a product is described by its latest priced line."""
     sold = list(lines)
-    countries = {name: key for key, name in enumerate(sorted({line.country for line in sold}), start=1)}
-    keys = {code: key for key, code in enumerate(sorted({line.stock_code for line in sold}), start=1)}
+    countries = {name: crc32(name.encode()) for name in sorted({line.country for line in sold})}
+    keys = {code: crc32(code.encode()) for code in sorted({line.stock_code for line in sold})}
     latest: dict[str, Line] = {}
     for line in sorted(sold, key=lambda one: one.sold_at):
         if line.stock_code not in latest or (Decimal(line.price) and line.description):
@@ -123,7 +125,10 @@ def write_shop(settings: Settings, lines: Iterable[Line]) -> None:
         }
         for code, line in latest.items()
     ]
-    regions = [{"country_key": key, "country": name, "region": "Europe"} for name, key in countries.items()]
+    regions = [
+        {"country_key": countries[name], "country": name, "region": region}
+        for name, region in {line.country: line.region for line in sold}.items()
+    ]
     for layer, name, rows, schema in (
         ("gold", "fact_sales", facts, FACTS),
         ("silver", "invoice_lines", silver, LINES),

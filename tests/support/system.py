@@ -25,6 +25,8 @@ from deploy.embedded import supervisor
 from deploy.embedded.__main__ import up
 from deploy.embedded.follow import DAG_ID, drop, find_run, follow
 from deploy.embedded.state import CLI_USER, Instance
+from include.lake.connect_server import running_server
+from include.lake.submitting import ENTRY_POINT
 from include.receipts.model import Receipt
 from include.settings import PROJECT_ROOT, Settings, get_settings
 from include.warehouse import open_engine, transaction
@@ -141,58 +143,51 @@ def post(instance: Instance, path: str, document: dict[str, Any]) -> dict[str, A
 
 
 class Killer(threading.Thread):
-    """Kills the JVM of Spark stages while they write.
+    """Kills what runs the Spark stages while they write: the spark-submit of a stage or the Spark Connect server.
 
     Attributes:
-        killed: What it has killed so far: `bronze`, `silver` and `gold` once a Parquet file of the stage has appeared,
-            `staging` once rows lie in a staging table of the warehouse.
+        killed: What it has killed so far, of `MOMENTS`.
     """
 
-    STAGES: ClassVar = {"bronze": "bronze", "silver": "silver", "gold": "gold", "staging": "gold"}
+    MOMENTS: ClassVar = (("bronze", "client"), ("silver", "server"), ("gold", "client"))
 
-    def __init__(self, instance: Instance, moments: tuple[str, ...] = tuple(STAGES)) -> None:
+    def __init__(self, instance: Instance) -> None:
         super().__init__(daemon=True)
         self.instance = instance
-        self.moments = moments
-        self.killed: list[str] = []
+        self.killed: list[tuple[str, str]] = []
         self.root = psutil.Process(int((instance.services / "supervisord.pid").read_text()))
 
     def run(self) -> None:
         """Wait for each moment in turn."""
-        for moment in self.moments:
-            while not self._caught(moment):
+        for stage, victim in self.MOMENTS:
+            while not self._caught(stage, victim):
                 time.sleep(0.05)
-            self.killed.append(moment)
+            self.killed.append((stage, victim))
 
-    def _caught(self, moment: str) -> bool:
-        jvm = self._jvm(self.STAGES[moment])
-        if jvm is None:
+    def _caught(self, stage: str, victim: str) -> bool:
+        client = self._client(stage)
+        if client is None:
             return False
-        before = self._written(moment)
-        while jvm.is_running() and jvm.status() != psutil.STATUS_ZOMBIE:
-            if self._written(moment) - before:
-                jvm.send_signal(signal.SIGKILL)
+        before = self._written(stage)
+        while client.is_running() and client.status() != psutil.STATUS_ZOMBIE:
+            if self._written(stage) - before:
+                server = running_server(self.instance.settings)
+                assert server is not None
+                os.kill(client.pid if victim == "client" else server.pid, signal.SIGKILL)
                 return True
-            time.sleep(0.02)
+            time.sleep(0.01)
         return False
 
-    def _jvm(self, stage: str) -> psutil.Process | None:
+    def _client(self, stage: str) -> psutil.Process | None:
         for process in self.root.children(recursive=True):
             try:
-                if process.name() == "java" and any(f"spark_jobs/{stage}.py" in word for word in process.cmdline()):
+                words = process.cmdline()
+                if process.name() == "java" and str(ENTRY_POINT) in words and stage in words:
                     return process
             except psutil.NoSuchProcess:
                 continue
         return None
 
-    def _written(self, moment: str) -> set[str]:
-        if moment != "staging":
-            layer = cast(Literal["bronze", "silver", "gold"], moment)
-            folder = Path(self.instance.settings.table(layer, "")).parent
-            return {str(path) for path in folder.rglob("*.parquet")}
-        query = (
-            "SELECT c.oid::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = 'retail_staging' AND c.relkind = 'r' AND pg_relation_size(c.oid) > 0"
-        )
-        with open_engine(warehouse_settings(self.instance)) as engine, transaction(engine) as connection:
-            return set(connection.execute(text(query)).scalars())
+    def _written(self, stage: str) -> set[str]:
+        folder = Path(self.instance.settings.table(cast(Literal["bronze", "silver", "gold"], stage), "")).parent
+        return {str(path) for path in folder.rglob("*.parquet")}

@@ -64,9 +64,10 @@ def test_a_secret_that_an_earlier_version_did_not_have_is_added(tmp_path: Path) 
     older = [line for line in (tmp_path / "compose.env").read_text().splitlines() if "TYPESENSE" not in line]
     (tmp_path / "compose.env").write_text("\n".join(older))
     assert compose_env.write(tmp_path / "compose.env") == ""
-    *kept, added = (tmp_path / "compose.env").read_text().splitlines()
+    *kept, admin, search = (tmp_path / "compose.env").read_text().splitlines()
     assert kept == older
-    assert added.startswith("TYPESENSE_API_KEY=")
+    assert admin.startswith("TYPESENSE_API_KEY=")
+    assert search.startswith("TYPESENSE_SEARCH_KEY=")
 
 
 def test_the_image_is_built_from_files_that_exist(services: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from include.settings import PROJECT_ROOT
 ANALYSIS = {"matplotlib", "pandas", "scipy", "sklearn"}
 HTTP = {"requests", "requests_cache", "urllib3"}
 PDF = {"pdfminer", "pdfplumber"}
+WAREHOUSE = {"alembic", "psycopg", "sqlalchemy"}
 
 
 @pytest.mark.parametrize(
@@ -19,10 +20,10 @@ PDF = {"pdfminer", "pdfplumber"}
     [
         ("include.sources.staging", ANALYSIS | HTTP | PDF),
         ("include.sources.content", ANALYSIS | HTTP | PDF | {"duckdb", "pyarrow"}),
-        ("include.enrichment.batch", ANALYSIS | HTTP | PDF),
-        ("include.quality.audit", ANALYSIS | HTTP | PDF),
+        ("include.enrichment.batch", ANALYSIS | HTTP | PDF | WAREHOUSE),
+        ("include.quality.audit", ANALYSIS | HTTP | PDF | WAREHOUSE),
         ("include.quality.__main__", ANALYSIS | HTTP | PDF | {"duckdb"}),
-        ("include.pipeline", ANALYSIS | HTTP | PDF | {"duckdb"}),
+        ("include.pipeline", ANALYSIS | HTTP | PDF | WAREHOUSE | {"duckdb", "deltalake", "pyarrow"}),
     ],
 )
 def test_what_a_module_does_not_import(module: str, unneeded: set[str]) -> None:

@@ -39,7 +39,7 @@ def load_brands() -> tuple[Brand, ...]:
 
 
 class BrandFinder:
-    """Finds the brand a description names; of several by the order of kinds, then by the longest pattern."""
+    """Finds the brand a description names; of several the first by kind, then the one with the longest pattern."""
 
     def __init__(self, brands: tuple[Brand, ...]) -> None:
         patterns = [(pattern, brand) for brand in brands for pattern in brand.patterns]

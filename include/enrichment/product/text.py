@@ -269,6 +269,6 @@ def head_position(description: str) -> int | None:
 
 
 def head_noun(description: str) -> str:
-    """Return the word to ask a thesaurus about a description: what it seems to be; empty if it has no words."""
+    """Return the word that seems to name the thing, to ask a thesaurus about; empty if there are no words."""
     position = head_position(description)
     return "" if position is None else words(description)[position]

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, MetaData, func, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from include.domain.model import Model
-from include.failover.replica.file import STATE_TABLE, flush_to_disk, fresh_path, put_in_place, sqlite_engine
+from include.failover.replica.file import STATE_TABLE, fresh_path, put_replica_in_place, sqlite_engine
 from include.failover.replica.schema import computed_columns, replica_metadata, schema_version, unknown_member
+from include.files import flush
 from include.settings import Settings
 from include.warehouse import (
     FACT,
@@ -82,8 +83,9 @@ def refresh(
             rows, amount = _counted(settings, path)
             excluded = _rows_left_out(gold, left_out)
             versions = gold.versions
-        flush_to_disk(path)
-        put_in_place(settings, path)
+        flush(path)
+        flush(path.parent)
+        put_replica_in_place(settings, path)
     except BaseException:
         for leftover in settings.replica.glob(f"{path.name}*"):
             leftover.unlink()

@@ -6,7 +6,6 @@ moves the link, so a reader sees the old replica or the new one; a batch is one 
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from include.domain.model import Model
 from include.failover.replica.schema import schema_version
+from include.files import flush
 from include.settings import Settings
 from include.warehouse import MODEL_SCHEMA, PublishError
 
@@ -169,23 +169,14 @@ def fresh_path(settings: Settings, moment: datetime) -> Path:
     return settings.replica / f"warehouse-{moment:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.sqlite"
 
 
-def flush_to_disk(path: Path) -> None:
-    """Flush a file and the entry in its folder, so that both survive a power cut."""
-    for place in (path, path.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def put_in_place(settings: Settings, path: Path) -> None:
+def put_replica_in_place(settings: Settings, path: Path) -> None:
     """Move the link to `path` and delete the files it named before; readers that have one open keep it."""
     link = replica_link(settings)
     fresh = link.with_name(f".{path.name}.link")
     fresh.symlink_to(path.name)
     fresh.replace(link)
-    flush_to_disk(path)
+    flush(path)
+    flush(path.parent)
     for other in settings.replica.glob("warehouse-*.sqlite*"):
         if not other.name.startswith(path.name):
             other.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ _BROKEN_PDF = (
     TypeError,
     ValueError,
 )
-"""What pdfminer raises on damaged documents: besides its own errors, whatever its assumptions run into."""
+"""What pdfminer raises on damaged documents: its own errors, and those that its wrong assumptions lead to."""
 
 _TAIL_BYTES = 2_048
 _LETTER_GAP = 0.15

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from include.sources.columns import REQUIRED_COLUMNS, Header, accepted_spellings, optional_column_warnings
+from include.sources.columns import Header, check_required, optional_column_warnings
 from include.sources.defects import reject, shortened
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions
 from include.sources.pdf.labels import Labels
@@ -102,15 +102,7 @@ class _Reader:
         """
         if not self.tables:
             raise reject("no_table_in_pdf", columns=", ".join(TABLE_COLUMNS))
-        missing = [column for column in REQUIRED_COLUMNS if column not in self.spellings]
-        if missing:
-            names = [*self.spellings.values(), *self.extras]
-            raise reject(
-                "missing_columns",
-                missing=", ".join(missing),
-                found=", ".join(repr(shortened(name, 40)) for name in names[:20]),
-                accepted=accepted_spellings(missing),
-            )
+        check_required(self.spellings, [*self.spellings.values(), *self.extras])
         self.decisions.header = {name: self.spellings[name] for name in CANONICAL_COLUMNS if name in self.spellings}
         self.decisions.extra_columns = list(self.extras)
         self.decisions.warnings += optional_column_warnings(self.spellings)

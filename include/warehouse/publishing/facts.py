@@ -91,17 +91,17 @@ def insert_facts(connection: Connection, staging: Table, *, bulk: bool) -> int:
         .order_by(staging.c.sold_at, sale_id)  # lines of a day lie together, which is how they are read
     )
     statement = insert(fact).from_select(columns, rows)
-    if not (bulk and _suspend_row_checks(connection)):
+    if not (bulk and suspend_row_checks(connection)):
         return written(connection, statement)
     inserted = written(connection, statement)
     set_local(connection, "session_replication_role", "origin")
     return inserted
 
 
-def _suspend_row_checks(connection: Connection) -> bool:
-    """Turn per-row foreign key triggers off for this transaction, if the role may.
+def suspend_row_checks(connection: Connection) -> bool:
+    """Turn per-row foreign key triggers off for this transaction, if the role may; return whether they are.
 
-    `check_facts` makes the same checks, set-based, while the publish keeps the dimensions as they are.
+    The caller makes the same checks, set-based, and keeps others from changing the dimensions meanwhile.
     """
     try:
         with connection.begin_nested():

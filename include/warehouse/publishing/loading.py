@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from psycopg import sql
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from include.settings import Settings
 from include.warehouse.connection.engine import transaction
@@ -25,20 +25,29 @@ def stage_picked(engine: Engine, settings: Settings, batch_id: str, gold: GoldSt
         psycopg.Error: If the server gives up midway.
     """
     create_staging(engine, settings, batch_id)
-    rows = {}
     with transaction(engine, statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as connection:
-        raw: Any = connection.connection.driver_connection
-        for name in STAR:
-            statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
-                sql.Identifier(settings.staging_schema, staging_table(name, batch_id)),
-                sql.SQL(", ").join(sql.Identifier(column.name) for column in loaded_columns(name)),
-            )
-            with raw.cursor() as cursor:
-                with cursor.copy(statement) as copy:
-                    for lot in gold.csv(name):
-                        copy.write(lot)
-                rows[name] = cursor.rowcount
-    return rows
+        return {
+            name: copy_picked(connection, settings.staging_schema, staging_table(name, batch_id), gold, name)
+            for name in STAR
+        }
+
+
+def copy_picked(connection: Connection, schema: str, target: str, gold: GoldStar, name: str) -> int:
+    """Copy the rows of table `name` that belong to the facts picked in Gold into table `target`; return how many.
+
+    Raises:
+        psycopg.Error: If the server gives up midway, or the rows do not fit.
+    """
+    raw: Any = connection.connection.driver_connection
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
+        sql.Identifier(schema, target),
+        sql.SQL(", ").join(sql.Identifier(column.name) for column in loaded_columns(name)),
+    )
+    with raw.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for lot in gold.csv(name):
+                copy.write(lot)
+        return int(cursor.rowcount)
 
 
 def publish_batch(engine: Engine, settings: Settings, batch: GoldBatch, gold: GoldStar | None = None) -> PublishReport:

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, case, func, select
 
 from include.warehouse import FACT, star_table
-from retail_api.data.census import CensusTaker
+from retail_api.data.cache import DataCache
 from retail_api.data.ordering import by_code_point
 from retail_api.data.sales import midnight, midnight_after
+from retail_api.data.version import data_version
 from retail_api.domain.aggregates import AggregateQuery, CountryAggregateQuery
 
 fact = star_table(FACT)
@@ -30,14 +31,14 @@ _INVOICES = func.count(fact.c.invoice_key.distinct()).label("invoices")
 class AggregatesRepository:
     """Sums lines on one connection; what was summed is kept until the data changes."""
 
-    def __init__(self, connection: Connection, taker: CensusTaker) -> None:
+    def __init__(self, connection: Connection, cache: DataCache) -> None:
         self._connection = connection
-        self._taker = taker
+        self._cache = cache
 
     def daily(self, query: CountryAggregateQuery) -> Rows:
         """Return the days that have lines, in order."""
         sums = self._summed(fact.c.date_key, query, _INVOICES)
-        return self._kept(
+        return self._cached(
             "daily",
             query,
             select(calendar.c.full_date.label("invoice_day"), *_but_key(sums))
@@ -49,7 +50,7 @@ class AggregatesRepository:
         """Return the countries that have lines, by revenue."""
         sums = self._summed(fact.c.country_key, query, _INVOICES)
         columns = (country.c.country, country.c.iso2.label("country_iso2"), country.c.region)
-        return self._kept(
+        return self._cached(
             "countries",
             query,
             select(*columns, *_but_key(sums))
@@ -61,7 +62,7 @@ class AggregatesRepository:
         """Return the stock codes that have lines, by revenue."""
         sums = self._summed(fact.c.product_key, query)
         columns = [product.c[name] for name in ("stock_code", "description", "is_product", "category")]
-        return self._kept(
+        return self._cached(
             "products",
             query,
             select(*columns, *_but_key(sums))
@@ -76,15 +77,15 @@ class AggregatesRepository:
         if query.date_to is not None:
             summed = summed.where(fact.c.sold_at < midnight_after(query.date_to))
         if isinstance(query, CountryAggregateQuery) and query.country is not None:
-            version = self._taker.version(self._connection)
-            country_key = self._taker.census(self._connection, version).country_key(query.country)
+            version = data_version(self._connection)
+            country_key = self._cache.line_counts(self._connection, version).country_key(query.country)
             summed = summed.where(fact.c.country_key == (-1 if country_key is None else country_key))
         return summed.subquery("sums")
 
-    def _kept(self, name: str, query: AggregateQuery, statement: Any) -> Rows:
-        version = self._taker.version(self._connection)
-        key = (name, version.dialect, query.date_from, query.date_to, getattr(query, "country", None))
-        return self._taker.sums.get(key, version, lambda: self._connection.execute(statement).mappings().all())
+    def _cached(self, name: str, query: AggregateQuery, statement: Any) -> Rows:
+        key = (name, query.date_from, query.date_to, getattr(query, "country", None))
+        version = data_version(self._connection)
+        return self._cache.sums(key, version, lambda: self._connection.execute(statement).mappings().all())
 
 
 def _but_key(sums: Any) -> list[ColumnElement[Any]]:

@@ -14,13 +14,13 @@ from urllib.parse import quote
 
 import httpx
 
-from retail_api.problems import Problem, unavailable
-from retail_api.security import Caller
+from retail_api.access.security import Caller
+from retail_api.domain.errors import AirflowFailed, AirflowRefused, Unavailable
 
 ANSWER_SECONDS = 15.0
 
 PASSED_ON = frozenset({400, 403, 404, 409, 422})
-"""Statuses that say something about the request; any other is Airflow's own trouble."""
+"""Statuses that say something about the request; with any other, something is wrong in Airflow."""
 
 TokenOf = Callable[[Caller], str]
 
@@ -59,7 +59,9 @@ class AirflowApi:
         """Return what Airflow answers.
 
         Raises:
-            Problem: With Airflow's status and words if it refuses; 502 if it fails; 503 if it does not answer in time.
+            AirflowRefused: With Airflow's status and words.
+            AirflowFailed: If something went wrong in Airflow.
+            Unavailable: If it does not answer in time.
         """
         url = "/api/v2/" + "/".join(quote(part, safe="") for part in path)
         token = await asyncio.to_thread(self._token_of, self._caller)
@@ -70,13 +72,13 @@ class AirflowApi:
             try:
                 response = await asyncio.wait_for(asked, ANSWER_SECONDS)
             except TimeoutError:
-                raise unavailable("Airflow has not answered in time.") from None
+                raise Unavailable("Airflow has not answered in time.") from None
         if response.is_success:
             found: dict[str, Any] = response.json()
             return found
         if response.status_code in PASSED_ON:
-            raise Problem(response.status_code, f"Airflow refuses: {_reason(response)}")
-        raise Problem(502, f"Airflow has answered with status {response.status_code}.")
+            raise AirflowRefused(f"Airflow refuses: {_reason(response)}", response.status_code)
+        raise AirflowFailed(f"Airflow has answered with status {response.status_code}.")
 
 
 def _reason(response: httpx.Response) -> str:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 PIECE_BYTES = 262_144
 
 _FIRST_MOMENT = (1980, 1, 1, 0, 0, 0)
-"""The earliest that a ZIP archive can tell."""
+"""The earliest that a ZIP archive can hold."""
 
 
 class _Outgoing(io.RawIOBase):

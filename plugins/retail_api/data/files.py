@@ -231,5 +231,5 @@ def _hidden(folder: Path) -> Path:
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int]:
-    """Return what tells a file from another, even one that has been given the number of its inode."""
+    """Return what identifies a file, even if another has been given the number of its inode."""
     return found.st_dev, found.st_ino, found.st_mtime_ns

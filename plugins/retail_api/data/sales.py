@@ -29,9 +29,10 @@ from sqlalchemy import (
 
 from include.domain.money import CURRENCIES
 from include.warehouse import FACT, star_table
-from retail_api.data.census import NOT_A_SALE, Census, CensusTaker, DayCount, stretch
+from retail_api.data.cache import DataCache
+from retail_api.data.line_counts import NOT_A_SALE, DayCount, LineCounts, days_of_page
 from retail_api.data.ordering import by_code_point, directed
-from retail_api.data.version import DataVersion
+from retail_api.data.version import DataVersion, data_version
 from retail_api.domain.sales import Kind, SaleCursor, SalesFilter, Sort, SortField
 
 STREAMED_ROWS = 8_192
@@ -119,15 +120,15 @@ NOTHING = Selection((), [], 0)
 class SalesRepository:
     """Reads invoice lines on one connection, to either side."""
 
-    def __init__(self, connection: Connection, taker: CensusTaker) -> None:
+    def __init__(self, connection: Connection, cache: DataCache) -> None:
         self._connection = connection
-        self._taker = taker
+        self._cache = cache
 
     def select(self, criteria: SalesFilter) -> Selection:
         """Return which lines a filter asks for, and how many they are."""
-        version = self._taker.version(self._connection)
-        census = self._taker.census(self._connection, version)
-        country_key = census.country_key(criteria.country) if criteria.country is not None else None
+        version = data_version(self._connection)
+        counts = self._cache.line_counts(self._connection, version)
+        country_key = counts.country_key(criteria.country) if criteria.country is not None else None
         if criteria.country is not None and country_key is None:
             return NOTHING
         conditions = list(_conditions(criteria, country_key))
@@ -136,9 +137,9 @@ class SalesRepository:
                 return NOTHING
             conditions.append(found)
         if criteria.product or criteria.customer or criteria.invoice:
-            total = self._counted(criteria, version, conditions)
+            total = self._total(criteria, version, conditions)
             return Selection(tuple(conditions), None, total)
-        days = self._days(criteria, version, census, country_key)
+        days = self._days(criteria, version, counts, country_key)
         return Selection(tuple(conditions), days, sum(lines for _, lines in days))
 
     def page(self, selection: Selection, order: Sort, offset: int, size: int) -> list[RowMapping]:
@@ -147,7 +148,7 @@ class SalesRepository:
             return []
         conditions = selection.conditions
         if order[0].name == "invoice_date" and selection.days is not None:
-            found = stretch(selection.days[::-1] if order[0].descending else selection.days, offset, size)
+            found = days_of_page(selection.days[::-1] if order[0].descending else selection.days, offset, size)
             if found is None:
                 return []
             begin, end = midnight(found.first_day), midnight_after(found.last_day)
@@ -199,20 +200,20 @@ class SalesRepository:
             )
 
     def _days(
-        self, criteria: SalesFilter, version: DataVersion, census: Census, country_key: int | None
+        self, criteria: SalesFilter, version: DataVersion, counts: LineCounts, country_key: int | None
     ) -> list[DayCount]:
-        days = self._taker.days(census, version, country_key, criteria.kind)
+        days = self._cache.days(counts, version, country_key, criteria.kind)
         first, last = criteria.date_from, criteria.date_to
         if first is None and last is None:
             return days
         return [count for count in days if not ((first and count.day < first) or (last and count.day > last))]
 
-    def _counted(self, criteria: SalesFilter, version: DataVersion, conditions: Sequence[ColumnElement[bool]]) -> int:
+    def _total(self, criteria: SalesFilter, version: DataVersion, conditions: Sequence[ColumnElement[bool]]) -> int:
         def count() -> int:
             return int(self._connection.execute(count_query(conditions)).scalar_one())
 
         wanted = SalesFilter.model_validate(criteria.model_dump(include=set(SalesFilter.model_fields)))
-        return self._taker.counts.get((version.dialect, wanted), version, count)
+        return self._cache.totals(wanted, version, count)
 
 
 def count_query(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:

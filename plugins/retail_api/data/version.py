@@ -1,4 +1,4 @@
-"""Which state of its data a side of the warehouse has, told without reading the data."""
+"""Which state of its data a side of the warehouse has, found without reading the data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DataVersion(NamedTuple):
     Attributes:
         dialect: Which side.
         batch_id: Batch that was published last; empty if none was.
-        written: What tells repairs: of PostgreSQL, rows it has inserted, changed and deleted; of the replica, when it
+        written: What shows repairs: of PostgreSQL, rows it has inserted, changed and deleted; of the replica, when it
             was last written.
     """
 

@@ -132,7 +132,7 @@ class QuarantinedRow(Entity):
     customer_id: str | None
     country: str | None
     raw: str | None = Field(description="The row as it came, cut to 200 characters.")
-    amount: Decimal | None = Field(description="GBP; null where it cannot be told.")
+    amount: Decimal | None = Field(description="GBP; null where it is not known.")
 
 
 def _checked_run_id(run_id: str) -> str:

@@ -59,7 +59,7 @@ class BackfillRequest(Parameters):
 
 
 class RunPaging(Paging):
-    """Which page of what Airflow tells."""
+    """Which page of what Airflow lists."""
 
     size: int = Field(DEFAULT_SIZE, ge=1, le=MAX_RUNS, description="Items a page.", examples=[20])
 

@@ -16,7 +16,7 @@ class TableSize(Entity):
 
     name: str
     rows: int
-    counted: bool = Field(description="Whether the rows were counted; otherwise the planner's estimate is told.")
+    counted: bool = Field(description="Whether the rows were counted; if not, they are the planner's estimate.")
     bytes_total: int | None = Field(description="With its indices; null for the replica.")
     bytes_indices: int | None
 
@@ -72,7 +72,7 @@ class ValidateRequest(Parameters):
 
 
 class Difference(Entity):
-    """Something that is otherwise than it should be."""
+    """A difference between what is expected and what was found."""
 
     check: str
     subject: str
@@ -85,7 +85,7 @@ class Difference(Entity):
 class Validation(Entity):
     """What a check has found."""
 
-    whole: bool = Field(description="Whether nothing is otherwise than it should be.")
+    whole: bool = Field(description="True if no differences were found.")
     side: Side
     days: int = Field(description="Invoice days that were compared with Gold.")
     rows: int

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from retail_api.access.security import Reader
 from retail_api.domain.aggregates import (
     AggregateQuery,
     CountryAggregateQuery,
@@ -14,33 +15,30 @@ from retail_api.domain.aggregates import (
     ProductSales,
 )
 from retail_api.domain.paging import Page
+from retail_api.resources import Shared
 from retail_api.routes.answers import answered
-from retail_api.security import Reader
 from retail_api.services.aggregates import AggregatesService
-from retail_api.state import SharedState
 
 router = APIRouter(prefix="/aggregates", tags=["aggregates"])
 
 
 @router.get("/daily", response_model=Page[DailySales], summary="Sums by invoice day")
 def daily(
-    request: Request, caller: Reader, state: SharedState, query: Annotated[CountryAggregateQuery, Query()]
+    request: Request, caller: Reader, shared: Shared, query: Annotated[CountryAggregateQuery, Query()]
 ) -> Response:
     """Return the days that have lines, in order. Money is GBP in decimal strings."""
-    return answered(request, AggregatesService(state.warehouse, state.census).daily(query))
+    return answered(request, AggregatesService(shared.warehouse, shared.cache).daily(query))
 
 
 @router.get("/countries", response_model=Page[CountrySales], summary="Sums by country")
-def countries(
-    request: Request, caller: Reader, state: SharedState, query: Annotated[AggregateQuery, Query()]
-) -> Response:
+def countries(request: Request, caller: Reader, shared: Shared, query: Annotated[AggregateQuery, Query()]) -> Response:
     """Return the countries that have lines, the greatest revenue first. Money is GBP in decimal strings."""
-    return answered(request, AggregatesService(state.warehouse, state.census).countries(query))
+    return answered(request, AggregatesService(shared.warehouse, shared.cache).countries(query))
 
 
 @router.get("/products", response_model=Page[ProductSales], summary="Sums by stock code")
 def products(
-    request: Request, caller: Reader, state: SharedState, query: Annotated[CountryAggregateQuery, Query()]
+    request: Request, caller: Reader, shared: Shared, query: Annotated[CountryAggregateQuery, Query()]
 ) -> Response:
     """Return the stock codes that have lines, the greatest revenue first. Money is GBP in decimal strings."""
-    return answered(request, AggregatesService(state.warehouse, state.census).products(query))
+    return answered(request, AggregatesService(shared.warehouse, shared.cache).products(query))

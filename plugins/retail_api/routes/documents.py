@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
-from retail_api.security import Reader
+from retail_api.access.security import Reader
 
 router = APIRouter(include_in_schema=False)
 

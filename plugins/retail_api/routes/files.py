@@ -10,7 +10,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from retail_api.audit import note
+from retail_api.access.audit_trail import note
+from retail_api.access.security import Editor, Reader
 from retail_api.data.archive import PIECE_BYTES, zipped
 from retail_api.domain.files import (
     Deleted,
@@ -24,10 +25,9 @@ from retail_api.domain.files import (
 )
 from retail_api.domain.operations import RunId
 from retail_api.domain.paging import Page
+from retail_api.resources import SharedSettings
 from retail_api.routes.answers import document, problem_responses
-from retail_api.security import Editor, Reader
 from retail_api.services.files import FilesService
-from retail_api.state import SettingsOf
 
 router = APIRouter(prefix="/files", tags=["files"])
 
@@ -58,7 +58,7 @@ _REFUSED = problem_responses(409, 413, 415, 507)
 
 @router.get("", response_model=Page[StoredFile], summary="Files that wait, or were kept out")
 def list_files(
-    request: Request, caller: Reader, settings: SettingsOf, query: Annotated[FilesQuery, Query()]
+    request: Request, caller: Reader, settings: SharedSettings, query: Annotated[FilesQuery, Query()]
 ) -> Response:
     """Return the files of the landing folder that no run has claimed yet, or those in quarantine, by run and name."""
     return document(request, FilesService(settings).page(query))
@@ -72,12 +72,12 @@ def list_files(
     openapi_extra=_FORM,
 )
 async def upload(
-    request: Request, caller: Editor, settings: SettingsOf, query: Annotated[UploadQuery, Query()]
+    request: Request, caller: Editor, settings: SharedSettings, query: Annotated[UploadQuery, Query()]
 ) -> Landed:
     """Take files in, all of the form or none: `curl -F file=@jan.csv -F file=@feb.csv`.
 
-    CSV, JSON, JSON lines and PDF, plain or packed by gzip or xz, told by content. Each file appears whole and is loaded
-    like any file that is dropped into the folder: by itself within seconds.
+    CSV, JSON, JSON lines and PDF, plain or packed by gzip or xz, recognised by content. Each file appears whole and is
+    loaded like any file that is dropped into the folder: by itself within seconds.
     """
     content_type = request.headers.get("Content-Type", "")
     landed = await FilesService(settings).take_form(content_type, request.stream(), query.replace)
@@ -94,20 +94,20 @@ async def upload(
     responses=_ARCHIVE | problem_responses(404),
 )
 def download_several_landed(
-    caller: Reader, settings: SettingsOf, query: Annotated[Names, Query()]
+    caller: Reader, settings: SharedSettings, query: Annotated[Names, Query()]
 ) -> StreamingResponse:
     """Return files of the landing folder as one ZIP archive: `?name=jan.csv&name=feb.csv`."""
     return _download_several(FilesService(settings), query.name)
 
 
 @router.delete("/landing", summary="Delete several waiting files")
-def delete_landed(caller: Editor, settings: SettingsOf, query: Annotated[Names, Query()]) -> Deleted:
+def delete_landed(caller: Editor, settings: SharedSettings, query: Annotated[Names, Query()]) -> Deleted:
     """Delete files of the landing folder that no run has claimed yet: `?name=jan.csv&name=feb.csv`."""
     return FilesService(settings).delete(query.name)
 
 
 @router.get("/landing/{name}", response_model=StoredFile, summary="A waiting file", responses=problem_responses(404))
-def landed(request: Request, caller: Reader, settings: SettingsOf, name: ShownName) -> Response:
+def landed(request: Request, caller: Reader, settings: SharedSettings, name: ShownName) -> Response:
     """Return what is known of a file in the landing folder."""
     return document(request, FilesService(settings).one(name))
 
@@ -118,7 +118,7 @@ def landed(request: Request, caller: Reader, settings: SettingsOf, name: ShownNa
     summary="Download a waiting file",
     responses=_DOWNLOAD | problem_responses(404),
 )
-def download_landed(caller: Reader, settings: SettingsOf, name: ShownName) -> StreamingResponse:
+def download_landed(caller: Reader, settings: SharedSettings, name: ShownName) -> StreamingResponse:
     """Return the bytes of a file in the landing folder."""
     return _download(FilesService(settings), name)
 
@@ -130,7 +130,7 @@ def download_landed(caller: Reader, settings: SettingsOf, name: ShownName) -> St
     openapi_extra=_RAW,
 )
 async def replace_landed(
-    request: Request, response: Response, caller: Editor, settings: SettingsOf, name: ShownName
+    request: Request, response: Response, caller: Editor, settings: SharedSettings, name: ShownName
 ) -> LandedFile:
     """Take the body as a file of the landing folder, in place of one of this name: `curl -T jan.csv`."""
     landed = await FilesService(settings).take(name, request.stream())
@@ -141,7 +141,7 @@ async def replace_landed(
 
 
 @router.delete("/landing/{name}", status_code=204, summary="Delete a waiting file", responses=problem_responses(404))
-def delete_one_landed(caller: Editor, settings: SettingsOf, name: ShownName) -> Response:
+def delete_one_landed(caller: Editor, settings: SharedSettings, name: ShownName) -> Response:
     """Delete a file of the landing folder that no run has claimed yet."""
     return _delete(FilesService(settings), name)
 
@@ -153,7 +153,7 @@ def delete_one_landed(caller: Editor, settings: SettingsOf, name: ShownName) -> 
     responses=_ARCHIVE | problem_responses(404),
 )
 def download_several_quarantined(
-    caller: Reader, settings: SettingsOf, run_id: RunId, query: Annotated[Names, Query()]
+    caller: Reader, settings: SharedSettings, run_id: RunId, query: Annotated[Names, Query()]
 ) -> StreamingResponse:
     """Return files that a run has kept out, and reports on them, as one ZIP archive."""
     return _download_several(FilesService(settings), query.name, run_id)
@@ -161,7 +161,7 @@ def download_several_quarantined(
 
 @router.delete("/quarantine/{run_id}", summary="Delete several files in quarantine", responses=problem_responses(404))
 def delete_quarantined(
-    caller: Editor, settings: SettingsOf, run_id: RunId, query: Annotated[Names, Query()]
+    caller: Editor, settings: SharedSettings, run_id: RunId, query: Annotated[Names, Query()]
 ) -> Deleted:
     """Delete files that a run has kept out, and reports on them. What the run claimed stays in its archive."""
     return FilesService(settings).delete(query.name, run_id)
@@ -173,7 +173,7 @@ def delete_quarantined(
     summary="A file in quarantine",
     responses=problem_responses(404),
 )
-def quarantined(request: Request, caller: Reader, settings: SettingsOf, run_id: RunId, name: ShownName) -> Response:
+def quarantined(request: Request, caller: Reader, settings: SharedSettings, run_id: RunId, name: ShownName) -> Response:
     """Return what is known of a file that a run has kept out, or of a report on one."""
     return document(request, FilesService(settings).one(name, run_id))
 
@@ -184,8 +184,8 @@ def quarantined(request: Request, caller: Reader, settings: SettingsOf, run_id: 
     summary="Download a file in quarantine",
     responses=_DOWNLOAD | problem_responses(404),
 )
-def download_quarantined(caller: Reader, settings: SettingsOf, run_id: RunId, name: ShownName) -> StreamingResponse:
-    """Return the bytes of a file that a run has kept out, or of the report for whoever sent it."""
+def download_quarantined(caller: Reader, settings: SharedSettings, run_id: RunId, name: ShownName) -> StreamingResponse:
+    """Return the bytes of a file that a run has kept out, or of the report for the sender."""
     return _download(FilesService(settings), name, run_id)
 
 
@@ -196,7 +196,7 @@ def download_quarantined(caller: Reader, settings: SettingsOf, run_id: RunId, na
     openapi_extra=_RAW,
 )
 async def replace_quarantined(
-    request: Request, caller: Editor, settings: SettingsOf, run_id: RunId, name: ShownName
+    request: Request, caller: Editor, settings: SharedSettings, run_id: RunId, name: ShownName
 ) -> LandedFile:
     """Take the body in place of a file that a run has kept out; to load it, put it into the landing folder."""
     return await FilesService(settings).take(name, request.stream(), run_id)
@@ -208,7 +208,7 @@ async def replace_quarantined(
     summary="Delete a file in quarantine",
     responses=problem_responses(404),
 )
-def delete_one_quarantined(caller: Editor, settings: SettingsOf, run_id: RunId, name: ShownName) -> Response:
+def delete_one_quarantined(caller: Editor, settings: SharedSettings, run_id: RunId, name: ShownName) -> Response:
     """Delete a file that a run has kept out, or a report on one. What the run claimed stays in its archive."""
     return _delete(FilesService(settings), name, run_id)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from include.receipts.model import Receipt
+from retail_api.access.security import Reader
 from retail_api.domain.operations import (
     BATCH_PATTERN,
     Batch,
@@ -19,10 +20,9 @@ from retail_api.domain.operations import (
     RunId,
 )
 from retail_api.domain.paging import Page, Paging
+from retail_api.resources import SharedSettings, SharedWarehouse
 from retail_api.routes.answers import answered, document, problem_responses
-from retail_api.security import Reader
 from retail_api.services.operations import OperationsService, QuarantineService
-from retail_api.state import SettingsOf, SharedWarehouse
 
 router = APIRouter(tags=["operations"])
 
@@ -67,7 +67,7 @@ def quality(
 
 @router.get("/quarantine/rows", response_model=Page[QuarantinedRow], summary="Rows that were kept out of the warehouse")
 def quarantined_rows(
-    request: Request, caller: Reader, settings: SettingsOf, query: Annotated[QuarantineQuery, Query()]
+    request: Request, caller: Reader, settings: SharedSettings, query: Annotated[QuarantineQuery, Query()]
 ) -> Response:
     """Return rows that broke a rule, those of the newest batch first, each with problem and remedy.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, status
+from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 
 from include.runs.folder import RUN_ID
+from retail_api.access.security import Reader
+from retail_api.domain.errors import NotFound
+from retail_api.resources import SharedSettings
 from retail_api.routes.answers import problem_responses
-from retail_api.security import Reader
-from retail_api.state import SettingsOf
 
 router = APIRouter(tags=["pages"])
 
@@ -25,10 +26,10 @@ PAGE_HEADERS = {
 def quality_report(
     run_id: Annotated[str, Path(description="Airflow run id", examples=["drop__20110104T101500"])],
     caller: Reader,
-    settings: SettingsOf,
+    settings: SharedSettings,
 ) -> HTMLResponse:
     """Return the quality report of a run."""
     report = settings.data_dir / "quality" / f"{run_id}.html"
     if not RUN_ID.match(run_id) or not report.is_file():
-        raise HTTPException(status.HTTP_404_NOT_FOUND, "This run has no quality report; task audit writes it.")
+        raise NotFound("This run has no quality report; task audit writes it.")
     return HTMLResponse(report.read_text(encoding="utf-8"), headers=PAGE_HEADERS)

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query, Request
 
-from retail_api.audit import note
+from retail_api.access.audit_trail import note
+from retail_api.access.security import Editor, Reader
 from retail_api.data.airflow_api import AirflowApi
 from retail_api.domain.operations import RunId
 from retail_api.domain.paging import Page
 from retail_api.domain.runs import Backfill, BackfillRequest, Run, RunPaging, RunQuery, RunRequest
 from retail_api.routes.answers import problem_responses
-from retail_api.security import Editor, Reader
 from retail_api.services.runs import RunsService
 
 router = APIRouter(tags=["runs"], responses=problem_responses(502))
@@ -22,7 +22,7 @@ def airflow_api(caller: Reader) -> AirflowApi:
     """Return Airflow's API, asked as the caller; the app is the one of the API server that runs this."""
     from airflow.api_fastapi.main import app
 
-    from retail_api.airflow_users import token_of
+    from retail_api.access.airflow_users import token_of
 
     return AirflowApi(app, token_of, caller)
 

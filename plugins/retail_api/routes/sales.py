@@ -11,12 +11,12 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
+from retail_api.access.security import Reader
 from retail_api.domain.sales import ExportQuery, SaleDetail, SalesPage, SalesQuery
+from retail_api.resources import Shared
 from retail_api.routes.answers import answered, problem_responses
-from retail_api.security import Reader
 from retail_api.services.exports import EXPORT_SECONDS, MEDIA_TYPES, Export, ExportService
 from retail_api.services.sales import SalesService
-from retail_api.state import SharedState
 
 
 class _Download(StreamingResponse):
@@ -44,13 +44,13 @@ router = APIRouter(prefix="/sales", tags=["sales"])
     summary="Invoice lines, filtered, sorted and paged",
     responses=problem_responses(429),
 )
-def list_sales(request: Request, caller: Reader, state: SharedState, query: Annotated[SalesQuery, Query()]) -> Response:
+def list_sales(request: Request, caller: Reader, shared: Shared, query: Annotated[SalesQuery, Query()]) -> Response:
     """Return a page of invoice lines, the newest first unless sorted otherwise.
 
     Money is GBP unless the name of a field says another currency, as strings of decimal digits, so that no reader
     rounds it. `total` counts exactly. Far into a list, `cursor` is steadier than `page`: it neither skips nor repeats.
     """
-    return answered(request, SalesService(state.warehouse, state.census, state.sorts).page(query))
+    return answered(request, SalesService(shared.warehouse, shared.cache, shared.sorts).page(query))
 
 
 @router.get(
@@ -65,12 +65,12 @@ def list_sales(request: Request, caller: Reader, state: SharedState, query: Anno
         **problem_responses(429),
     },
 )
-def export_sales(caller: Reader, state: SharedState, query: Annotated[ExportQuery, Query()]) -> StreamingResponse:
+def export_sales(caller: Reader, shared: Shared, query: Annotated[ExportQuery, Query()]) -> StreamingResponse:
     """Stream all lines asked for, of one state of the warehouse, in order of time.
 
     In CSV, text that a spreadsheet would take for a formula stands behind an apostrophe.
     """
-    export = ExportService(state.warehouse, state.census, state.exports).open(query, caller.username)
+    export = ExportService(shared.warehouse, shared.cache, shared.exports).open(query, caller.username)
     headers = {
         **export.headers,
         "Content-Disposition": f'attachment; filename="sales.{query.format}"',
@@ -85,6 +85,6 @@ def export_sales(caller: Reader, state: SharedState, query: Annotated[ExportQuer
     summary="One invoice line",
     responses=problem_responses(404),
 )
-def get_sale(request: Request, caller: Reader, state: SharedState, sale_id: UUID) -> Response:
+def get_sale(request: Request, caller: Reader, shared: Shared, sale_id: UUID) -> Response:
     """Return an invoice line with its rates, its product and the batch it came with."""
-    return answered(request, SalesService(state.warehouse, state.census, state.sorts).one(sale_id))
+    return answered(request, SalesService(shared.warehouse, shared.cache, shared.sorts).one(sale_id))

@@ -14,30 +14,30 @@ from include.search.entities import (
     SuggestAnswer,
     SuggestRequest,
 )
+from retail_api.access.security import Reader
+from retail_api.resources import Shared
 from retail_api.routes.answers import problem_responses
-from retail_api.security import Reader
-from retail_api.state import SharedState
 
 router = APIRouter(prefix="/search", tags=["search"])
 
 
 @router.get("/typesense", summary="Products for a question")
-def search(caller: Reader, state: SharedState, query: Annotated[SearchRequest, Query()]) -> SearchAnswer:
+def search(caller: Reader, shared: Shared, query: Annotated[SearchRequest, Query()]) -> SearchAnswer:
     """Return a page of products with their scores, highlights and facets.
 
     A country, `price_min` or `price_max` is mandatory. Without `q` the products come by revenue. Prices are median unit
     prices in GBP, in decimal strings.
     """
-    return state.search.search(query)
+    return shared.search.search(query)
 
 
 @router.get("/suggest", summary="Suggestions for words being typed")
-def suggest(caller: Reader, state: SharedState, query: Annotated[SuggestRequest, Query()]) -> SuggestAnswer:
+def suggest(caller: Reader, shared: Shared, query: Annotated[SuggestRequest, Query()]) -> SuggestAnswer:
     """Return descriptions that go on as `q` does, best sellers first. A country or a price bound is mandatory."""
-    return state.search.suggest(query)
+    return shared.search.suggest(query)
 
 
 @router.get("/similar", summary="Products like one", responses=problem_responses(404))
-def similar(caller: Reader, state: SharedState, query: Annotated[SimilarRequest, Query()]) -> SimilarAnswer:
+def similar(caller: Reader, shared: Shared, query: Annotated[SimilarRequest, Query()]) -> SimilarAnswer:
     """Return the products of the country whose descriptions mean about the same as that of `stock_code`."""
-    return state.search.similar(query)
+    return shared.search.similar(query)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from include.failover import Answer, Warehouse
 from retail_api.data.aggregates import AggregatesRepository, Rows
-from retail_api.data.census import CensusTaker
+from retail_api.data.cache import DataCache
 from retail_api.domain.aggregates import (
     AggregateQuery,
     CountryAggregateQuery,
@@ -21,14 +21,14 @@ EntityT = TypeVar("EntityT", bound=Entity)
 
 
 class AggregatesService:
-    """Sums lines of whoever serves.
+    """Sums lines on the active side of the warehouse.
 
     Each method raises `WarehouseUnavailable` if neither side answers.
     """
 
-    def __init__(self, warehouse: Warehouse, taker: CensusTaker) -> None:
+    def __init__(self, warehouse: Warehouse, cache: DataCache) -> None:
         self._warehouse = warehouse
-        self._taker = taker
+        self._cache = cache
 
     def daily(self, query: CountryAggregateQuery) -> Answer[Page[DailySales]]:
         """Return a page of days, in order."""
@@ -45,7 +45,7 @@ class AggregatesService:
     def _page(
         self, query: AggregateQuery, entity: type[EntityT], read: Callable[[AggregatesRepository], Rows]
     ) -> Answer[Page[EntityT]]:
-        answer = self._warehouse.read(lambda connection: read(AggregatesRepository(connection, self._taker)))
+        answer = self._warehouse.read(lambda connection: read(AggregatesRepository(connection, self._cache)))
         chosen = answer.value[query.offset : query.offset + query.size]
         page = Page[entity](  # type: ignore[valid-type]
             items=[entity.model_validate(dict(row)) for row in chosen],

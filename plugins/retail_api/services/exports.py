@@ -17,10 +17,10 @@ from sqlalchemy import Date, DateTime, Integer, Numeric, Text
 
 from include.failover import Warehouse
 from include.quality.sender_report import inert
-from retail_api.data.census import CensusTaker
+from retail_api.data.cache import DataCache
 from retail_api.data.sales import COLUMNS, SalesRepository
+from retail_api.domain.errors import TooBusy
 from retail_api.domain.sales import ExportQuery
-from retail_api.problems import Problem
 
 EXPORT_SECONDS = 900.0
 """How long an export may take, slow clients included; it holds a connection."""
@@ -35,7 +35,7 @@ class Export:
     """A file that is being made.
 
     Attributes:
-        headers: Headers that tell who gives the lines.
+        headers: Headers that name the side that gives the lines.
         chunks: The file's content.
         close: Gives back what the export holds; to be called whether or not the content was read to its end.
     """
@@ -46,7 +46,7 @@ class Export:
 
 
 class ExportPlaces:
-    """Limits exports at a time: so many in all, one of each user."""
+    """Limits exports at a time: `most` in all, one of each user."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -68,37 +68,36 @@ class ExportPlaces:
 
 
 class ExportService:
-    """Streams invoice lines of whoever serves."""
+    """Streams invoice lines on the active side of the warehouse."""
 
-    def __init__(self, warehouse: Warehouse, taker: CensusTaker, places: ExportPlaces) -> None:
+    def __init__(self, warehouse: Warehouse, cache: DataCache, places: ExportPlaces) -> None:
         """Take what is shared.
 
         Args:
             warehouse: Where the lines are.
-            taker: Counts them.
+            cache: What was read of the data before.
             places: Limits exports at a time, as each holds a connection.
         """
         self._warehouse = warehouse
-        self._taker = taker
+        self._cache = cache
         self._places = places
 
     def open(self, query: ExportQuery, username: str) -> Export:
         """Return an export that has begun: what prevents it is raised here, not in the middle of the file.
 
         Raises:
-            Problem: 429 if as many exports as may run are running, or one of the user's is.
+            TooBusy: If as many exports as may run are running, or one of the user's is.
             WarehouseUnavailable: If neither side answers.
         """
         if not self._places.take(username):
-            raise Problem(
-                429,
+            raise TooBusy(
                 f"Other exports are running, or one of yours is. Try again in {_RETRY_SECONDS} seconds.",
-                headers={"Retry-After": str(_RETRY_SECONDS)},
+                retry_seconds=_RETRY_SECONDS,
             )
         with ExitStack() as stack:
             stack.callback(self._places.give_back, username)
             answer = stack.enter_context(self._warehouse.connection(timeout_seconds=EXPORT_SECONDS))
-            sales = SalesRepository(answer.value, self._taker)
+            sales = SalesRepository(answer.value, self._cache)
             write = _csv if query.format == "csv" else _parquet
             lines = sales.stream(sales.select(query))
             stack.callback(lines.close)  # the cursor goes before its connection does

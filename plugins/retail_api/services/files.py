@@ -14,6 +14,7 @@ from include.sources.content import Content, content_of
 from include.sources.model import SourceRejected
 from retail_api.data.files import FilesRepository, Folder, Incoming
 from retail_api.data.multipart import FormFiles, NotAForm
+from retail_api.domain.errors import Conflict, Invalid, NotFound, StorageFull, TooLarge, UnsupportedFile
 from retail_api.domain.files import (
     MAX_FILES,
     Deleted,
@@ -24,7 +25,6 @@ from retail_api.domain.files import (
     checked_name,
 )
 from retail_api.domain.paging import Page, pages_of
-from retail_api.problems import Problem
 
 Body = AsyncIterator[bytes]
 
@@ -43,10 +43,10 @@ class FilesService:
         """Return a page of the files in an area, by run and name.
 
         Raises:
-            Problem: 422 if a run is named for the landing folder.
+            Invalid: If a run is named for the landing folder.
         """
         if query.area == "landing" and query.run_id is not None:
-            raise Problem(422, "run_id goes with area=quarantine.", slug="invalid-request")
+            raise Invalid("run_id goes with area=quarantine.")
         kept_out = query.area == "quarantine" or query.run_id is not None
         found = list(self._files.quarantined(query.run_id) if kept_out else self._files.landed())
         return Page(
@@ -61,7 +61,7 @@ class FilesService:
         """Return what is known of a file.
 
         Raises:
-            Problem: 404 if it is not there, or not any more.
+            NotFound: If it is not there, or not any more.
         """
         folder = self._folder(run_id)
         found = folder.stored(self._path(folder, name))
@@ -73,7 +73,7 @@ class FilesService:
         """Return the content of a file, opened, so that it stays readable when a run claims the file meanwhile.
 
         Raises:
-            Problem: 404 if it is not there, or not any more.
+            NotFound: If it is not there, or not any more.
         """
         try:
             return self._path(self._folder(run_id), name).open("rb")
@@ -84,7 +84,7 @@ class FilesService:
         """Return the contents of several files, opened as by `content`.
 
         Raises:
-            Problem: 404 if one is not there, or not any more.
+            NotFound: If one is not there, or not any more.
         """
         with ExitStack() as opened:
             contents = {name: opened.enter_context(self.content(name, run_id)) for name in dict.fromkeys(names)}
@@ -95,7 +95,7 @@ class FilesService:
         """Delete files.
 
         Raises:
-            Problem: 404 if the run has kept nothing out.
+            NotFound: If the run has kept nothing out.
         """
         folder = self._folder(run_id)
         deleted = [name for name in dict.fromkeys(names) if folder.delete(name)]
@@ -105,15 +105,18 @@ class FilesService:
         """Take the files of a form into the landing folder: all, or none if one cannot be taken.
 
         Raises:
-            Problem: 409 if a name is taken, 413 if the files are too large, 415 if one is nothing that can be loaded,
-                422 if the form or a name cannot be used, 507 if the disk is nearly full.
+            Conflict: If a name is taken.
+            TooLarge: If the files are too large or too many.
+            UnsupportedFile: If one cannot be loaded.
+            Invalid: If the form or a name cannot be used.
+            StorageFull: If the disk is nearly full.
         """
         folder = self._folder(None)
         incoming: list[Incoming] = []
 
         def begin(name: str) -> Incoming:
             if len(incoming) == MAX_FILES:
-                raise Problem(413, f"A request takes {MAX_FILES} files at most: send the others in another.")
+                raise TooLarge(f"A request takes {MAX_FILES} files at most: send the others in another.")
             incoming.append(folder.incoming(self._named(name, [file.name for file in incoming])))
             return incoming[-1]
 
@@ -125,7 +128,7 @@ class FilesService:
                 raise NotAForm("the form holds no file")
             return Landed(files=await run_in_threadpool(self._put, folder, incoming, replace))
         except NotAForm as error:
-            raise Problem(422, f"The body cannot be used: {error}.", slug="invalid-request") from error
+            raise Invalid(f"The body cannot be used: {error}.") from error
         finally:
             for file in incoming:
                 file.discard()
@@ -134,9 +137,12 @@ class FilesService:
         """Take a file, in place of the one that has its name if there is one.
 
         Raises:
-            Problem: 404 if it is to replace a file in quarantine that is not there; 409 if a folder has the name;
-                413 if it is too large; 415 if it is nothing that can be loaded; 422 if the name cannot be used;
-                507 if the disk is nearly full.
+            NotFound: If it is to replace a file in quarantine that is not there.
+            Conflict: If a folder has the name.
+            TooLarge: If it is too large.
+            UnsupportedFile: If it cannot be loaded.
+            Invalid: If the name cannot be used.
+            StorageFull: If the disk is nearly full.
         """
         folder = self._folder(run_id)
         if run_id is not None:
@@ -153,9 +159,9 @@ class FilesService:
         async for piece in body:
             received += len(piece)
             if received > limit:
-                raise Problem(413, f"An upload may have {limit:,} bytes at most (RETAIL_API_UPLOAD_BYTES).")
+                raise TooLarge(f"An upload may have {limit:,} bytes at most (RETAIL_API_UPLOAD_BYTES).")
             if folder.free_bytes() - len(piece) < LEFT_FREE_BYTES:
-                raise Problem(507, "The disk is nearly full: make room, then send the files again.")
+                raise StorageFull("The disk is nearly full: make room, then send the files again.")
             await run_in_threadpool(write, piece)
 
     def _put(self, folder: Folder, incoming: list[Incoming], replace: bool) -> list[LandedFile]:
@@ -167,7 +173,7 @@ class FilesService:
             raise _taken(taken[0])
         for file in incoming:
             if folder.is_taken_by_a_folder(file.name):
-                raise Problem(409, f"There is a folder named {file.name}: use another name.")
+                raise Conflict(f"There is a folder named {file.name}: use another name.")
         landed: list[LandedFile] = []
         for file, content in checked:
             try:
@@ -197,15 +203,15 @@ class FilesService:
         try:
             checked = checked_name(name)
         except ValueError as error:
-            raise Problem(422, f"The name of the file cannot be used: {error}.", slug="invalid-request") from error
+            raise Invalid(f"The name of the file cannot be used: {error}.") from error
         if checked in others:
-            raise Problem(422, f"{checked} is in the form twice: send it once.", slug="invalid-request")
+            raise Invalid(f"{checked} is in the form twice: send it once.")
         return checked
 
     def _folder(self, run_id: str | None) -> Folder:
         folder = self._files.landing() if run_id is None else self._files.quarantine(run_id)
         if folder is None:
-            raise Problem(404, "This run has kept no file out.")
+            raise NotFound("This run has kept no file out.")
         return folder
 
     def _path(self, folder: Folder, name: str) -> Path:
@@ -219,14 +225,12 @@ def _content(file: Incoming) -> Content:
     try:
         return content_of(file.path, file.name)
     except SourceRejected as error:
-        raise Problem(
-            415, f"{file.name}: {error.problem} {error.remedy}", slug="unsupported-file", code=error.code
-        ) from error
+        raise UnsupportedFile(f"{file.name}: {error.problem} {error.remedy}", code=error.code) from error
 
 
-def _taken(name: str) -> Problem:
-    return Problem(409, f"A file {name} is waiting already: use another name, or replace it (replace=true, or PUT).")
+def _taken(name: str) -> Conflict:
+    return Conflict(f"A file {name} is waiting already: use another name, or replace it (replace=true, or PUT).")
 
 
-def _not_there(name: str) -> Problem:
-    return Problem(404, f"There is no file {name} here, or not any more: a run may have claimed it.")
+def _not_there(name: str) -> NotFound:
+    return NotFound(f"There is no file {name} here, or not any more: a run may have claimed it.")

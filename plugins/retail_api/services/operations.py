@@ -11,6 +11,7 @@ from include.receipts.model import Receipt
 from include.settings import Settings
 from retail_api.data.operations import Found, OperationsRepository
 from retail_api.data.quarantine import QuarantineRepository
+from retail_api.domain.errors import NotFound
 from retail_api.domain.operations import (
     Batch,
     QualityQuery,
@@ -22,13 +23,12 @@ from retail_api.domain.operations import (
     ReceiptSummary,
 )
 from retail_api.domain.paging import Entity, Page, Paging, pages_of
-from retail_api.problems import Problem
 
 EntityT = TypeVar("EntityT", bound=Entity)
 
 
 class OperationsService:
-    """Reads records of whoever serves.
+    """Reads records on the active side of the warehouse.
 
     Each method raises `WarehouseUnavailable` if neither side answers.
     """
@@ -44,11 +44,11 @@ class OperationsService:
         """Return a batch.
 
         Raises:
-            Problem: 404 if there is none of this id.
+            NotFound: If there is none of this id.
         """
         answer = self._warehouse.read(lambda connection: OperationsRepository(connection).batch(batch_id))
         if answer.value is None:
-            raise Problem(404, f"No batch {batch_id} was published.", headers=answer.headers)
+            raise NotFound(f"No batch {batch_id} was published.", side=answer.side)
         return Answer(Batch.model_validate(dict(answer.value)), answer.side)
 
     def receipts(self, query: ReceiptQuery) -> Answer[Page[ReceiptSummary]]:
@@ -59,11 +59,11 @@ class OperationsService:
         """Return the receipt of a run.
 
         Raises:
-            Problem: 404 if it has left none.
+            NotFound: If it has left none.
         """
         answer = self._warehouse.read(lambda connection: OperationsRepository(connection).receipt(run_id))
         if answer.value is None:
-            raise Problem(404, "This run has left no receipt, or not yet.", headers=answer.headers)
+            raise NotFound("This run has left no receipt, or not yet.", side=answer.side)
         return Answer(Receipt.model_validate(answer.value), answer.side)
 
     def quality(self, query: QualityQuery) -> Answer[Page[QualityScore]]:

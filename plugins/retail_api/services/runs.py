@@ -13,9 +13,9 @@ DAG_ID = "retail_medallion"
 
 
 class RunsService:
-    """Starts runs and tells of them.
+    """Starts and lists runs.
 
-    Each method raises `Problem` with Airflow's own status and words where it refuses.
+    Each method raises `AirflowRefused` with Airflow's own status and words where it refuses.
     """
 
     def __init__(self, airflow: AirflowApi) -> None:

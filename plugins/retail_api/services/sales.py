@@ -13,11 +13,11 @@ from sqlalchemy.exc import DBAPIError
 
 from include.failover import Answer, Warehouse
 from include.warehouse import timed_out
-from retail_api.data.census import CensusTaker
+from retail_api.data.cache import DataCache
 from retail_api.data.sales import SalesRepository
+from retail_api.domain.errors import NotFound, TooBusy, Unavailable
 from retail_api.domain.paging import encode_cursor, pages_of
 from retail_api.domain.sales import Sale, SaleCursor, SaleDetail, SalesPage, SalesQuery
-from retail_api.problems import Problem, unavailable
 
 SORTED_LINES = 50_000
 """Sorting more lines than this counts as heavy where no index helps."""
@@ -26,33 +26,34 @@ _RETRY_SECONDS = 2
 
 
 class SalesService:
-    """Reads invoice lines of whoever serves."""
+    """Reads invoice lines on the active side of the warehouse."""
 
-    def __init__(self, warehouse: Warehouse, taker: CensusTaker, sorts: threading.BoundedSemaphore) -> None:
+    def __init__(self, warehouse: Warehouse, cache: DataCache, sorts: threading.BoundedSemaphore) -> None:
         """Take what is shared.
 
         Args:
             warehouse: Where the lines are.
-            taker: Counts them.
+            cache: What was read of the data before.
             sorts: Limits heavy sorts at a time, as each takes a core for a second or two.
         """
         self._warehouse = warehouse
-        self._taker = taker
+        self._cache = cache
         self._sorts = sorts
 
     def page(self, query: SalesQuery) -> Answer[SalesPage]:
         """Return a page of the lines asked for.
 
         Raises:
-            Problem: 429 if as many heavy sorts as may run are running, 503 if one takes too long.
+            TooBusy: If as many heavy sorts as may run are running.
+            Unavailable: If one takes too long.
             WarehouseUnavailable: If neither side answers.
         """
 
         def read(connection: Connection) -> SalesPage:
-            sales = SalesRepository(connection, self._taker)
+            sales = SalesRepository(connection, self._cache)
             selection = sales.select(query)
             cursor = query.position
-            wanted = query.size + 1  # the line after the page tells whether there is another
+            wanted = query.size + 1  # a line after the page means that there is another
             if cursor:
                 rows = sales.after(selection, cursor, wanted)
             elif selection.total <= SORTED_LINES or selection.indexed(query.order):
@@ -77,17 +78,16 @@ class SalesService:
     def _heavy(self, lines: int) -> Iterator[None]:
         """Sort many lines, beside few others; that it takes too long says nothing of the side that does it."""
         if not self._sorts.acquire(blocking=False):
-            raise Problem(
-                429,
+            raise TooBusy(
                 f"Other requests sort many lines. Try again in {_RETRY_SECONDS} seconds, or narrow the filters.",
-                headers={"Retry-After": str(_RETRY_SECONDS)},
+                retry_seconds=_RETRY_SECONDS,
             )
         try:
             yield
         except DBAPIError as error:
             if not timed_out(error):
                 raise
-            raise unavailable(
+            raise Unavailable(
                 f"To sort {lines:,} lines takes too long at the moment. Narrow the filters, or sort by invoice_date."
             ) from error
         finally:
@@ -97,17 +97,17 @@ class SalesService:
         """Return one line.
 
         Raises:
-            Problem: 404 if there is none of this id.
+            NotFound: If there is none of this id.
             WarehouseUnavailable: If neither side answers.
         """
 
         def read(connection: Connection) -> Any:
-            row = SalesRepository(connection, self._taker).one(sale_id)
+            row = SalesRepository(connection, self._cache).one(sale_id)
             return SaleDetail.model_validate(dict(row)) if row else None
 
         answer = self._warehouse.read(read)
         if answer.value is None:
-            raise Problem(404, f"There is no sale with id {sale_id}.", headers=answer.headers)
+            raise NotFound(f"There is no sale with id {sale_id}.", side=answer.side)
         return answer
 
 

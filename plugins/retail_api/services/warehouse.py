@@ -31,6 +31,7 @@ from include.warehouse import (
     warehouse_url,
     watched_engine,
 )
+from retail_api.domain.errors import Conflict, Unavailable
 from retail_api.domain.warehouse import (
     Configuration,
     Difference,
@@ -41,7 +42,6 @@ from retail_api.domain.warehouse import (
     ValidateRequest,
     Validation,
 )
-from retail_api.problems import Problem, unavailable
 
 MAKING_SECONDS = 600.0
 """How long making the tables may take."""
@@ -90,7 +90,7 @@ class WarehouseService:
         """Make the schemas if they are not there.
 
         Raises:
-            Problem: 409 if there is no PostgreSQL, its settings cannot work, or it refuses.
+            Conflict: If there is no PostgreSQL, its settings cannot work, or it refuses.
             WarehouseUnavailable: If the server cannot be reached.
         """
         with self._making(answers) as engine:
@@ -101,7 +101,7 @@ class WarehouseService:
         """Bring the tables to the newest revision if they are not there.
 
         Raises:
-            Problem: 409 if there is no PostgreSQL, its settings cannot work, or it refuses.
+            Conflict: If there is no PostgreSQL, its settings cannot work, or it refuses.
             WarehouseUnavailable: If the server cannot be reached.
         """
         with self._making(answers) as engine:
@@ -114,7 +114,8 @@ class WarehouseService:
         """Check one side; changes nothing.
 
         Raises:
-            Problem: 409 if the side is one that there is not, 503 if Gold cannot be read.
+            Conflict: If there is no such side.
+            Unavailable: If Gold cannot be read.
             WarehouseUnavailable: If the side does not answer.
         """
         side = request.side or warehouse.serves()
@@ -123,9 +124,9 @@ class WarehouseService:
                 self._require(warehouse.primary_answers)
             report = check_integrity(self._settings, side, request.date_from, request.date_to)
         except WarehouseMisconfigured as error:
-            raise _not_to_be_made(error) from error
+            raise Conflict(str(error)) from error
         except GoldUnreadable as error:
-            raise unavailable(f"Gold cannot be read, so nothing can be held against it: {error}") from error
+            raise Unavailable(f"Gold cannot be read, so nothing can be held against it: {error}") from error
         except DBAPIError as error:
             if primary_failed(error):
                 raise WarehouseUnavailable(error_text(error)) from error
@@ -149,18 +150,18 @@ class WarehouseService:
 
     @contextmanager
     def _making(self, answers: Answers) -> Iterator[Engine]:
-        """Yield an engine to change the schema with; what the server says against it becomes a problem."""
+        """Yield an engine to change the schema with; what the server says against it becomes a `Conflict`."""
         try:
             self._require(answers)
             with watched_engine(self._settings, MAKING_SECONDS) as engine:
                 yield engine
         except WarehouseMisconfigured as error:
-            raise _not_to_be_made(error) from error
+            raise Conflict(str(error)) from error
         except DBAPIError as error:
             if primary_failed(error):
                 raise WarehouseUnavailable(error_text(error)) from error
-            raise Problem(
-                409, f"The server refuses: {error_text(error)}. The role of DATABASE_URL may lack the right to CREATE."
+            raise Conflict(
+                f"The server refuses: {error_text(error)}. The role of DATABASE_URL may lack the right to CREATE."
             ) from error
 
     def _statistics(self, connection: Connection) -> Statistics:
@@ -194,7 +195,3 @@ class WarehouseService:
             connections=None,
             connections_allowed=None,
         )
-
-
-def _not_to_be_made(error: WarehouseMisconfigured) -> Problem:
-    return Problem(409, str(error))

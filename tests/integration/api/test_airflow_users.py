@@ -314,7 +314,7 @@ def test_a_stopped_postgresql_costs_readers_nothing_and_changes_an_excuse(server
                 assert found["warehouse"]["serves"] == answer.headers["X-Warehouse"] == "replica"
                 assert not found["warehouse"]["primary"]["answers"]
                 time.sleep(0.3)
-            # Who was verified before goes on reading; whoever was not, and changes, have to wait.
+            # Callers verified before go on reading; others, and changes, have to wait.
             refused = late.get(HEALTH, auth=("new", "comer"))
             assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
             assert not client.get("/retail/api/v1/health").json()["airflow_metadata"]["answers"]

@@ -17,7 +17,7 @@ from tests.support.ports import free_port
 
 
 def test_it_starts_comes_back_and_stops_with_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TYPESENSE_NODES", "TYPESENSE_API_KEY"):
+    for name in ("TYPESENSE_NODES", "TYPESENSE_API_KEY", "TYPESENSE_SEARCH_KEY"):
         monkeypatch.delenv(name, raising=False)
     for name in ("API", "POSTGRES", "SEARCH", "SEARCH_PEERING"):
         monkeypatch.setenv(f"RETAIL_{name}_PORT", str(free_port()))
@@ -31,7 +31,7 @@ def test_it_starts_comes_back_and_stops_with_the_system(tmp_path: Path, monkeypa
     try:
         search.wait()
         environment = instance.environment()
-        for name in ("TYPESENSE_NODES", "TYPESENSE_PROTOCOL", "TYPESENSE_API_KEY"):
+        for name in ("TYPESENSE_NODES", "TYPESENSE_PROTOCOL", "TYPESENSE_API_KEY", "TYPESENSE_SEARCH_KEY"):
             monkeypatch.setenv(name, environment[name])
         with SearchServer(Settings(_env_file=None, data_dir=tmp_path)) as server:
             assert server.features().version == "0.24.1"

@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from include.pipeline import audit, index, receipt
+from include.pipeline import audit, index, publish, receipt
 from include.quality.audit import assess
 from include.quality.findings import QualityRecord
 from include.quality.history import last_verdicts
@@ -27,7 +27,6 @@ from include.settings import Settings
 from include.warehouse import open_engine, star_table, transaction, upgrade
 from tests.support.ports import free_port
 from tests.support.silver import CLAIMED_AT, load, rebuild, row, rows
-from tests.support.steps import publish
 
 MONDAY = date(2010, 12, 6)
 

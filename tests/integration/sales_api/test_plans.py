@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Engine, event, text
 from include.failover import replica
 from include.warehouse import transaction
 from retail_api.data.aggregates import AggregatesRepository
-from retail_api.data.census import CensusTaker
+from retail_api.data.cache import DataCache
 from retail_api.data.sales import SalesRepository
+from retail_api.data.version import data_version
 from retail_api.domain.aggregates import CountryAggregateQuery
 from retail_api.domain.sales import SalesQuery
 from tests.support.sales import Side
@@ -61,11 +62,11 @@ def plans(connection: Connection, work: Any, explain: str) -> list[str]:
     ]
 
 
-def pages(connection: Connection, taker: CensusTaker, wanted: dict[str, Any]) -> Any:
+def pages(connection: Connection, cache: DataCache, wanted: dict[str, Any]) -> Any:
     query = SalesQuery.model_validate(wanted)
 
     def read() -> None:
-        sales = SalesRepository(connection, taker)
+        sales = SalesRepository(connection, cache)
         selection = sales.select(query)
         sales.page(selection, query.order, query.offset, query.size)
         if query.by_time_alone and selection.total > query.size:
@@ -84,22 +85,23 @@ def _cursor(query: SalesQuery, last: Any) -> Any:
 @pytest.mark.parametrize("read", READS)
 def test_the_server_reads_a_page_by_an_index(filled: Engine, read: str) -> None:
     wanted, index = READS[read]
-    taker = CensusTaker()
+    cache = DataCache()
     with transaction(filled) as connection:
-        version = taker.version(connection)
-        taker.census(connection, version)
-        for plan in plans(connection, pages(connection, taker, wanted), "EXPLAIN"):
+        version = data_version(connection)
+        cache.line_counts(connection, version)
+        for plan in plans(connection, pages(connection, cache, wanted), "EXPLAIN"):
             assert "Seq Scan on fact_sales" not in plan, plan
             assert f"{index}" in plan, plan
 
 
-def test_the_server_takes_the_census_from_indices_alone(filled: Engine) -> None:
-    taker = CensusTaker()
+def test_the_server_counts_the_lines_from_indices_alone(filled: Engine) -> None:
+    cache = DataCache()
     with transaction(filled) as connection:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
-        version = taker.version(connection)
+        version = data_version(connection)
         every, others = sorted(
-            plans(connection, lambda: taker.census(connection, version), "EXPLAIN"), key=lambda plan: "kind" in plan
+            plans(connection, lambda: cache.line_counts(connection, version), "EXPLAIN"),
+            key=lambda plan: "kind" in plan,
         )
         assert "ix_fact_sales_country_key_sold_at" in every, every
         assert "ix_fact_sales_kind_sold_at" in others, others
@@ -108,7 +110,7 @@ def test_the_server_takes_the_census_from_indices_alone(filled: Engine) -> None:
 def test_the_server_sums_some_days_by_an_index(filled: Engine) -> None:
     query = CountryAggregateQuery(date_from="2010-12-09", date_to="2010-12-09")
     with transaction(filled) as connection:
-        sums = AggregatesRepository(connection, CensusTaker())
+        sums = AggregatesRepository(connection, DataCache())
         for work in (sums.daily, sums.countries, sums.products):
             [plan] = plans(connection, lambda work=work: work(query), "EXPLAIN")
             assert "Seq Scan on fact_sales" not in plan, plan
@@ -130,10 +132,10 @@ def test_the_server_sums_some_days_by_an_index(filled: Engine) -> None:
     ids=str,
 )
 def test_the_replica_reads_a_page_by_an_index(primary: Side, wanted: dict[str, Any]) -> None:
-    taker = CensusTaker()
+    cache = DataCache()
     with replica.reading(primary.settings) as connection:
-        taker.census(connection, taker.version(connection))
-        for plan in plans(connection, pages(connection, taker, wanted), "EXPLAIN QUERY PLAN"):
+        cache.line_counts(connection, data_version(connection))
+        for plan in plans(connection, pages(connection, cache, wanted), "EXPLAIN QUERY PLAN"):
             scanned = [line for line in plan.splitlines() if line.startswith("SCAN fact_sales") and "USING" not in line]
             assert not scanned, plan
             assert "USING INDEX ix_fact_sales" in plan or "USING COVERING INDEX ix_fact_sales" in plan, plan

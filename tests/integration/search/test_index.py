@@ -15,7 +15,8 @@ from include.runs.marks import mark_published, mark_unpublished
 from include.search.catalogue import read_products
 from include.search.documents import document_id, line
 from include.search.entities import SearchRequest
-from include.search.index import bring_up_to_date, index_status, pending
+from include.search.index import bring_up_to_date, index_status
+from include.search.last_indexing import pending
 from include.search.server import SearchServer
 from include.search.service import SearchService
 from include.settings import Settings

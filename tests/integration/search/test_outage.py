@@ -11,14 +11,16 @@ from pathlib import Path
 import psutil
 import pytest
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
 from deploy.embedded.search import TypesenseServer
 from include.pipeline import index
 from include.runs.folder import RunFolder
 from include.runs.records import IndexRecord
-from include.search.__main__ import main
+from include.search.__main__ import app
 from include.search.entities import NotIndexed, SearchMisconfigured, SearchRequest, SearchUnavailable
-from include.search.index import bring_up_to_date, pending
+from include.search.index import bring_up_to_date
+from include.search.last_indexing import pending
 from include.search.service import SearchService
 from include.settings import Settings, get_settings
 from tests.support.ports import free_port
@@ -93,11 +95,7 @@ def test_a_service_that_hangs_is_given_up(own: tuple[TypesenseServer, Settings])
     assert bring_up_to_date(settings, "r4").upserted == 1
 
 
-def test_the_command_line_catches_up_and_tells(
-    own: tuple[TypesenseServer, Settings],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_command_line_catches_up(own: tuple[TypesenseServer, Settings], monkeypatch: pytest.MonkeyPatch) -> None:
     server, settings = own
     for name, value in {
         "RETAIL_DATA_DIR": str(settings.data_dir),
@@ -106,18 +104,18 @@ def test_the_command_line_catches_up_and_tells(
     }.items():
         monkeypatch.setenv(name, value)
     get_settings.cache_clear()
+
+    def says(action: str, code: int, text: str) -> bool:
+        done = CliRunner().invoke(app, [action])
+        return done.exit_code == code and text in (done.stderr if action == "status" and code else done.stdout)
+
     try:
-        assert main(["catch-up"]) == 0
-        assert "brought up to date" in capsys.readouterr().out
-        assert main(["rebuild"]) == 0
-        assert "rebuilt" in capsys.readouterr().out
-        assert main(["status"]) == 0
-        assert '"version": "0.24.1"' in capsys.readouterr().out
+        assert says("catch-up", 0, "brought up to date")
+        assert says("rebuild", 0, "rebuilt")
+        assert says("status", 0, '"version": "0.24.1"')
         server.stop()
-        assert main(["status"]) == 1
-        assert "does not answer" in capsys.readouterr().err
-        assert main(["catch-up"]) == 1
-        assert "pending" in capsys.readouterr().out
+        assert says("status", 1, "does not answer")
+        assert says("catch-up", 1, "pending")
     finally:
         get_settings.cache_clear()
 

@@ -14,8 +14,8 @@ from include.warehouse.audit_trail import LONGEST, AuditEntry, save_entries, sto
 from include.warehouse.connection.engine import WarehouseUnavailable, transaction
 from include.warehouse.schema.migrations import upgrade
 from include.warehouse.schema.tables import star_table
-from retail_api import audit
-from retail_api.audit import AuditTrail
+from retail_api.access import audit_trail as audit
+from retail_api.access.audit_trail import AuditTrail
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 

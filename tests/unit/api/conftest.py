@@ -9,8 +9,9 @@ from fastapi.testclient import TestClient
 from starlette.requests import HTTPConnection
 
 from include.settings import Settings
+from retail_api.access.security import Caller
 from retail_api.app import create_app
-from retail_api.security import Caller, Refused
+from retail_api.domain.errors import Refused
 
 
 async def by_header(connection: HTTPConnection) -> Caller:

@@ -10,9 +10,10 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from include.settings import Settings
-from retail_api.airflow_users import AirflowUsers
-from retail_api.proofs import Account, Proof
-from retail_api.security import Refused
+from retail_api.access.airflow_users import AirflowUsers
+from retail_api.access.credential_cache import Account, Verified
+from retail_api.domain.errors import Refused
+from retail_api.problems import status_of
 
 OTHER, FOREIGN = {"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}
 
@@ -25,9 +26,9 @@ def request(method: str, headers: dict[str, str]) -> HTTPConnection:
 
 @pytest.fixture
 def users(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AirflowUsers:
-    async def verified(*_: Any) -> Proof:
+    async def verified(*_: Any) -> Verified:
         account = Account(user=None, username="ann", password_hash="", can_read=True, can_edit=True)
-        return Proof(account, 0.0)
+        return Verified(account, 0.0)
 
     monkeypatch.setattr(AirflowUsers, "_verify", verified)
     return AirflowUsers(settings)
@@ -51,4 +52,4 @@ def test_a_password_is_enough(users: AirflowUsers, method: str, headers: dict[st
 def test_a_change_from_another_site_is_refused(users: AirflowUsers, method: str, headers: dict[str, str]) -> None:
     with pytest.raises(Refused) as caught:
         asyncio.run(users(request(method, headers)))
-    assert (caught.value.reason, caught.value.status) == ("cross_site", 403)
+    assert (caught.value.reason, status_of(caught.value)) == ("cross_site", 403)

@@ -13,9 +13,9 @@ from fastapi.testclient import TestClient
 
 from include.failover import StateFile
 from include.settings import Settings
-from retail_api.condition import DataHealth
+from retail_api.domain.health import DataHealth
 from retail_api.problems import ProblemDetails
-from retail_api.state import State
+from retail_api.resources import Resources
 from tests.support.waiting import PATIENCE_SECONDS
 
 Client = Callable[[str | None], TestClient]
@@ -89,12 +89,12 @@ def test_health_asks_everything_at_once(app: FastAPI, client: Client, monkeypatc
         await asyncio.to_thread(asked.wait)
         return False
 
-    def slow(_: State) -> tuple[DataHealth, None, str]:
+    def slow(_: Resources) -> tuple[DataHealth, None, str]:
         asked.wait()
         return DataHealth(), None, "Reads are not answered."
 
-    monkeypatch.setattr("retail_api.condition._data", slow)
-    app.state.retail.metadata_ping = silent
+    monkeypatch.setattr("retail_api.services.health._data", slow)
+    app.state.retail.ping_airflow_database = silent
     found = client("reader").get("/health").json()
     assert found["airflow_metadata"]["answers"] is False
     assert found["problems"][-1] == "Airflow's database does not answer."

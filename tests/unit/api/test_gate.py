@@ -20,10 +20,10 @@ from starlette.websockets import WebSocketDisconnect
 
 from include.settings import Settings
 from include.warehouse import WarehouseUnavailable
+from retail_api.access.audit_trail import AuditTrail, note
+from retail_api.access.security import Caller, Editor
 from retail_api.app import create_app
-from retail_api.audit import AuditTrail, note
-from retail_api.problems import Problem
-from retail_api.security import Caller, Editor, Refused
+from retail_api.domain.errors import Conflict, Refused
 
 Client = Callable[[str | None], TestClient]
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -101,7 +101,7 @@ def extended(app: FastAPI) -> FastAPI:
 
     @router.get("/t/problem")
     def problem() -> None:
-        raise Problem(409, "Two at once.", slug="collision", headers={"Retry-After": "1"}, run_id="r1")
+        raise Conflict("Two at once.", retry_seconds=1, side="replica", run_id="r1")
 
     @router.get("/t/parameters")
     def parameters(page: int = 1, kind: str = "") -> int:
@@ -144,7 +144,7 @@ def test_a_warehouse_that_does_not_answer(editor: TestClient) -> None:
 def test_problems_carry_what_they_were_given(editor: TestClient) -> None:
     answer = editor.get("/t/problem")
     expected = {
-        "type": "urn:retail-lakehouse:problem:collision",
+        "type": "urn:retail-lakehouse:problem:conflict",
         "title": "Conflict",
         "status": 409,
         "detail": "Two at once.",
@@ -153,6 +153,7 @@ def test_problems_carry_what_they_were_given(editor: TestClient) -> None:
         "correlation_id": answer.headers["X-Correlation-Id"],
     }
     assert (answer.json(), answer.headers["Retry-After"]) == (expected, "1")
+    assert answer.headers["X-Warehouse"] == "replica"
     gone = editor.get("/t/gone")
     assert (gone.json()["detail"], gone.headers["X-Extra"]) == ("It was here once.", "kept")
     assert editor.put("/t/gone").json()["detail"] == "This path takes GET."
@@ -217,7 +218,7 @@ def kept(settings: Settings) -> list[dict[str, Any]]:
 def test_changes_are_kept_with_what_they_changed(
     editor: TestClient, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, logger="retail_api.audit")
+    caplog.set_level(logging.INFO, logger="retail_api.access.audit_trail")
     assert editor.post("/t/change/a?x", json={"words": ["one.csv"]}).status_code == 422
     assert editor.post("/t/change/a%2Fb", json={"words": ["one.csv"]}).status_code == 404
     assert editor.post("/t/change/ab", json={"words": ["one.csv"]}).status_code == 200
@@ -227,7 +228,7 @@ def test_changes_are_kept_with_what_they_changed(
     assert (done["username"], done["method"], done["target"]) == ("editor", "basic", "/t/change/ab")
     assert (refused["outcome"], refused["status"], refused["target"]) == ("refused", 422, "/t/change/a?x")
     assert (unknown["action"], unknown["state"]) == ("POST unmatched", "closed")
-    logged = [record.getMessage() for record in caplog.records if record.name == "retail_api.audit"]
+    logged = [record.getMessage() for record in caplog.records if record.name == "retail_api.access.audit_trail"]
     assert json.loads(logged[-1].removeprefix("audit "))["status"] == 200
     editor.get("/t/parameters")
     assert len(kept(settings)) == 3
@@ -295,7 +296,7 @@ def test_refusals_that_cost_nothing_fill_no_disk(client: Client, settings: Setti
 
 
 def test_names_and_addresses_made_up_fill_no_disk(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retail_api.gate.MOST_REPEATED", 3)
+    monkeypatch.setattr("retail_api.access.gate.MAX_REPEATED", 3)
 
     async def throttled(connection: HTTPConnection) -> Caller:
         raise Refused("throttled", "Wait.", username=connection.headers["X-Name"], retry_seconds=1)
@@ -316,7 +317,7 @@ def test_the_entry_after_a_pause_counts_the_others(
     nobody = client("nobody")
     for _ in range(4):
         nobody.get("/health")
-    monkeypatch.setattr("retail_api.gate.REPEATED_SECONDS", 0.2)
+    monkeypatch.setattr("retail_api.access.gate.REPEATED_SECONDS", 0.2)
     time.sleep(0.2)
     nobody.get("/health")
     assert [entry["details"] for entry in kept(settings)] == [{}, {"unaudited_before": 3}]

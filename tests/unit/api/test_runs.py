@@ -13,10 +13,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
+from retail_api.access.security import Reader
 from retail_api.data import airflow_api as module
 from retail_api.data.airflow_api import AirflowApi
 from retail_api.routes.runs import airflow_api
-from retail_api.security import Reader
 from retail_api.services.runs import DAG_ID
 
 RUN: dict[str, Any] = {
@@ -156,7 +156,7 @@ def test_a_path_stays_a_run(airflow: FakeAirflow, client: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "detail", "told"),
+    ("status", "detail", "answered"),
     [
         (403, "Forbidden", 403),
         (404, "Dag not found", 404),
@@ -167,11 +167,11 @@ def test_a_path_stays_a_run(airflow: FakeAirflow, client: Any) -> None:
     ],
 )
 def test_refusals_of_airflow_reach_the_caller(
-    airflow: FakeAirflow, client: Any, status: int, detail: Any, told: int
+    airflow: FakeAirflow, client: Any, status: int, detail: Any, answered: int
 ) -> None:
     airflow.refuses = (status, detail)
     answer = client("editor").post("/api/v1/runs")
-    assert answer.status_code == told
+    assert answer.status_code == answered
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert (status in module.PASSED_ON) == ("Airflow refuses" in answer.json()["detail"])
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from include.domain.classify import KINDS
 from include.runs.landing import UNFINISHED_SUFFIXES
-from retail_api.data.census import DayCount, stretch
+from retail_api.data.line_counts import DayCount, days_of_page
 from retail_api.domain.files import MAX_NAME_BYTES, checked_name
 from retail_api.domain.paging import decode_cursor, encode_cursor
 from retail_api.domain.sales import MAX_SORT_FIELDS, SORT_FIELDS, Kind, SaleCursor, SalesQuery, parse_sort
@@ -75,12 +75,12 @@ def test_a_cursor_of_another_kind_is_refused() -> None:
     st.integers(1, 20),
     st.booleans(),
 )
-def test_a_stretch_holds_the_page_and_little_more(counts: list[int], offset: int, size: int, backward: bool) -> None:
+def test_the_days_of_a_page_hold_it_and_little_more(counts: list[int], offset: int, size: int, backward: bool) -> None:
     days = [DayCount(date(2010, 12, 1) + timedelta(days=number), lines) for number, lines in enumerate(counts)]
     if backward:
         days.reverse()
     listed = [day for day, lines in days for _ in range(lines)]
-    found = stretch(days, offset, size)
+    found = days_of_page(days, offset, size)
     page = listed[offset : offset + size]
     if found is None:
         assert not page

@@ -8,14 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from include.settings import Settings
 from retail_api import app as module
 from retail_api import metrics
-from retail_api.audit import AuditTrail
+from retail_api.access.audit_trail import AuditTrail
+from retail_api.app import create_app
+from retail_api.resources import Resources
 from retail_plugin import RetailPlugin
+from tests.unit.api.conftest import by_header
 
 
 def test_an_api_that_cannot_be_made_leaves_airflow_alone(
@@ -80,7 +85,7 @@ def test_the_audit_thread_goes_on(settings: Settings, monkeypatch: pytest.Monkey
         again.set()
         return 0
 
-    monkeypatch.setattr("retail_api.audit.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("retail_api.access.audit_trail.RETRY_SECONDS", 0.05)
     monkeypatch.setattr(AuditTrail, "deliver", deliver)
     trail = AuditTrail(settings)
     trail.start()
@@ -88,3 +93,35 @@ def test_the_audit_thread_goes_on(settings: Settings, monkeypatch: pytest.Monkey
         assert again.wait(5)
     finally:
         trail.close()
+
+
+def test_health_says_that_a_worker_warms_up(
+    app: FastAPI, client: Callable[[str], TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = threading.Event()
+    monkeypatch.setattr(Resources, "_prepare", lambda _: done.wait(10))
+    with client("reader") as reader:
+        assert "warming up" in reader.get("/health").json()["warnings"][0]
+        done.set()
+        app.state.retail._warm_up.join()
+        assert reader.get("/health").json()["warnings"] == []
+
+
+def test_a_warm_up_that_fails_keeps_nobody_from_starting(
+    app: FastAPI, client: Callable[[str], TestClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    with client("reader") as reader:
+        app.state.retail._warm_up.join()
+        assert reader.get("/health").status_code == 503  # as there is no warehouse
+    assert "The first requests will take longer: " in caplog.text
+
+
+@pytest.mark.parametrize(("search_key", "warnings"), [("", 1), ("searches-only", 0)])
+def test_health_warns_of_searches_that_use_the_key_of_the_indexing(
+    settings: Settings, search_key: str, warnings: int
+) -> None:
+    keys = {"typesense_api_key": SecretStr("admin"), "typesense_search_key": SecretStr(search_key)}
+    changed = settings.model_copy(update={"typesense_nodes": "search.invalid:8108", **keys})
+    reader = TestClient(create_app(changed, by_header), headers={"X-Test-Caller": "reader"})
+    found = reader.get("/health").json()["warnings"]
+    assert [("TYPESENSE_SEARCH_KEY" in text, "admin" in text) for text in found] == [(True, False)] * warnings

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from retail_api.proofs import MOST, Account, Proofs
-from retail_api.throttle import WIDER, LoginThrottle
+from retail_api.access.credential_cache import MAX_ENTRIES, Account, CredentialCache
+from retail_api.access.throttle import WIDER, LoginThrottle
 
 LIMIT = 3
 WINDOW = 60.0
@@ -108,22 +108,22 @@ def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
 ACCOUNT = Account(user=None, username="ann", password_hash="h", can_read=True, can_edit=False)
 
 
-def test_proofs_are_found_by_credentials_and_by_this_process_only() -> None:
-    proofs = Proofs()
-    proofs.put(proofs.name("basic", "ann", "secret"), ACCOUNT)
-    assert proofs.get(proofs.name("basic", "ann", "secret")) is not None
+def test_verified_credentials_are_found_by_credentials_and_by_this_process_only() -> None:
+    cache = CredentialCache()
+    cache.put(cache.key("basic", "ann", "secret"), ACCOUNT)
+    assert cache.get(cache.key("basic", "ann", "secret")) is not None
     for others in (("basic", "ann", "Secret"), ("basic", "anns", "ecret"), ("token", "ann", "secret")):
-        assert proofs.get(proofs.name(*others)) is None
-    assert Proofs().name("basic", "ann", "secret") != proofs.name("basic", "ann", "secret")
-    assert "secret" not in repr(vars(proofs))
+        assert cache.get(cache.key(*others)) is None
+    assert CredentialCache().key("basic", "ann", "secret") != cache.key("basic", "ann", "secret")
+    assert "secret" not in repr(vars(cache))
 
 
-def test_the_oldest_proofs_give_way() -> None:
-    proofs = Proofs()
-    first = proofs.name("basic", "0", "")
-    for number in range(MOST):
-        proofs.put(proofs.name("basic", str(number), ""), ACCOUNT)
-    assert proofs.get(first) is not None
-    proofs.put(proofs.name("basic", "one more", ""), ACCOUNT)
-    assert proofs.get(first) is not None
-    assert proofs.get(proofs.name("basic", "1", "")) is None
+def test_the_credentials_used_longest_ago_are_dropped() -> None:
+    cache = CredentialCache()
+    first = cache.key("basic", "0", "")
+    for number in range(MAX_ENTRIES):
+        cache.put(cache.key("basic", str(number), ""), ACCOUNT)
+    assert cache.get(first) is not None
+    cache.put(cache.key("basic", "one more", ""), ACCOUNT)
+    assert cache.get(first) is not None
+    assert cache.get(cache.key("basic", "1", "")) is None

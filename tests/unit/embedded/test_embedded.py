@@ -38,7 +38,7 @@ def test_the_supervisor_is_configured_without_secrets(instance: Instance) -> Non
     parsed = configparser.RawConfigParser()
     parsed.read_string(text)
     programs = {name.removeprefix("program:") for name in parsed.sections() if name.startswith("program:")}
-    assert programs == {"postgres", "typesense", *supervisor.COMPONENTS}
+    assert programs == {"postgres", "typesense", supervisor.SPARK, *supervisor.COMPONENTS}
     assert parsed["unix_http_server"]["chmod"] == "0600"
     assert shlex.split(parsed["program:scheduler"]["command"])[1:] == ["scheduler", "--skip-serve-logs"]
     assert str(instance.services / "postgres") in shlex.split(parsed["program:postgres"]["command"])
@@ -69,4 +69,6 @@ def test_the_key_of_the_search_is_in_a_file_of_the_owner_alone(instance: Instanc
     path = instance.services / "typesense" / "server.ini"
     assert instance.secrets().typesense_api_key in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert instance.environment()["TYPESENSE_NODES"] == search.node
+    environment = instance.environment()
+    assert environment["TYPESENSE_NODES"] == search.node
+    assert environment["TYPESENSE_SEARCH_KEY"] not in {"", environment["TYPESENSE_API_KEY"]}

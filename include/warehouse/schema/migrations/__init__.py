@@ -116,44 +116,19 @@ def secure(settings: Settings) -> SecurityReport:
 
 def _migrate(settings: Settings, way: _Way, revision: str, engine: Engine | None = None) -> str | None:
     with _alone(settings, engine) as connection:
-        return _migrate_on(connection, settings, way, revision)
+        from alembic import command
+        from alembic.config import Config
 
-
-def _migrate_on(connection: Connection, settings: Settings, way: _Way, revision: str) -> str | None:
-    from alembic import command
-    from alembic.config import Config
-
-    for schema in _schemas(settings):
-        _make_schema(connection, schema)
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    config.attributes["settings"] = settings
-    {"upgrade": command.upgrade, "downgrade": command.downgrade}[way](config, revision)
-    if settings.row_level_security:
-        enforce(connection, settings)
-    return current_revision(connection, settings)
-
-
-def make_anew(connection: Connection, settings: Settings, revision: str) -> None:
-    """Bring the tables to `revision`, within the caller's transaction; they lose their data if they are at another.
-
-    Raises:
-        alembic.util.CommandError: If there is no such revision.
-        sqlalchemy.exc.DBAPIError: If what is not the warehouse's depends on tables that have to go.
-    """
-    advisory_lock(connection, migration_lock_key(settings))
-    found = current_revision(connection, settings)
-    if found == revision:
-        return
-    if found is not None:
-        _migrate_on(connection, settings, "downgrade", "base")
-    _migrate_on(connection, settings, "upgrade", revision)
-
-
-def upgrade_within(connection: Connection, settings: Settings) -> str | None:
-    """Bring the tables to the newest revision, within the caller's transaction; return it."""
-    return _migrate_on(connection, settings, "upgrade", "head")
+        for schema in _schemas(settings):
+            _make_schema(connection, schema)
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        config.attributes["settings"] = settings
+        {"upgrade": command.upgrade, "downgrade": command.downgrade}[way](config, revision)
+        if settings.row_level_security:
+            enforce(connection, settings)
+        return current_revision(connection, settings)
 
 
 @contextmanager

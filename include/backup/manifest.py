@@ -15,16 +15,20 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from include.domain.model import Model
-from include.failover import Figures, State, locked
+from include.failover import Figures, locked
 from include.files import flush, sha256_of
 from include.settings import Settings
 
 MANIFEST = "manifest.json"
-PRIMARY = "primary.dump"
-REPLICA = "replica"
 LAKE = "lake"
 DATA = "data"
+BATCHES = "batches.jsonl"
+AUDIT = "audit.jsonl"
+UNDELIVERED = "audit.sqlite"
 """Places in the folder of a backup."""
+
+HOLDING = ".restore"
+"""Folder beside what a restore replaces, where that is laid out."""
 
 PARTIAL_PREFIX = ".partial-"
 LOCK_SECONDS = 3600.0
@@ -40,21 +44,17 @@ class BackupDamaged(BackupFailed):
 
 
 class Contents(Model):
-    """What one of the three has of the star.
+    """What a side or Gold has of the star.
 
     Attributes:
-        version: Migration of the primary, table version of the replica; empty for Gold.
         rows: Facts.
         amount: GBP, sum over the facts.
-        newest_batch: Batch published last; none in Gold, which does not know.
         days: Rows, units, GBP and row hash of each invoice day.
         members: Hash of all members of each dimension but the unknown one.
     """
 
-    version: str = ""
     rows: int
     amount: Decimal
-    newest_batch: str | None = None
     days: dict[date, Figures]
     members: dict[str, str]
 
@@ -78,38 +78,28 @@ class Manifest(Model):
         made_at: The moment that it is of.
         seconds: How long it took to make.
         locked_seconds: How long publishes had to wait for it.
-        rows: Facts of the side that served.
-        amount: GBP of these facts.
         newest_batch: Batch published last.
-        state: Who served.
+        batches: How many batches were published.
+        audit_entries: How many entries of the audit trail it holds; None if the primary was left out.
         in_flight: Runs that had no receipt: at work, held or failed.
-        primary: None if the primary was left out.
-        replica: None if there was no usable replica.
-        gold: None if there was no Gold yet.
+        star: What a restore gives both sides: what Gold has of the published batches.
         hash_version: Version of the tables that row hashes are made of; others cannot be compared.
-        dump_version: Version of PostgreSQL whose pg_restore reads the dump.
-        lake: Whether the backup holds the files of the Delta tables, or names versions of tables in an object store.
         tables: Delta version of each table, by `layer/name`.
         files: Every other file of the backup, by path in its folder.
         warnings: Sentences worth reading.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str
     made_at: datetime
     seconds: float = 0.0
     locked_seconds: float = 0.0
-    rows: int = 0
-    amount: Decimal = Decimal(0)
     newest_batch: str | None = None
-    state: State
+    batches: int = 0
+    audit_entries: int | None = None
     in_flight: list[str] = Field(default_factory=list)
-    primary: Contents | None = None
-    replica: Contents | None = None
-    gold: Contents | None = None
+    star: Contents
     hash_version: str
-    dump_version: int | None = None
-    lake: Literal["files", "versions"]
     tables: dict[str, int] = Field(default_factory=dict)
     files: dict[str, StoredFile] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
@@ -134,7 +124,7 @@ class BackupEntry(Model):
     rows: int | None = None
     amount: Decimal | None = None
     newest_batch: str | None = None
-    primary: bool = False
+    audit_entries: int | None = None
     damage: list[str] = Field(default_factory=list)
 
 
@@ -153,6 +143,19 @@ class Backups(Model):
     def whole(self) -> bool:
         """Whether none of them is damaged."""
         return not any(entry.damage for entry in self.backups)
+
+
+def view_of(settings: Settings, folder: Path) -> Settings:
+    """Return settings under which lake and records of a backup are read as if they were in use, and nothing else is."""
+    return settings.model_copy(
+        update={
+            "data_dir": folder / DATA,
+            "lake_uri": str(folder / LAKE),
+            "backup_dir": settings.backups,
+            "replica_dir": settings.replica / HOLDING,
+            "database_type": "sqlite",
+        }
+    )
 
 
 @contextmanager
@@ -288,10 +291,10 @@ def list_backups(settings: Settings, *, hashed: bool = True) -> Backups:
                 made_at=manifest.made_at,
                 age_hours=round((now - manifest.made_at) / timedelta(hours=1), 2),
                 bytes=manifest.bytes,
-                rows=manifest.rows,
-                amount=manifest.amount,
+                rows=manifest.star.rows,
+                amount=manifest.star.amount,
                 newest_batch=manifest.newest_batch,
-                primary=manifest.primary is not None,
+                audit_entries=manifest.audit_entries,
                 damage=damage(folder, manifest, hashed=hashed),
             )
         )

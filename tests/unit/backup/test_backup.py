@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from include.settings import Settings
-from include.warehouse.backup import programs
-from include.warehouse.backup.manifest import BackupFailed
 
 
 def settings(tmp_path: Path, **changes: Any) -> Settings:
@@ -46,39 +44,3 @@ def test_backups_may_not_lie_in_what_they_are_made_of(tmp_path: Path, inside: st
 )
 def test_a_lake_is_local_unless_it_is_in_an_object_store(tmp_path: Path, lake: str, local: bool) -> None:
     assert (settings(tmp_path, lake_uri=lake).local_lake is not None) is local
-
-
-def test_the_password_goes_by_the_environment_and_tls_stays_in_the_url(tmp_path: Path) -> None:
-    url = SecretStr("postgresql+psycopg://retail:p%40ss@db.example.org:5433/warehouse?application_name=x")
-    bare, environment = programs._connection(settings(tmp_path, database_url=url))
-    assert environment["PGPASSWORD"] == "p@ss"
-    assert bare.startswith("postgresql://retail@db.example.org:5433/warehouse?")
-    assert "sslmode=require" in bare
-    assert "ss@" not in bare.replace("retail@", "")
-
-
-def test_a_transaction_pooler_is_refused(tmp_path: Path) -> None:
-    url = SecretStr("postgresql+psycopg://retail:x@db.example.org:6543/warehouse")
-    with pytest.raises(BackupFailed, match="session pooler"):
-        programs.require_session(settings(tmp_path, database_url=url))
-
-
-def fake(folder: Path, name: str, version: str) -> Path:
-    path = folder / name
-    path.write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) {version}'\n")
-    path.chmod(0o755)
-    return path
-
-
-def test_the_first_program_that_is_new_enough_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundled = programs.program("pg_dump", 15)
-    assert programs.version_of(bundled) == 18
-    newer = fake(tmp_path, "pg_dump", "21.2")
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert programs.program("pg_dump", 15) == bundled
-    assert programs.program("pg_dump", 21) == newer
-    fake(tmp_path, "pg_dump", "17beta1")
-    with pytest.raises(
-        BackupFailed, match=r"PostgreSQL 19 or newer is needed: .*is of version 17\. .*postgresql-client"
-    ):
-        programs.program("pg_dump", 19)

@@ -11,7 +11,7 @@ from airflow.configuration import conf
 from airflow.providers.fab.www.security_appless import ApplessAirflowSecurityManager
 from airflow.utils.session import create_session
 
-from retail_api.security import EDIT, READ, RESOURCE
+from retail_api.access.security import EDIT, READ, RESOURCE
 
 log = logging.getLogger(__name__)
 

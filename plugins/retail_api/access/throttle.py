@@ -17,7 +17,7 @@ from math import ceil
 from pathlib import Path
 
 WIDER = 4
-"""So many times the limit of a user from an address is that of an address, and that of a user from everywhere."""
+"""The limits of an address, and of a user from everywhere, as a multiple of that of a user from an address."""
 
 KNOWN_DAYS = 30
 """A user who signed in from an address lately is not held up there by failures elsewhere: nobody can lock them out."""
@@ -102,7 +102,7 @@ class LoginThrottle:
             connection.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", (attempt.user, attempt.address, now))
 
     def withdraw(self, attempt: Attempt) -> None:
-        """Take back an attempt of which it could not be told whether it was right.
+        """Take back an attempt that could not be checked.
 
         Raises:
             sqlite3.Error: If the file cannot be used.

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from starlette.requests import HTTPConnection
 
 from include.domain.model import Model
-from retail_api.problems import Problem
+from retail_api.domain.errors import Refused
 
 RESOURCE = "Retail API"
 """Name of the resource in Airflow's permissions."""
@@ -36,7 +36,7 @@ class Caller(Model):
         can_read: Whether they may read.
         can_edit: Whether they may change.
         user: The auth manager's user, to act as; see `airflow_users.token_of`.
-        stale: Whether Airflow's database did not answer, so that an earlier proof had to do.
+        stale: Whether Airflow's database did not answer, so that an earlier check had to do.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -53,7 +53,7 @@ class Caller(Model):
         """Raise unless the caller has `can_read` or `can_edit`.
 
         Raises:
-            Refused: 403, naming the permission.
+            Refused: Naming the permission.
         """
         if not (self.can_edit if permission == EDIT else self.can_read):
             raise Refused(
@@ -64,32 +64,8 @@ class Caller(Model):
             )
 
 
-CHALLENGE = {"WWW-Authenticate": 'Basic realm="Retail Lakehouse", charset="UTF-8"'}
-"""Header of every 401."""
-
-Reason = Literal["missing", "malformed", "wrong", "throttled", "cross_site", "forbidden"]
-
-
-class Refused(Problem):
-    """A caller who is not let in: 401; 429 after too many failures; 403 for what another site sent.
-
-    Attributes:
-        reason: Why, as metrics and the audit trail name it.
-        username: Name that was given, if one was.
-    """
-
-    def __init__(self, reason: Reason, detail: str, *, username: str = "", retry_seconds: int = 0) -> None:
-        status = {"throttled": 429, "cross_site": 403, "forbidden": 403}.get(reason, 401)
-        headers = dict(CHALLENGE) if status == 401 else {}
-        if retry_seconds:
-            headers["Retry-After"] = str(retry_seconds)
-        super().__init__(status, detail, headers=headers)
-        self.reason = reason
-        self.username = username
-
-
 Authenticate = Callable[[HTTPConnection], Awaitable[Caller]]
-"""Returns who calls; raises `Problem`: 401 if that is not proven, 429 after many failures, 503 if it cannot be told."""
+"""Returns who calls; raises `Refused` if that is not proven, `Unavailable` if it cannot be checked."""
 
 
 def address_of(connection: HTTPConnection) -> str:
@@ -101,7 +77,7 @@ def current_caller(request: HTTPConnection) -> Caller:
     """Return the caller that the gate has let in.
 
     Raises:
-        Refused: 401 if no gate was passed, so that a route outside of it is closed.
+        Refused: If no gate was passed, so that a route outside of it is closed.
     """
     caller = request.scope.get("state", {}).get("caller")
     if not isinstance(caller, Caller):
@@ -120,7 +96,7 @@ def _editor(caller: Annotated[Caller, Depends(current_caller)]) -> Caller:
 
 
 Reader = Annotated[Caller, Depends(_reader)]
-"""The caller, who may read; 403 otherwise."""
+"""The caller, who may read; others are refused."""
 
 Editor = Annotated[Caller, Depends(_editor)]
-"""The caller, who may change; 403 otherwise."""
+"""The caller, who may change; others are refused."""

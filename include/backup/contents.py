@@ -3,51 +3,57 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from decimal import Decimal
 
 from sqlalchemy import Connection
 
+from include.backup.manifest import Contents
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
 from include.failover import Scope, gold_figures, member_hashes, side_figures
 from include.settings import Settings
-from include.warehouse import GoldStar, newest_batch
-from include.warehouse.backup.manifest import Contents
+from include.warehouse import GoldStar
 
 _EXAMPLES = 3
 
+NOTHING = Contents(
+    rows=0,
+    amount=Decimal(0),
+    days={},
+    members={dimension.table: hashlib.sha256().hexdigest() for dimension in DIMENSION_RULES},
+)
+"""What there is before anything was published."""
 
-def contents_of(source: Connection | GoldStar, settings: Settings, version: str = "") -> Contents:
+
+def contents_of(source: Connection | GoldStar, settings: Settings, without: Iterable[str] = ()) -> Contents:
     """Return what the primary, the replica or Gold has.
 
     Args:
-        source: One of the three, opened.
+        source: One of the three, opened; Gold with the facts picked.
         settings: Names the schema.
-        version: Version of its tables.
+        without: Facts of Gold that are not picked, as `batch_id:date_key`.
     """
-    if isinstance(source, GoldStar):
-        days, newest = gold_figures(source, Scope()), None
-    else:
-        days, newest = side_figures(source, settings, Scope()), newest_batch(source)
+    scope = Scope(without=frozenset(without))
+    days = gold_figures(source, scope) if isinstance(source, GoldStar) else side_figures(source, settings, scope)
     members = {}
     for dimension in DIMENSION_RULES:
         rows = member_hashes(source, settings, dimension)
-        text = "\n".join(f"{key} {rows[key]}" for key in sorted(rows) if key != UNKNOWN_KEY)
+        keys = source.member_keys(dimension) if isinstance(source, GoldStar) else rows.keys() - {UNKNOWN_KEY}
+        text = "\n".join(f"{key} {rows[key]}" for key in sorted(keys))
         members[dimension.table] = hashlib.sha256(text.encode()).hexdigest()
     return Contents(
-        version=version,
         rows=sum(figures.rows for figures in days.values()),
         amount=sum((figures.amount for figures in days.values()), Decimal(0)),
-        newest_batch=newest.batch_id if newest else None,
         days=days,
         members=members,
     )
 
 
 def differences(expected: Contents, found: Contents, *, hashed: bool = True) -> list[str]:
-    """Return in sentences what is otherwise.
+    """Return in sentences what differs.
 
     Args:
-        expected: What the manifest says.
+        expected: What should be there.
         found: What is there.
         hashed: Compare rows, not only their number, units and money.
     """
@@ -56,15 +62,14 @@ def differences(expected: Contents, found: Contents, *, hashed: bool = True) -> 
     days = sorted(
         day for day in expected.days.keys() | found.days.keys() if expected.days.get(day) != found.days.get(day)
     )
-    told = [f"{day}: {expected.days.get(day)} expected, {found.days.get(day)} found" for day in days[:_EXAMPLES]]
+    sentences = [f"{day}: {expected.days.get(day)} expected, {found.days.get(day)} found" for day in days[:_EXAMPLES]]
     if len(days) > _EXAMPLES:
-        told.append(f"{len(days) - _EXAMPLES} more invoice days")
-    told += [
-        f"{table}: other members" for table, hash_ in expected.members.items() if found.members.get(table) != hash_
+        sentences.append(f"{len(days) - _EXAMPLES} more invoice days")
+    tables = expected.members.keys() | found.members.keys()
+    sentences += [
+        f"{table}: other members" for table in sorted(tables) if expected.members.get(table) != found.members.get(table)
     ]
-    if expected.newest_batch != found.newest_batch:
-        told.append(f"newest batch: {expected.newest_batch} expected, {found.newest_batch} found")
-    return told
+    return sentences
 
 
 def _unhashed(contents: Contents) -> Contents:

@@ -1,8 +1,8 @@
 """The gate that every request passes before anything is routed: pages, documents and unknown paths alike.
 
-It lets nobody in who has not proven who they are, or who may not read; or, for methods that change something, not edit.
-It is a middleware rather than a dependency, so that no route can be forgotten. It also limits bodies, keeps the audit
-trail and counts.
+It lets in callers who have proven who they are and may read or, for methods that change something, edit. It is a
+middleware rather than a dependency, so that no route can be forgotten. It also limits bodies, keeps the audit trail and
+counts requests.
 """
 
 from __future__ import annotations
@@ -10,25 +10,22 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from typing import get_args
 
 from anyio import to_thread
+from cachetools import TTLCache
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from include.warehouse import AuditEntry, Outcome
+from retail_api.access.security import EDIT, READ, SAFE_METHODS, Authenticate, Caller, address_of
+from retail_api.domain.errors import ApiError, Reason, Refused, TooLarge, Unavailable
 from retail_api.metrics import UNMATCHED
-from retail_api.problems import (
-    CORRELATION_HEADER,
-    Problem,
-    chosen_correlation_id,
-    correlation_id,
-    unavailable,
-    unexpected,
-)
-from retail_api.security import EDIT, READ, SAFE_METHODS, Authenticate, Caller, Refused, address_of
-from retail_api.state import State
+from retail_api.problems import CORRELATION_HEADER, chosen_correlation_id, correlation_id, response_to, unexpected
+from retail_api.resources import Resources
 
 log = logging.getLogger(__name__)
 
@@ -43,19 +40,23 @@ METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 REPEATED_SECONDS = 60.0
 """Refusals that cost a caller nothing are audited once in so long by each worker; the next entry counts the others."""
 
-MOST_REPEATED = 4096
-"""Callers whose refusals are told apart; those of further ones are entered as if they were of one."""
+FORGOTTEN_SECONDS = 600.0
+"""After how long without a refusal those of a caller are forgotten."""
+
+MAX_REPEATED = 4096
+"""Callers whose refusals are counted apart; those of further ones are entered as if they were of one."""
 
 
 class Gate:
     """The middleware."""
 
-    def __init__(self, app: ASGIApp, authenticate: Authenticate, state: State) -> None:
+    def __init__(self, app: ASGIApp, authenticate: Authenticate, resources: Resources) -> None:
         self.app = app
         self.authenticate = authenticate
-        self.state = state
-        self._repeated: dict[tuple[str, str, str], tuple[float, int]] = {}
-        self._forgotten_at = time.monotonic()
+        self.resources = resources
+        self._repeated: TTLCache[tuple[str, str, str], tuple[float, int]] = TTLCache(
+            MAX_REPEATED + len(get_args(Reason)), FORGOTTEN_SECONDS
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; connections of another kind are refused."""
@@ -67,28 +68,23 @@ class Gate:
             chosen = chosen_correlation_id(scope["headers"])
             token = correlation_id.set(chosen)
             try:
-                await _Passage(self, scope, receive, send, chosen).pass_through()
+                await _GatedRequest(self, scope, receive, send, chosen).answer()
             finally:
                 correlation_id.reset(token)
 
     def unaudited(self, refused: Refused, address: str) -> int | None:
         """Return how many such refusals went unaudited lately; None if this one does, too."""
         now, key = time.monotonic(), (refused.reason, _proven_name(refused), address)
-        if now - self._forgotten_at > 10 * REPEATED_SECONDS:
-            recent = {known: seen for known, seen in self._repeated.items() if now - seen[0] < 10 * REPEATED_SECONDS}
-            self._repeated, self._forgotten_at = recent, now
-        if key not in self._repeated and len(self._repeated) >= MOST_REPEATED:
+        if key not in self._repeated and len(self._repeated) >= MAX_REPEATED:
             key = (refused.reason, "", "")
         since, count = self._repeated.get(key, (-REPEATED_SECONDS, 0))
-        if now - since < REPEATED_SECONDS:
-            self._repeated[key] = since, count + 1
-            return None
-        self._repeated[key] = now, 0
-        return count
+        audited = now - since >= REPEATED_SECONDS
+        self._repeated[key] = (now, 0) if audited else (since, count + 1)
+        return count if audited else None
 
 
-class _Passage:
-    """One request's way through the gate."""
+class _GatedRequest:
+    """One request on its way through the gate."""
 
     def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send, chosen: str) -> None:
         self.gate, self.scope, self.receive, self.send = gate, scope, receive, send
@@ -96,15 +92,15 @@ class _Passage:
         self.connection = HTTPConnection(scope)
         self.method: str = scope["method"] if scope["method"] in METHODS else "OTHER"
         self.status: int | None = None
-        self.limit = gate.state.settings.api_body_bytes
+        self.limit = gate.resources.settings.api_body_bytes
         if _path(scope).startswith(UPLOADS):
-            self.limit = gate.state.settings.api_upload_bytes
+            self.limit = gate.resources.settings.api_upload_bytes
         self.received = 0
         self.mounted_at = scope.get("route")
 
-    async def pass_through(self) -> None:
+    async def answer(self) -> None:
         """Answer the request."""
-        metrics, started = self.gate.state.metrics, time.perf_counter()
+        metrics, started = self.gate.resources.metrics, time.perf_counter()
         metrics.begun()
         entry: AuditEntry | None = None
         try:
@@ -112,22 +108,22 @@ class _Passage:
             if self.scope["method"] not in SAFE_METHODS:
                 entry = await self._begin(caller)
             await self.gate.app(self.scope, self._receive, self._send)
-            refused = self.scope["state"].get("problem")
+            refused = self.scope["state"].get("error")
             if isinstance(refused, Refused):
                 entry = self._refuse(refused, entry)
-        except Problem as problem:
-            if isinstance(problem, Refused):
-                entry = self._refuse(problem, entry)
-            await self._answer(problem)
+        except ApiError as error:
+            if isinstance(error, Refused):
+                entry = self._refuse(error, entry)
+            await self._respond(response_to(error, self.scope["path"]))
         except ClientDisconnect:
             log.info("The client left before its request was answered")
         except Exception as error:
             if self.status is not None:
                 raise
-            await self._answer(unexpected(error))
+            await self._respond(unexpected(error, self.scope["path"]))
         finally:
             metrics.answered(self.method, self._route(), self.status or 499, time.perf_counter() - started)
-            metrics.pool(*self.gate.state.connections())
+            metrics.pool(*self.gate.resources.connections())
             if entry is not None:
                 await self._finish(entry)
 
@@ -138,7 +134,7 @@ class _Passage:
         if self.scope["method"] not in SAFE_METHODS:
             caller.require(EDIT)
             if caller.stale:
-                raise unavailable("Airflow's database does not answer, so nothing can be changed at the moment.")
+                raise Unavailable("Airflow's database does not answer, so nothing can be changed at the moment.")
         self.scope.setdefault("state", {})["caller"] = caller
         length = self.connection.headers.get("Content-Length", "0")
         if not length.isdigit() or int(length) > self.limit:
@@ -149,15 +145,15 @@ class _Passage:
         """Keep what is going to be changed, before it is."""
         entry = self._entry(caller.username, caller.method)
         try:
-            await to_thread.run_sync(self.gate.state.audit.begin, entry)
+            await to_thread.run_sync(self.gate.resources.audit.begin, entry)
         except sqlite3.Error as error:
             log.exception("The audit trail cannot be written, so nothing is changed")
-            raise unavailable("The change cannot be recorded, so it was not made.") from error
+            raise Unavailable("The change cannot be recorded, so it was not made.") from error
         return entry
 
     def _refuse(self, refused: Refused, begun: AuditEntry | None) -> AuditEntry | None:
         """Return the audit entry of a caller who is not let in, if there is to be one."""
-        self.gate.state.metrics.refused(refused.reason)
+        self.gate.resources.metrics.refused(refused.reason)
         entry = begun or self._entry(_proven_name(refused), "")
         entry.reason = refused.reason
         changes = self.scope["method"] not in SAFE_METHODS
@@ -177,7 +173,7 @@ class _Passage:
             entry.model_dump() | {"details": self.scope.get("state", {}).get("audit_details", {})}
         ).details
         try:
-            await to_thread.run_sync(self.gate.state.audit.finish, entry)
+            await to_thread.run_sync(self.gate.resources.audit.finish, entry)
         except sqlite3.Error:
             log.exception("An entry of the audit trail is in this log alone")
 
@@ -203,7 +199,7 @@ class _Passage:
         if message["type"] == "http.request":
             self.received += len(message.get("body", b""))
             if self.received > self.limit:
-                # Of a kind that the framework hands on while it reads a body.
+                # Of the kind that the framework hands on while it reads a body.
                 raise HTTPException(413, self._too_large().detail)
         return message
 
@@ -216,11 +212,11 @@ class _Passage:
                 headers.setdefault(name, value)
         await self.send(message)
 
-    async def _answer(self, problem: Problem) -> None:
-        await problem.response(self.scope["path"])(self.scope, self.receive, self._send)
+    async def _respond(self, response: Response) -> None:
+        await response(self.scope, self.receive, self._send)
 
-    def _too_large(self) -> Problem:
-        return Problem(413, f"A body here has {self.limit:,} bytes at most.")
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"A body here has {self.limit:,} bytes at most.")
 
 
 def _proven_name(refused: Refused) -> str:
