@@ -22,9 +22,12 @@ def main(stage: str, run_id: str) -> None:
     from importlib import import_module
 
     from include.lake.connect_server import end_with_parent
+    from include.lake.in_use import lake_in_use
+    from include.settings import get_settings
 
     end_with_parent()  # else the client of a Spark Connect server would live on when spark-submit is killed
-    import_module(f"spark_jobs.{stage}").main(run_id)
+    with lake_in_use(get_settings()):
+        import_module(f"spark_jobs.{stage}").main(run_id)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from types import FrameType
 
 from include.files import write_atomically
 from include.lake.connect_server import (
+    STOP_SECONDS,
     ConnectServer,
     ServerAddress,
     SparkServerUnavailable,
@@ -66,7 +67,7 @@ class Keeper:
         elif not self.server.alive:
             self.stop(f"it ended with code {self.server.process.returncode}")
         elif not self._answers():
-            self.stop(f"it did not answer for {SILENT_SECONDS:.0f} s")
+            self.stop(f"it did not answer for {SILENT_SECONDS:.0f} s", patience=0)
         else:
             self._stop_if_due()
 
@@ -86,12 +87,12 @@ class Keeper:
         self.used_at = self.answered_at = time.monotonic()
         log.info("Spark Connect server %d is ready on port %d", self.address.pid, self.address.port)
 
-    def stop(self, reason: str) -> None:
-        """End the server."""
+    def stop(self, reason: str, patience: float = STOP_SECONDS) -> None:
+        """End the server; kill it after so many seconds."""
         log.info("Stopping the Spark Connect server: %s", reason)
         address_path(self.settings).unlink(missing_ok=True)
         if self.server:
-            self.server.stop()
+            self.server.stop(patience)
         self.server = self.address = None
 
     def _answers(self) -> bool:

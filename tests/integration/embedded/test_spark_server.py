@@ -119,7 +119,6 @@ def test_a_silent_server_is_killed(
 ) -> None:
     monkeypatch.setattr(spark_server, "SILENT_SECONDS", 0.5)
     monkeypatch.setattr(spark_server, "HEALTH_SECONDS", 0.1)
-    monkeypatch.setattr(connect_server, "STOP_SECONDS", 0.5)
     monkeypatch.setattr(connect_server, "ANSWER_SECONDS", 0.5)
     os.kill(server.pid, signal.SIGSTOP)
     until(keeper, lambda: running_server(settings) is None)
