@@ -24,10 +24,12 @@ from include.failover import (
     Repaired,
     ReplicaUnusable,
     Status,
+    apply_refused,
     catch_up,
     check_integrity,
     compare_sides,
     days_with_facts,
+    discard_refused,
     publish,
     read,
     refresh_replica,
@@ -138,12 +140,19 @@ def _parser() -> argparse.ArgumentParser:
     publishing.set_defaults(action=_publish)
 
     actions.add_parser(
-        "status", help="both sides: reachable, rows, GBP, newest batch, pending batches, who serves"
+        "status", help="both sides: reachable, rows, GBP, newest batch, pending batches, which one serves"
     ).set_defaults(action=_status)
-    actions.add_parser("refresh-replica", help="make the replica anew from Gold").set_defaults(action=_refresh_replica)
+    actions.add_parser("refresh-replica", help="rebuild the replica from Gold").set_defaults(action=_refresh_replica)
     actions.add_parser(
         "catch-up", help="bring the primary what it lacks, compare it, and let it serve again"
     ).set_defaults(action=_catch_up)
+
+    applying = actions.add_parser("apply", help="publish a batch that the primary refused, after that was mended")
+    applying.add_argument("batch_id", help="batch that `status` lists as refused")
+    applying.set_defaults(action=lambda options, settings: apply_refused(settings, options.batch_id))
+    discarding = actions.add_parser("discard", help="give up a batch that the primary refused")
+    discarding.add_argument("batch_id", help="batch that `status` lists as refused")
+    discarding.set_defaults(action=lambda options, settings: discard_refused(settings, options.batch_id))
 
     comparing = actions.add_parser("compare", help="hold both sides against Gold, day by day and row by row")
     comparing.add_argument("--day", type=date.fromisoformat, metavar="YYYY-MM-DD", help="only this invoice day")
@@ -152,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     checking = actions.add_parser(
         "integrity", help="check keys, orphans, duplicates, money, balances, and against Gold"
     )
-    checking.add_argument("--side", choices=["primary", "replica"], help="default: whoever serves")
+    checking.add_argument("--side", choices=["primary", "replica"], help="default: the one that serves")
     _add_range(checking)
     checking.set_defaults(action=_integrity)
 
@@ -248,7 +257,10 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> dict[str, str |
     if options.down and options.revision == "head":
         raise ValueError("Say which --revision to go back to; `base` drops the warehouse's tables and data.")
     if settings.database_type == "sqlite":
-        return {"schema": None, "revision": schema_version()}  # publishing makes the file, anew for another version
+        return {
+            "schema": None,
+            "revision": schema_version(),
+        }  # publishing makes the file
     run = downgrade if options.down else upgrade
     return {"schema": settings.warehouse_schema, "revision": run(settings, options.revision)}
 

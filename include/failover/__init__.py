@@ -7,7 +7,7 @@ from include.failover.catching_up import CaughtUp, catch_up
 from include.failover.figures import Figures, Scope, gold_figures, member_hashes, side_figures
 from include.failover.integrity import IntegrityReport, check_integrity
 from include.failover.published import Publication, known_batches
-from include.failover.publishing import publish
+from include.failover.publishing import apply_refused, discard_refused, publish
 from include.failover.reads import Answer, Warehouse, read, serving_side
 from include.failover.receipts import receipts_on_disk, record_receipt
 from include.failover.repair import Comparison, Repaired, compare_sides, days_with_facts, repair
@@ -41,10 +41,12 @@ __all__ = [
     "StateFile",
     "Status",
     "Warehouse",
+    "apply_refused",
     "catch_up",
     "check_integrity",
     "compare_sides",
     "days_with_facts",
+    "discard_refused",
     "gold_figures",
     "known_batches",
     "locked",

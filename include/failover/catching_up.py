@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import date
 
 from pydantic import Field
@@ -11,12 +12,12 @@ from sqlalchemy import Engine
 from include.domain.model import Model
 from include.failover import replica
 from include.failover.comparison import Difference, compare
-from include.failover.published import PUBLISH_LIMIT_SECONDS, _batch_of, has_tables, known_batches
+from include.failover.published import PUBLISH_LIMIT_SECONDS, _batch_of, forget_publication, has_tables, known_batches
 from include.failover.receipts import deliver_receipts, receipts_not_on
 from include.failover.replica.file import ReplicaUnusable
-from include.failover.standby import copy_to_replica
+from include.failover.standby import copy_to_replica, rebuild
 from include.failover.state import Breaker, Side, StateFile
-from include.runs.marks import mark_published
+from include.runs.marks import mark_published, mark_unpublished
 from include.settings import Settings
 from include.warehouse import (
     STATEMENT_TIMEOUT_SECONDS,
@@ -28,6 +29,7 @@ from include.warehouse import (
     primary_failed,
     publish_batch,
     recorded_batches,
+    recorded_batches_of,
     transaction,
     warehouse_url,
     watched_engine,
@@ -41,13 +43,15 @@ class CaughtUp(Model):
 
     Attributes:
         batches: Batches the primary was brought, in order.
+        refused: Batches that do not fit it and were set aside, each with why.
         receipts: Runs whose receipts it was brought.
         compared_days: Invoice days whose rows were compared with Gold.
-        differences: What the primary still has otherwise than Gold; while there are any, the replica serves.
-        serves: Who serves now.
+        differences: What the primary still has that differs from Gold; while there is any, the replica serves.
+        serves: The side that serves now.
     """
 
     batches: list[str] = Field(default_factory=list)
+    refused: dict[str, str] = Field(default_factory=dict)
     receipts: list[str] = Field(default_factory=list)
     compared_days: list[date] = Field(default_factory=list)
     differences: list[Difference] = Field(default_factory=list)
@@ -57,11 +61,14 @@ class CaughtUp(Model):
 def catch_up(settings: Settings) -> CaughtUp:
     """Bring the primary what it lacks, in order and from Gold, compare it, and let it serve again if nothing differs.
 
+    A drop that does not fit the primary is set aside, and taken out of the replica: it counts as not published until
+    `apply_refused` brings it, or `discard_refused` gives it up. The others go on without it.
+
     Delivers receipts alone if the primary serves and lacks no batch that the replica has.
 
     Raises:
         GoldUnreadable: If Gold cannot be read.
-        PublishError: If a batch does not fit the primary.
+        PublishError: If a rebuild does not fit the primary.
         WarehouseUnavailable: If the primary cannot be reached, or gives up midway; the call can be repeated.
     """
     warehouse_url(settings)
@@ -110,11 +117,20 @@ def _bring_primary(settings: Settings, record: StateFile, engine: Engine) -> Cau
             days = gold.pick_batch(batch)
             with record.change() as noted:
                 noted.unverified_days = sorted({*noted.unverified_days, *days, *batch.days})
-            report = publish_batch(engine, settings, batch, gold)
+            try:
+                report = publish_batch(engine, settings, batch, gold)
+            except PublishError as error:
+                if batch.kind == "rebuild":
+                    raise  # Gold has no other state of its days to go back to
+                _set_aside(settings, record, batch, str(error))
+                continue
         with record.change() as noted:
             noted.note_batch(batch, "done", report=report)
         mark_published(settings, batch.batch_id)
         done.batches.append(batch.batch_id)
+    done.refused = record.read().refused()
+    if done.refused and _replica_has_any(settings, done.refused):
+        rebuild(settings, record, {})
     copy_to_replica(settings, record)
     done.receipts = deliver_receipts(settings, record, engine, receipts_not_on(settings, engine))
     done.compared_days = record.read().unverified_days
@@ -138,6 +154,23 @@ def _bring_primary(settings: Settings, record: StateFile, engine: Engine) -> Cau
             noted.unverified_days = []
             noted.breaker = Breaker()
     return done
+
+
+def _set_aside(settings: Settings, record: StateFile, batch: GoldBatch, reason: str) -> None:
+    log.warning("Batch %s is set aside, as the primary refuses it: %s", batch.batch_id, reason)
+    with record.change() as noted:
+        noted.note_batch(batch, "refused", reason)
+    # From here on it is as if its publish had failed: Silver gives its lines to the next drop that brings them.
+    mark_unpublished(settings, batch.batch_id)
+    forget_publication(settings, batch.run_id)
+
+
+def _replica_has_any(settings: Settings, batch_ids: Iterable[str]) -> bool:
+    try:
+        with replica.reading(settings) as connection:
+            return bool(recorded_batches_of(connection, list(batch_ids)))
+    except ReplicaUnusable:
+        return False
 
 
 def _lacking(settings: Settings, record: StateFile, engine: Engine) -> list[GoldBatch]:

@@ -1,10 +1,11 @@
-"""What one side of the warehouse has otherwise than Gold."""
+"""Where one side of the warehouse differs from Gold."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import date
+from functools import partial
 
 from pydantic import Field
 from sqlalchemy import Connection
@@ -12,6 +13,7 @@ from sqlalchemy import Connection
 from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES, Dimension
 from include.failover.figures import Figures, Scope, fact_hashes, gold_figures, member_hashes, side_figures
+from include.failover.published import assign_owners, owners_on
 from include.settings import Settings
 from include.warehouse import FACT, GoldStar, PublishReport, recorded_batches
 
@@ -22,7 +24,7 @@ EXAMPLES = 5
 
 
 class Difference(Model):
-    """Something that is otherwise than it should be.
+    """Something that is not as it should be.
 
     Attributes:
         check: days, members, batches, keys, orphans, duplicates, amounts, dates, balances or file.
@@ -62,7 +64,7 @@ def compare(
         reports: Every published batch; what Gold has of others is left out on both sides.
         days: Invoice days to compare to the row.
     """
-    left_out = gold.unpublished(reports)
+    left_out = assign_owners(gold, reports, partial(owners_on, connection))
     by_row = {str(day) for day in days}
     counted = day_differences(connection, gold, settings, Scope(without=left_out), hashed=False)
     return [

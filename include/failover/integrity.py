@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 
 from pydantic import Field
 from sqlalchemy import Connection, and_, func, select, text
@@ -21,7 +22,7 @@ from include.failover.comparison import (
     repair_command,
 )
 from include.failover.figures import Scope, side_figures
-from include.failover.published import known_batches
+from include.failover.published import assign_owners, known_batches, owners_on
 from include.failover.replica.file import ReplicaUnusable
 from include.failover.sides import open_side
 from include.failover.state import Side
@@ -37,7 +38,7 @@ class IntegrityReport(Model):
         rows: Facts of these days.
         amount: GBP of these facts.
         unpublished: Batch and date_key of facts in Gold that were never published; they are left out on both sides.
-        differences: What is otherwise than it should be; none if the side is whole.
+        differences: What is not as it should be; none if the side is whole.
     """
 
     side: Side
@@ -52,7 +53,7 @@ class IntegrityReport(Model):
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is otherwise than it should be."""
+        """True if no differences were found."""
         return not self.differences
 
 
@@ -79,7 +80,8 @@ def check_integrity(
 def _check(settings: Settings, report: IntegrityReport, first: date | None, last: date | None) -> None:
     with open_side(settings, report.side) as connection, GoldStar(settings) as gold:
         reports = known_batches(settings, connection if report.side == "primary" else None)
-        scope = Scope(first, last, without=gold.unpublished(reports))
+        without = assign_owners(gold, reports, partial(owners_on, connection))
+        scope = Scope(first, last, without=without)
         report.unpublished = sorted(scope.without)
         figures = side_figures(connection, settings, scope, hashed=False)
         report.days = len(figures)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
 
 from pydantic import Field, ValidationError
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import ColumnElement, Connection, Engine, Uuid, any_, inspect, literal, select, text
+from sqlalchemy.dialects import postgresql
 
 from include.failover import replica
 from include.failover.replica.file import ReplicaUnusable
-from include.failover.state import Side
+from include.failover.state import Side, StateFile
 from include.runs.folder import RunFolder, RunRecordMissing
 from include.settings import Settings
 from include.warehouse import (
+    FACT,
+    SQLITE,
     STATEMENT_TIMEOUT_SECONDS,
     GoldBatch,
+    GoldStar,
     PublishReport,
     error_text,
     gold_batch,
     primary_failed,
     recorded_batches,
+    star_table,
     transaction,
     watched_engine,
 )
@@ -55,6 +63,48 @@ class Publication(PublishReport):
         return PublishReport.model_validate(self.model_dump(include=set(PublishReport.model_fields)))
 
 
+LOOKED_UP_FACTS = 50_000
+"""Facts that a side is asked for at a time."""
+
+
+def owners_on(connection: Connection, sale_ids: Sequence[str]) -> dict[str, str]:
+    """Return those of some facts that a side has, by sale id (hex), with the batch it has each from."""
+    fact = star_table(FACT)
+    found: dict[str, str] = {}
+    for start in range(0, len(sale_ids), LOOKED_UP_FACTS):
+        ids = sale_ids[start : start + LOOKED_UP_FACTS]
+        if connection.dialect.name == SQLITE:
+            held: ColumnElement[bool] = fact.c.sale_id.in_(
+                text("SELECT value FROM json_each(:ids)").bindparams(ids=json.dumps(ids))
+            )
+        else:
+            held = fact.c.sale_id == any_(literal([UUID(sale_id) for sale_id in ids], postgresql.ARRAY(Uuid)))
+        for sale_id, batch_id in connection.execute(select(fact.c.sale_id, fact.c.batch_id).where(held)):
+            found[sale_id.hex] = batch_id
+    return found
+
+
+def assign_owners(
+    gold: GoldStar, reports: Mapping[str, PublishReport], owners: Callable[[Sequence[str]], Mapping[str, str]]
+) -> frozenset[str]:
+    """Let Gold name the batches that a side has its facts from; return what was never published.
+
+    Args:
+        gold: Opened; names batches as it will after the publishes to come.
+        reports: The published batches.
+        owners: Returns, of some facts of batches that were not published, those that are live all the same.
+
+    Returns:
+        Groups of facts, as `batch_id:date_key`.
+    """
+    gold.assign({})
+    unpublished = gold.unpublished(reports)
+    if live := owners(gold.ids_of(unpublished)) if unpublished else {}:
+        gold.assign(live)
+        unpublished = gold.unpublished(reports)
+    return unpublished
+
+
 def has_tables(settings: Settings, engine: Engine) -> bool:
     """Return whether the primary was ever migrated."""
     return inspect(engine).has_table("etl_batch", schema=settings.warehouse_schema)
@@ -78,7 +128,10 @@ def _batch_of(settings: Settings, report: PublishReport) -> GoldBatch:
 
 
 def known_batches(settings: Settings, primary: Connection | None = None) -> dict[str, PublishReport]:
-    """Return every batch that was published, by what the runs, the replica and the primary remember of it."""
+    """Return every batch that was published, by what the runs, the replica and the primary remember of it.
+
+    A batch that was set aside counts as not published, though the replica may have served it before.
+    """
     found: dict[str, PublishReport] = {}
     for path in (settings.data_dir / "runs").glob("*/stages/publish.json"):
         try:
@@ -94,7 +147,14 @@ def known_batches(settings: Settings, primary: Connection | None = None) -> dict
         log.info("%s", error)
     if primary is not None:
         found |= recorded_batches(primary)
+    for batch_id in StateFile(settings).read().refused():
+        found.pop(batch_id, None)
     return dict(sorted(found.items(), key=lambda item: (item[1].published_at, item[0])))
+
+
+def forget_publication(settings: Settings, run_id: str) -> None:
+    """Delete what a run has recorded of its publish, which is no longer so."""
+    (RunFolder(settings, run_id).path / "stages" / "publish.json").unlink(missing_ok=True)
 
 
 def primary_batches(settings: Settings) -> dict[str, PublishReport] | None:
@@ -108,5 +168,5 @@ def primary_batches(settings: Settings) -> dict[str, PublishReport] | None:
     except Exception as error:
         if not primary_failed(error):
             raise
-        log.warning("The batches are told without the primary: %s", error_text(error))
+        log.warning("The published batches are listed without the primary: %s", error_text(error))
         return None

@@ -16,9 +16,10 @@ from include.failover.catching_up import bring_up_primary
 from include.failover.published import PUBLISH_LIMIT_SECONDS, Publication, has_tables
 from include.failover.receipts import deliver_receipts
 from include.failover.replica.file import ReplicaUnusable
-from include.failover.standby import REPLICA_ERRORS, apply_to_replica, copy_to_replica
+from include.failover.standby import REPLICA_ERRORS, apply_to_replica, copy_to_replica, update_replica
 from include.failover.state import Breaker, StateFile
 from include.receipts.model import ReceiptUnbalanced
+from include.runs.marks import mark_published
 from include.settings import Settings
 from include.warehouse import (
     GoldBatch,
@@ -57,10 +58,16 @@ def publish(settings: Settings, batch: GoldBatch) -> Publication:
             return _to_file_alone(settings, record, batch)
     warehouse_url(settings)
     with record.publishing():
-        warnings: list[str] = []
+        warnings = []
         if record.read().state != "primary" and primary_is_up(settings):
             warnings += _caught_up_or_why_not(settings, record)
         state = record.read()
+        warnings += [
+            f"Batch {batch_id} is set aside and not served, as the primary refused it: {why} When that is mended, run "
+            f"`python -m include.operate apply {batch_id}`, or give it up with `discard {batch_id}`."
+            for batch_id, why in state.refused().items()
+            if batch_id != batch.batch_id
+        ]
         reason = state.reason
         started = time.monotonic()
         if state.state == "primary":
@@ -117,6 +124,7 @@ def _to_primary(settings: Settings, record: StateFile, batch: GoldBatch) -> Publ
         WarehouseUnavailable: If the primary cannot take the batch.
         PublishError: If the batch is refused.
     """
+    refused = record.read().refused().get(batch.batch_id)
     with record.change() as noted:
         noted.note_batch(batch, "trying")
     try:
@@ -132,6 +140,8 @@ def _to_primary(settings: Settings, record: StateFile, batch: GoldBatch) -> Publ
             raise WarehouseUnavailable(error_text(error)) from error
         with record.change() as noted:
             noted.forget(batch)
+            if refused is not None:
+                noted.note_batch(batch, "refused", str(error))
         raise
     with record.change() as noted:
         noted.note_batch(batch, "done", report=report)
@@ -211,3 +221,41 @@ def _settle_tries(settings: Settings, record: StateFile, engine: Engine, current
                 noted.note_batch(batch, "done", report=found[batch.batch_id])
             else:
                 noted.forget(batch)
+
+
+def apply_refused(settings: Settings, batch_id: str) -> Publication:
+    """Publish a batch that was set aside, after what the primary refused it for was mended; bring the replica up to it.
+
+    Raises:
+        PublishError: If it is refused again; it stays set aside.
+        ValueError: If no such batch is set aside.
+        WarehouseUnavailable: If neither side can take it.
+    """
+    publication = publish(settings, _refused(settings, batch_id))
+    mark_published(settings, batch_id)
+    update = update_replica(settings)
+    return publication.model_copy(update={"warnings": [*publication.warnings, *update.warnings]})
+
+
+def discard_refused(settings: Settings, batch_id: str) -> dict[str, str]:
+    """Give up a batch that was set aside; its lines load with the next drop that brings them.
+
+    Returns:
+        The batches that are set aside still, each with why.
+
+    Raises:
+        ValueError: If no such batch is set aside.
+    """
+    record = StateFile(settings)
+    with record.publishing():
+        batch = _refused(settings, batch_id)
+        with record.change() as noted:
+            noted.forget(batch)
+        return record.read().refused()
+
+
+def _refused(settings: Settings, batch_id: str) -> GoldBatch:
+    found = [batch for batch in StateFile(settings).read().batches_in_state("refused") if batch.batch_id == batch_id]
+    if not found:
+        raise ValueError(f"Batch {batch_id} is not set aside; see `python -m include.operate status`.")
+    return found[0]

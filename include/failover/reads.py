@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, QueuePool
@@ -66,7 +67,7 @@ class Answer(Generic[ResultT]):
 
 
 class Warehouse:
-    """Reads of whoever serves. Make one a process, close it at the end; threads may share it."""
+    """Read access to the active side (primary or replica). Create one per process; thread-safe. Close it at the end."""
 
     def __init__(self, settings: Settings, *, pool_size: int | None = None, pulse: bool = False) -> None:
         """Open nothing yet.
@@ -86,7 +87,7 @@ class Warehouse:
         self._primary = (
             None if settings.database_type == "sqlite" else make_engine(settings, pool_size=pool_size, ping=False)
         )
-        self._pulse = Pulse(settings, self._end_all) if pulse and self._primary is not None else None
+        self._pulse = Pulse(settings, self._on_verdict) if pulse and self._primary is not None else None
         if self._pulse is not None and self._primary is not None:
             self._pulse.guard(self._primary)
         self._in_use: set[Any] = set()
@@ -113,7 +114,7 @@ class Warehouse:
         self.close()
 
     def serves(self) -> Side:
-        """Return who serves the next read; a primary that has failed is asked again now and then.
+        """Return the side that serves the next read; a primary that has failed is asked again now and then.
 
         Raises:
             WarehouseUnavailable: If the record is damaged.
@@ -128,7 +129,7 @@ class Warehouse:
                 return "primary"
             self._record.failed("The primary does not answer.")
             return "replica"
-        if self._record.claim_trial() and self.primary_answers():
+        if record.breaker.retry_at <= datetime.now(UTC) and self._record.claim_trial() and self.primary_answers():
             self._record.answered()
             return "primary"
         return "replica"
@@ -145,7 +146,7 @@ class Warehouse:
         return self._pulse.alive() if self._pulse is not None else primary_is_up(self._settings, READ_PROBE_SECONDS)
 
     def read(self, work: Callable[[Connection], ResultT], *, timeout_seconds: float | None = None) -> Answer[ResultT]:
-        """Return what `work` finds on a connection to whoever serves.
+        """Return what `work` finds on a connection to the active side.
 
         If the primary fails or is too slow in the middle of it, `work` runs again on the replica; so it has to be a
         read that may be repeated, and return rows rather than a cursor.
@@ -177,7 +178,7 @@ class Warehouse:
 
     @contextmanager
     def connection(self, *, timeout_seconds: float | None = None) -> Iterator[Answer[Connection]]:
-        """Yield a connection to whoever serves, with the side it is; a failure in the middle is raised.
+        """Yield a connection to the active side, with which one it is; a failure in the middle is raised.
 
         Raises:
             WarehouseUnavailable: If neither side can answer.
@@ -220,6 +221,9 @@ class Warehouse:
                 self._in_use.add(raw)
             with cut_after(raw, seconds + 1) as cut:
                 try:
+                    # From here on a verdict ends this read; one that came before would have missed it.
+                    if self._pulse is not None and self._pulse.silent():
+                        raise WarehouseUnavailable("The primary does not answer.")
                     with _read_only(connection, seconds):
                         yield connection
                 except Exception as error:
@@ -235,11 +239,11 @@ class Warehouse:
     def _replica_lacks(self) -> tuple[str, ...]:
         return tuple(batch.batch_id for batch in self._record.read().batches_in_state("done", "trying"))
 
-    def _end_all(self, reason: str) -> None:
-        """End the reads under way, which then run on the replica."""
+    def _on_verdict(self, _: float, problem: str) -> None:
+        """End the reads under way on a primary that is silent; they then run on the replica."""
         with self._in_use_lock:
-            for raw in self._in_use:
-                log.warning("A read is ended: %s", reason)
+            for raw in self._in_use if problem else ():
+                log.warning("A read is ended, as the primary does not answer: %s", problem)
                 abort_connection(raw)
 
     @contextmanager
@@ -275,13 +279,13 @@ def _read_only(connection: Connection, seconds: float) -> Iterator[None]:
 
 
 def read(settings: Settings, work: Callable[[Connection], ResultT]) -> Answer[ResultT]:
-    """Return what `work` finds with whoever serves; see `Warehouse.read`."""
+    """Return what `work` finds on the active side; see `Warehouse.read`."""
     with Warehouse(settings, pool_size=1) as warehouse:
         return warehouse.read(work)
 
 
 def serving_side(settings: Settings) -> Side:
-    """Return who serves the next read.
+    """Return the side that serves the next read.
 
     Raises:
         WarehouseUnavailable: If DATABASE_URL is missing or unusable, or the record is damaged.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import partial
 
 from pydantic import Field
+from sqlalchemy import Connection
 
 from include.domain.model import Model
 from include.failover import replica
 from include.failover.comparison import Difference, compare
 from include.failover.figures import Scope, gold_figures, side_figures
-from include.failover.published import PUBLISH_LIMIT_SECONDS, known_batches
+from include.failover.published import PUBLISH_LIMIT_SECONDS, assign_owners, known_batches, owners_on
 from include.failover.replica.file import ReplicaUnusable
 from include.failover.sides import open_side, sides
 from include.failover.state import Side, StateFile
@@ -29,7 +31,7 @@ from include.warehouse import (
 
 
 class Comparison(Model):
-    """What each side has otherwise than Gold.
+    """Where each side differs from Gold.
 
     Attributes:
         days: Invoice days compared.
@@ -134,13 +136,16 @@ def _repair_primary(settings: Settings, days: list[date]) -> dict[str, int]:
     batch_id = batch_id_of(f"repair {now.isoformat()}", now)
     with watched_engine(settings, PUBLISH_LIMIT_SECONDS) as engine, GoldStar(settings) as gold:
         with transaction(engine) as connection:
-            left_out = gold.unpublished(known_batches(settings, connection))
+            left_out = assign_owners(gold, known_batches(settings, connection), partial(owners_on, connection))
         gold.pick_days(days, left_out)
         rows = stage_picked(engine, settings, batch_id, gold)
-        return replace_days(engine, settings, batch_id, days, rows, sorted(left_out), gold.held_ids(days, left_out))
+        return replace_days(engine, settings, batch_id, days, rows, sorted(left_out))
 
 
 def _repair_replica(settings: Settings, days: list[date]) -> dict[str, int]:
-    with GoldStar(settings) as gold:
-        left_out = gold.unpublished(known_batches(settings))
+    reports = known_batches(settings)
+
+    def left_out(gold: GoldStar, connection: Connection) -> frozenset[str]:
+        return assign_owners(gold, reports, partial(owners_on, connection))
+
     return replica.replace_days(settings, days, left_out)

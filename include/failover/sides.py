@@ -23,7 +23,7 @@ def sides(settings: Settings) -> tuple[Side, ...]:
 
 @contextmanager
 def open_side(settings: Settings, side: Side) -> Iterator[Connection]:
-    """Yield a connection that reads one side, whoever serves.
+    """Yield a connection that reads one side, whether it serves or not.
 
     Raises:
         ReplicaUnusable: If the replica is missing, damaged or of an older version.

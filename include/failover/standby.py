@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from pydantic import Field
 from sqlalchemy import func, select
 
 from include.domain.model import Model
 from include.failover import replica
-from include.failover.published import known_batches, primary_batches
+from include.failover.published import assign_owners, known_batches, owners_on, primary_batches
 from include.failover.receipts import receipts_on_disk
 from include.failover.replica.building import Refreshed
 from include.failover.replica.file import ReplicaUnusable
+from include.failover.sides import SIDES, open_side
 from include.failover.state import StateFile
+from include.runs.marks import unpublished_batches
 from include.settings import Settings
 from include.warehouse import (
     FACT,
@@ -25,6 +28,8 @@ from include.warehouse import (
     GoldUnreadable,
     PublishError,
     PublishReport,
+    error_text,
+    primary_failed,
     recorded_batches_of,
     star_table,
 )
@@ -93,14 +98,14 @@ def copy_to_replica(settings: Settings, record: StateFile) -> ReplicaUpdate:
 def apply_to_replica(
     settings: Settings, record: StateFile, batch: GoldBatch, report: PublishReport | None
 ) -> PublishReport:
-    """Bring the replica a batch; make it anew if it is missing, damaged or of an older version, or that is faster."""
+    """Bring the replica a batch; rebuild it if it is missing, damaged or of an older version, or that is faster."""
     try:
         if not _is_faster_to_rebuild(settings, batch):
-            return replica.apply_batch(settings, batch, report)
-        log.info("Batch %s is large beside what the replica has. It is made anew.", batch.batch_id)
+            return replica.apply_batch(settings, batch, report, partial(_taken_over, settings, record, batch))
+        log.info("Batch %s is large beside what the replica has, which is rebuilt.", batch.batch_id)
     except ReplicaUnusable as error:
         if replica.replica_link(settings).exists():
-            log.warning("%s It is made anew.", error)
+            log.warning("%s It is rebuilt.", error)
         else:
             log.info("There is no replica yet. It is made from Gold.")
     rebuild(settings, record, {batch.batch_id: report or unreported(settings, batch)})
@@ -108,8 +113,32 @@ def apply_to_replica(
         return recorded_batches_of(connection, [batch.batch_id])[batch.batch_id]
 
 
+def _taken_over(settings: Settings, record: StateFile, batch: GoldBatch, gold: GoldStar) -> dict[str, str]:
+    """Return the facts of a batch that are live and that Gold has as another's, which is to be published yet."""
+    others = [batch_id for batch_id in unpublished_batches(settings) if batch_id != batch.batch_id]
+    ids = gold.ids_in(batch.months, others) if others else []
+    owners = _live_owners(settings, record, ids) if ids else {}
+    return {sale_id: owner for sale_id, owner in owners.items() if owner == batch.batch_id}
+
+
+def _live_owners(settings: Settings, record: StateFile, sale_ids: Sequence[str]) -> dict[str, str]:
+    """Return those of some facts that are live, with their batches, by the active side if it can be read."""
+    primary = settings.database_type != "sqlite" and record.read().state == "primary"
+    for side in SIDES if primary else SIDES[1:]:
+        try:
+            with open_side(settings, side) as connection:
+                return owners_on(connection, sale_ids)
+        except ReplicaUnusable as error:
+            log.info("%s", error)
+        except Exception as error:
+            if not primary_failed(error):
+                raise
+            log.warning("The primary is not asked which lines are live: %s", error_text(error))
+    return {}
+
+
 def _is_faster_to_rebuild(settings: Settings, batch: GoldBatch) -> bool:
-    """Return whether the batch is so large that making the replica anew is faster than changing it."""
+    """Return whether the batch is so large that rebuilding the replica is faster than changing it."""
     facts = batch.staged_rows.get(FACT, 0)
     if facts < LARGE_BATCH:
         return False
@@ -122,7 +151,7 @@ def _is_faster_to_rebuild(settings: Settings, batch: GoldBatch) -> bool:
 
 
 def refresh_replica(settings: Settings) -> Refreshed:
-    """Make the replica anew from Gold, with every batch that was published and every receipt.
+    """Rebuild the replica from Gold, with every batch that was published and every receipt.
 
     Raises:
         GoldUnreadable: If Gold cannot be read.
@@ -142,23 +171,30 @@ def rebuild(settings: Settings, record: StateFile, more: Mapping[str, PublishRep
         if batch.batch_id not in {*reports, *more}:
             reports[batch.batch_id] = unreported(settings, batch)
     reports |= more
-    refreshed = replica_of(settings, reports)
+    refreshed = replica_of(settings, reports, partial(_live_owners, settings, record))
     with record.change() as noted:
         for batch in noted.batches_in_state("done"):
             noted.forget(batch)
     return refreshed
 
 
-def replica_of(settings: Settings, reports: Mapping[str, PublishReport]) -> Refreshed:
-    """Make the replica anew from Gold, with the batches of `reports` alone and every receipt.
+def replica_of(
+    settings: Settings,
+    reports: Mapping[str, PublishReport],
+    owners: Callable[[Sequence[str]], Mapping[str, str]] = lambda _: {},
+) -> Refreshed:
+    """Build the replica from Gold, with the batches of `reports` alone and every receipt.
+
+    Args:
+        settings: Where Gold and the replica are.
+        reports: The published batches.
+        owners: Returns, of some facts of other batches, those that are live all the same (`assign_owners`).
 
     Raises:
         GoldUnreadable: If Gold cannot be read.
         PublishError: If what Gold holds does not fit the tables.
     """
-    with GoldStar(settings) as gold:
-        left_out = gold.unpublished(reports)
-    refreshed = replica.refresh(settings, reports, left_out)
+    refreshed = replica.refresh(settings, reports, lambda gold: assign_owners(gold, reports, owners))
     replica.store_receipts(settings, receipts_on_disk(settings))
     return refreshed
 

@@ -31,6 +31,7 @@ PUBLISH_LOCK_SECONDS = 1800.0
 
 Side = Literal["primary", "replica"]
 State = Literal["primary", "failed_over", "catching_up"]
+Whereabouts = Literal["trying", "pending", "done", "refused"]
 
 
 class OpenBatch(Model):
@@ -38,13 +39,14 @@ class OpenBatch(Model):
 
     Attributes:
         primary: `trying`: a process is, or was when it died, publishing it there; `pending`: the primary lacks it and
-            the replica has it or is about to; `done`: the primary has it, the replica lacks it.
-        reason: Why it is pending.
+            the replica has it or is about to; `done`: the primary has it, the replica lacks it; `refused`: it does not
+            fit the primary and was set aside, so neither side serves it until a person applies or discards it.
+        reason: Why it is pending or was refused.
         report: What the primary reported, if it has the batch.
     """
 
     batch: GoldBatch
-    primary: Literal["trying", "pending", "done"]
+    primary: Whereabouts
     since: datetime
     reason: str = ""
     report: PublishReport | None = None
@@ -87,7 +89,7 @@ class FailoverState(Model):
     def note_batch(
         self,
         batch: GoldBatch,
-        primary: Literal["trying", "pending", "done"],
+        primary: Whereabouts,
         reason: str = "",
         report: PublishReport | None = None,
     ) -> None:
@@ -106,6 +108,10 @@ class FailoverState(Model):
     def batches_in_state(self, *states: str) -> list[GoldBatch]:
         """Return the batches that the primary has in one of `states`."""
         return [known.batch for known in self.batches if known.primary in states]
+
+    def refused(self) -> dict[str, str]:
+        """Return why batches were set aside, by batch."""
+        return {known.batch.batch_id: known.reason for known in self.batches if known.primary == "refused"}
 
     def change_state(self, state: State, reason: str = "") -> None:
         """Change the state."""
@@ -136,7 +142,7 @@ class StateFile:
             return FailoverState.model_validate_json(content)
         except ValidationError as error:
             raise WarehouseUnavailable(
-                f"{self.path} is damaged, so it cannot be told whether the primary or the replica is ahead. Delete it; "
+                f"{self.path} is damaged, so nobody can know whether the primary or the replica is ahead. Delete it; "
                 "the next publish finds out by comparing the batches that each has."
             ) from error
 
@@ -174,7 +180,10 @@ class StateFile:
             yield
 
     def failed(self, reason: str) -> None:
-        """Note that the primary failed a read."""
+        """Note that the primary failed a read, unless reads have stopped asking it already."""
+        retry_at = self.read().breaker.retry_at
+        if retry_at is not None and retry_at > datetime.now(UTC):
+            return
         with self.change() as record:
             record.breaker.failures += 1
             record.breaker.reason = reason

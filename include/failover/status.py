@@ -44,14 +44,15 @@ class SideStatus(Model):
 
 
 class Status(Model):
-    """Both sides, and who serves.
+    """Both sides, and which one serves.
 
     Attributes:
-        serves: Who serves the next read.
+        serves: The side that serves the next read.
         reason: Why the replica serves.
         pending: Batches that the primary lacks.
         replica_lacks: Batches that the replica lacks.
         unsettled: Batches whose publish is under way or was cut off.
+        refused: Batches that the primary refused and that are set aside, each with why.
         receipts: Runs whose receipts the primary lacks.
     """
 
@@ -64,6 +65,7 @@ class Status(Model):
     pending: list[str] = Field(default_factory=list)
     replica_lacks: list[str] = Field(default_factory=list)
     unsettled: list[str] = Field(default_factory=list)
+    refused: dict[str, str] = Field(default_factory=dict)
     receipts: list[str] = Field(default_factory=list)
     breaker: Breaker
 
@@ -86,6 +88,7 @@ def status(settings: Settings) -> Status:
         pending=[batch.batch_id for batch in record.batches_in_state("pending")],
         replica_lacks=[batch.batch_id for batch in record.batches_in_state("done")],
         unsettled=[batch.batch_id for batch in record.batches_in_state("trying")],
+        refused=record.refused(),
         receipts=record.receipts,
         breaker=record.breaker,
     )
@@ -110,7 +113,7 @@ def _replica(settings: Settings) -> SideStatus:
     try:
         with replica.reading(settings) as connection:
             found, state = _contents(connection), replica_state(connection)
-        damage = replica.damage(settings)
+        damage = replica.damaged_pages(settings)
     except ReplicaUnusable as error:
         return SideStatus(problem=str(error))
     age = (datetime.now(UTC) - state.refreshed_at).total_seconds()

@@ -34,17 +34,17 @@ from include.warehouse.health import (
     statistics,
     statistics_of,
 )
-from include.warehouse.publishing.batches import newest_batch, recorded_batches, recorded_batches_of
-from include.warehouse.publishing.loading import copy_picked, publish_batch, stage_picked
-from include.warehouse.publishing.publish import (
-    STATEMENT_TIMEOUT_SECONDS,
+from include.warehouse.publishing.batches import (
     PublishError,
     PublishReport,
-    publish_lock_key,
+    newest_batch,
     record_batch,
-    replace_days,
-    suspend_row_checks,
+    recorded_batches,
+    recorded_batches_of,
 )
+from include.warehouse.publishing.facts import suspend_row_checks
+from include.warehouse.publishing.loading import copy_picked, publish_batch, stage_picked
+from include.warehouse.publishing.publish import STATEMENT_TIMEOUT_SECONDS, publish_lock_key, replace_days
 from include.warehouse.publishing.staging import (
     KEPT,
     create_staging,

@@ -25,7 +25,7 @@ from include.runs.folder import RunFolder
 from include.runs.marks import unpublished_batches
 from include.runs.records import EnrichRecord, GoldRecord, SilverRecord
 from include.settings import Settings
-from include.warehouse.publishing.publish import PublishReport
+from include.warehouse.publishing.batches import PublishReport
 from include.warehouse.schema.portable import places
 from include.warehouse.schema.tables import FACT, STAR, loaded_columns, star_table
 
@@ -153,7 +153,8 @@ class GoldStar:
                 raise GoldUnreadable(f"Gold table {name} cannot be read at {uri}: {error}") from error
             columns = ", ".join(_in_view(column) for column in star_table(name).columns)
             month = ", invoice_month" if name == FACT else ""
-            self.connection.execute(f"CREATE VIEW {name} AS SELECT {columns}{month} FROM delta_{name}")
+            self.connection.execute(f"CREATE VIEW gold_{name} AS SELECT {columns}{month} FROM delta_{name}")
+            self.connection.execute(f"CREATE VIEW {name} AS SELECT * FROM gold_{name}")
 
     def __enter__(self) -> GoldStar:
         """Return itself."""
@@ -170,6 +171,22 @@ class GoldStar:
         self.connection.close()
         if isinstance(error, self._errors):
             raise GoldUnreadable(f"Gold cannot be read: {error}") from error
+
+    def assign(self, owners: Mapping[str, str]) -> None:
+        """Take some facts for those of other batches than Gold names.
+
+        A batch takes over the lines of batches that are not live. If one of these is published while the Gold job of
+        the other runs, the warehouse has the line as the one's and Gold has it as the other's, until that is published.
+
+        Args:
+            owners: Sale id -> batch; Gold is right about all other facts.
+        """
+        names = {"sale_id": list(owners), "owner": list(owners.values())}
+        self.connection.register("owners", pyarrow.table(names, pyarrow.schema(dict.fromkeys(names, pyarrow.string()))))
+        self.connection.execute(
+            f"CREATE OR REPLACE VIEW {FACT} AS SELECT f.* REPLACE (coalesce(owner, batch_id) AS batch_id) "
+            f"FROM gold_{FACT} f LEFT JOIN owners USING (sale_id)"
+        )
 
     def pick_batch(self, batch: GoldBatch) -> list[date]:
         """Pick the facts a batch brought, as Gold has them now; return their invoice days in order."""
@@ -268,12 +285,17 @@ class GoldStar:
             if batch_id not in reports and (batch_id in not_live or batch_id >= rebuilt.get(key, ""))
         )
 
-    def held_ids(self, days: Sequence[date], groups: Iterable[str]) -> list[str]:
-        """Return the sale ids of facts of some days that are in `groups` (`batch_id:date_key`)."""
-        query = f"""SELECT sale_id FROM {FACT} WHERE list_contains(?, invoice_month)
-            AND list_contains(?::INTEGER[], date_key) AND list_contains(?::VARCHAR[], batch_id || ':' || date_key)"""
-        months = sorted({f"{day:%Y-%m}" for day in days})
-        found = self.connection.execute(query, [months, _keys(days), sorted(groups)]).fetchall()
+    def ids_of(self, groups: Iterable[str]) -> list[str]:
+        """Return the sale ids of the facts in `groups` (`batch_id:date_key`)."""
+        query = f"SELECT sale_id FROM {FACT} WHERE list_contains(?::VARCHAR[], batch_id || ':' || date_key)"
+        return [row[0] for row in self.connection.execute(query, [sorted(groups)]).fetchall()]
+
+    def ids_in(self, months: Iterable[str], batch_ids: Iterable[str]) -> list[str]:
+        """Return the sale ids of the facts of some batches in some invoice months (`YYYY-MM`), all if none."""
+        query = f"""SELECT sale_id FROM {FACT} WHERE list_contains(?::VARCHAR[], batch_id)
+            AND (len(?::VARCHAR[]) = 0 OR list_contains(?::VARCHAR[], invoice_month))"""
+        chosen = sorted(months)
+        found = self.connection.execute(query, [sorted(batch_ids), chosen, chosen]).fetchall()
         return [row[0] for row in found]
 
     def orphans(self) -> dict[str, int]:

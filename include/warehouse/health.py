@@ -19,7 +19,7 @@ from include.warehouse.schema.migrations import current_revision
 from include.warehouse.schema.tables import FACT, star_table
 
 COUNTED_ROWS = 5_000_000
-"""Up to so many rows, as the planner estimates them, a table is counted; above, the estimate is told."""
+"""Tables up to this size are counted exactly; larger ones report the planner's estimate."""
 
 ROUND_TRIPS = 3
 

@@ -21,7 +21,7 @@ from rich.table import Table
 from deploy.embedded.postgres import PostgresServer
 from include.backup import back_up, list_backups, restore
 from include.backup.manifest import read_manifest
-from include.failover import StateFile, catch_up, compare_sides, publish, refresh_replica
+from include.failover import StateFile, catch_up, compare_sides, publish, refresh_replica, update_replica
 from include.settings import Settings
 from include.warehouse import GoldBatch, open_engine, transaction, upgrade
 from tests.benchmarks.failover_bench import small_batch
@@ -78,6 +78,7 @@ def main(source: Path) -> None:
             table.add_row("  parts put in place", f"{done.replaced_seconds:.1f}", "")
             measure("compare, both sides", lambda: compare_sides(settings), lambda found: found.whole)
             publish(settings, small_batch(settings, 1))
+            update_replica(settings)
             measure(
                 "restore of the primary alone, caught up",
                 lambda: restore(settings, made.path.name, replace=True, only_primary=True),

@@ -31,6 +31,7 @@ from include.failover import (
     refresh_replica,
     repair,
     status,
+    update_replica,
 )
 from include.settings import Settings
 from include.warehouse import GoldBatch, upgrade
@@ -82,7 +83,8 @@ def main(source: Path) -> None:
             measure("full refresh", lambda: refresh_replica(settings), lambda done: done.rows["fact_sales"])
             measure("catch-up with all of it", lambda: catch_up(settings), lambda done: done.serves)
             small = small_batch(settings, 1)
-            measure("small publish, both sides", lambda: publish(settings, small), lambda done: done.rows_staged)
+            measure("small publish, primary", lambda: publish(settings, small), lambda done: done.rows_staged)
+            measure("update of the replica with it", lambda: update_replica(settings), lambda done: done.batches)
             measure("status", lambda: status(settings), lambda done: done.serves)
             measure("compare, both sides", lambda: compare_sides(settings), lambda done: done.whole)
             for side in SIDES:

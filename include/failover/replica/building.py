@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -47,13 +47,15 @@ class Refreshed(Model):
     seconds: float
 
 
-def refresh(settings: Settings, reports: Mapping[str, PublishReport], without: Iterable[str]) -> Refreshed:
-    """Make the replica anew from Gold and put it in the place of the one in use.
+def refresh(
+    settings: Settings, reports: Mapping[str, PublishReport], unpublished: Callable[[GoldStar], Iterable[str]]
+) -> Refreshed:
+    """Build the replica from Gold and put it in the place of the one in use.
 
     Args:
         settings: Where Gold and the replica are.
         reports: What is known of every published batch, by batch.
-        without: Facts of Gold that were never published, as `batch_id:date_key`.
+        unpublished: Returns the facts of Gold that were never published, as `batch_id:date_key`.
 
     Raises:
         GoldUnreadable: If Gold cannot be read.
@@ -63,9 +65,9 @@ def refresh(settings: Settings, reports: Mapping[str, PublishReport], without: I
     settings.replica.mkdir(parents=True, exist_ok=True)
     path = fresh_path(settings, started)
     metadata = replica_metadata()
-    left_out = sorted(without)
     try:
         with GoldStar(settings) as gold:
+            left_out = sorted(unpublished(gold))
             gold.pick_all(left_out)
             orphans = gold.orphans()
             if orphans:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -28,7 +28,12 @@ from include.warehouse import (
 )
 
 
-def apply_batch(settings: Settings, batch: GoldBatch, report: PublishReport | None = None) -> PublishReport:
+def apply_batch(
+    settings: Settings,
+    batch: GoldBatch,
+    report: PublishReport | None = None,
+    owners: Callable[[GoldStar], Mapping[str, str]] | None = None,
+) -> PublishReport:
     """Bring a batch from Gold into the replica in one transaction, or return the report of when that was done.
 
     The rules are those of `include.warehouse.publishing`; dimensions are taken as Gold has merged them.
@@ -37,6 +42,7 @@ def apply_batch(settings: Settings, batch: GoldBatch, report: PublishReport | No
         settings: Where Gold and the replica are.
         batch: What Gold knows of the batch.
         report: What the primary reported; made here if it has not published the batch.
+        owners: Returns the facts that Gold has as another batch's and the primary as this one's (`GoldStar.assign`).
 
     Raises:
         GoldUnreadable: If Gold cannot be read.
@@ -49,6 +55,8 @@ def apply_batch(settings: Settings, batch: GoldBatch, report: PublishReport | No
             return known
         # Gold is read under the write lock: of two processes the later one never writes what the earlier one read.
         with GoldStar(settings) as gold:
+            if owners is not None:
+                gold.assign(owners(gold))
             gold.pick_batch(batch)
             written = {name: _upsert(connection, gold, name) for name in STAR if name != FACT}
             deleted = _delete_vanished(connection, gold, batch) if batch.kind == "rebuild" else 0
@@ -94,27 +102,27 @@ def report_of(
     )
 
 
-def replace_days(settings: Settings, days: Sequence[date], without: Iterable[str]) -> dict[str, int]:
+def replace_days(
+    settings: Settings, days: Sequence[date], unpublished: Callable[[GoldStar, Connection], Iterable[str]]
+) -> dict[str, int]:
     """Make the facts of some days, and the members they refer to, what Gold has; return the rows written by table.
 
     Args:
         settings: Where Gold and the replica are.
         days: Invoice days.
-        without: Facts of Gold that were never published, as `batch_id:date_key`; those in the replica are kept,
-            whichever batch they are of there.
+        unpublished: Returns the facts of Gold that were never published, as `batch_id:date_key`; they are passed over.
 
     Raises:
         GoldUnreadable: If Gold cannot be read.
         PublishError: If the rows do not fit.
         ReplicaUnusable: If the replica is missing, damaged or of an older version.
     """
-    left_out = sorted(without)
     with writing(settings) as connection, GoldStar(settings) as gold:
+        left_out = sorted(unpublished(gold, connection))
         gold.pick_days(days, left_out)
         written = {name: _upsert(connection, gold, name) for name in STAR if name != FACT}
         condition = "batch_id || ':' || date_key NOT IN (SELECT value FROM json_each(?))"
-        kept = gold.held_ids(days, left_out)
-        deleted = _delete_of_days(connection, gold, days, condition, [_json(left_out)], kept)
+        deleted = _delete_of_days(connection, gold, days, condition, [_json(left_out)])
         written[FACT] = _upsert(connection, gold, FACT) + deleted
         _stamp(connection)
     return written
@@ -152,16 +160,14 @@ def _delete_of_days(
     days: Sequence[date],
     condition: str,
     parameters: list[str],
-    kept_ids: Sequence[str] = (),
 ) -> int:
-    """Delete the facts of `days` that meet `condition`, are not picked and not in `kept_ids`; return how many."""
+    """Delete the facts of `days` that meet `condition` and are not picked; return how many."""
     raw: Any = connection.connection.driver_connection
     raw.execute("CREATE TEMP TABLE IF NOT EXISTS incoming (sale_id TEXT PRIMARY KEY)")
     raw.execute("DELETE FROM incoming")
     found = gold.connection.execute("SELECT sale_id FROM picked")
     while lot := found.fetchmany(50_000):
         raw.executemany("INSERT INTO incoming VALUES (?)", lot)
-    raw.executemany("INSERT OR IGNORE INTO incoming VALUES (?)", [(sale_id,) for sale_id in kept_ids])
     deleted = 0
     for day in sorted(set(days)):
         span = [f"{day} 00:00:00.000000", f"{day + timedelta(days=1)} 00:00:00.000000"]

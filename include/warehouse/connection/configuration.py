@@ -1,4 +1,4 @@
-"""Whether the settings of the warehouse's server can work, told before anything connects.
+"""Whether the settings of the warehouse's server can work, found out before anything connects.
 
 Each problem is one sentence or two that name the variable and the remedy. None repeats a value that may hold a secret.
 """

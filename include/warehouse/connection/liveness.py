@@ -34,7 +34,7 @@ def primary_failed(error: BaseException, *, read_only: bool = False) -> bool:
 
     Args:
         error: What was raised.
-        read_only: Whether it was raised by a transaction that was told to be read-only.
+        read_only: Whether it was raised by a read-only transaction.
     """
     if isinstance(error, PoolExhausted):
         return not read_only  # readers of our own have all connections; that says nothing of the server

@@ -1,13 +1,59 @@
-"""The published batches, as either side has recorded them in `etl_batch`."""
+"""What a publish reports, and what either side has recorded of it in `etl_batch`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
 
 from sqlalchemy import Connection, select
 
-from include.warehouse.publishing.publish import PublishReport
+from include.domain.model import Model
+from include.warehouse.schema.portable import upsert
 from include.warehouse.schema.tables import star_table
+
+
+class PublishError(Exception):
+    """A batch cannot be published; nothing of it is visible. The message says what to do."""
+
+
+class StagingIncomplete(PublishError):
+    """What the Gold job staged of a batch is not there, or not all of it."""
+
+
+class PublishReport(Model):
+    """What a publish did.
+
+    Attributes:
+        token: Identity of the Gold output that was published.
+        published_at: When the batch was ready to commit, by the server's clock.
+        rows_staged: Rows staged by table.
+        rows_written: Rows inserted or changed by table; the rest was live already.
+        facts_deleted: Facts that a rebuild found gone.
+        amount: GBP, sum over the staged facts.
+        facts_loaded: Staged facts that are live as this batch's; of the others another batch is the owner.
+        amount_loaded: GBP, sum over these.
+    """
+
+    batch_id: str
+    run_id: str
+    kind: Literal["drop", "rebuild"]
+    token: str
+    published_at: datetime
+    rebuilt_days: list[date]
+    rows_staged: dict[str, int]
+    rows_written: dict[str, int]
+    facts_deleted: int
+    amount: Decimal
+    facts_loaded: int
+    amount_loaded: Decimal
+
+
+def record_batch(connection: Connection, report: PublishReport) -> None:
+    """Record a published batch, on either side; an earlier record of it is replaced."""
+    days = [day.isoformat() for day in report.rebuilt_days]
+    upsert(connection, star_table("etl_batch"), report.model_dump() | {"rebuilt_days": days})
 
 
 def recorded_batches(connection: Connection) -> dict[str, PublishReport]:

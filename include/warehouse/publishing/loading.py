@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine
 from include.settings import Settings
 from include.warehouse.connection.engine import transaction
 from include.warehouse.gold import GoldBatch, GoldStar, GoldUnreadable
-from include.warehouse.publishing.publish import STATEMENT_TIMEOUT_SECONDS, PublishReport, StagingIncomplete, publish
+from include.warehouse.publishing.batches import PublishReport, StagingIncomplete
+from include.warehouse.publishing.publish import STATEMENT_TIMEOUT_SECONDS, publish
 from include.warehouse.publishing.staging import create_staging, staging_table
 from include.warehouse.schema.tables import STAR, loaded_columns
 

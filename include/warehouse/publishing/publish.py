@@ -8,50 +8,37 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any, Literal
-from uuid import UUID
+from datetime import date
+from typing import Literal
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Date,
-    Delete,
     Engine,
-    Insert,
-    Select,
     Table,
     Text,
-    Update,
-    Uuid,
-    all_,
     and_,
     any_,
-    bindparam,
     cast,
-    delete,
-    exists,
     func,
-    insert,
     inspect,
     literal,
     or_,
     select,
     text,
-    update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
-from include.domain.model import Model
 from include.domain.star import DIMENSION_RULES
 from include.settings import Settings
 from include.warehouse.connection.engine import WarehouseUnavailable, advisory_lock, set_local, transaction
-from include.warehouse.publishing.merge import collisions, merge_statement
-from include.warehouse.publishing.staging import drop_staging, purge_staging, staged, staging_present, staging_table
-from include.warehouse.schema.portable import upsert
-from include.warehouse.schema.tables import DIMENSIONS, FACT, STAR, loaded_columns, star_table
+from include.warehouse.publishing.batches import PublishError, PublishReport, StagingIncomplete, record_batch
+from include.warehouse.publishing.checks import check_collisions, check_days, check_facts, count_staged
+from include.warehouse.publishing.facts import delete_unstaged, insert_facts, overwrite, update_facts, written
+from include.warehouse.publishing.merge import merge_statement
+from include.warehouse.publishing.staging import drop_staging, purge_staging, staged, staging_present
+from include.warehouse.schema.tables import DIMENSIONS, FACT, STAR, star_table
 
 log = logging.getLogger(__name__)
 
@@ -64,44 +51,6 @@ ANALYZE_SHARE = 0.1
 STATEMENT_TIMEOUT_SECONDS = 900.0
 LOCK_TIMEOUT_SECONDS = 600.0
 """How long a publish waits for those before it."""
-
-_MERGE_COLUMNS = tuple(column.name for column in loaded_columns(FACT) if column.name not in {"sale_id", "batch_id"})
-
-
-class PublishError(Exception):
-    """A batch cannot be published; nothing of it is visible. The message says what to do."""
-
-
-class StagingIncomplete(PublishError):
-    """What the Gold job staged of a batch is not there, or not all of it."""
-
-
-class PublishReport(Model):
-    """What a publish did.
-
-    Attributes:
-        token: Identity of the Gold output that was published.
-        published_at: When the batch was ready to commit, by the server's clock.
-        rows_staged: Rows staged by table.
-        rows_written: Rows inserted or changed by table; the rest was live already.
-        facts_deleted: Facts that a rebuild found gone.
-        amount: GBP, sum over the staged facts.
-        facts_loaded: Staged facts that are live as this batch's; of the others another batch is the owner.
-        amount_loaded: GBP, sum over these.
-    """
-
-    batch_id: str
-    run_id: str
-    kind: Literal["drop", "rebuild"]
-    token: str
-    published_at: datetime
-    rebuilt_days: list[date]
-    rows_staged: dict[str, int]
-    rows_written: dict[str, int]
-    facts_deleted: int
-    amount: Decimal
-    facts_loaded: int
-    amount_loaded: Decimal
 
 
 def publish_lock_key(settings: Settings) -> int:
@@ -173,7 +122,6 @@ def replace_days(
     days: Sequence[date],
     staged_rows: Mapping[str, int],
     without: Sequence[str] = (),
-    kept_ids: Sequence[str] = (),
 ) -> dict[str, int]:
     """Make the facts of some days, and the members staged with them, exactly what is staged; return the rows written.
 
@@ -186,7 +134,6 @@ def replace_days(
         days: Invoice days.
         staged_rows: Rows staged, by table.
         without: Facts, as `batch_id:date_key`, that are kept though they are not staged.
-        kept_ids: Sale ids of facts that are kept though they are not staged.
 
     Raises:
         PublishError: If staging is incomplete or contradicts itself.
@@ -200,7 +147,7 @@ def replace_days(
             statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
             lock_timeout_seconds=LOCK_TIMEOUT_SECONDS,
         ) as connection:
-            return publication.replace(connection, staged_rows, without, kept_ids)
+            return publication.replace(connection, staged_rows, without)
     except (IntegrityError, DataError, ProgrammingError) as error:
         cause = " ".join(str(error.orig).split())
         raise PublishError(f"The rows of Gold do not fit the warehouse: {cause}. Nothing was changed.") from error
@@ -234,19 +181,20 @@ class _Publication:
         present = staging_present(connection, self.settings, self.batch_id)
         if not any(present.values()):
             return self._published_before(connection, token)
-        rows = self._staged_rows(connection, present, staged_rows)
-        self._check_days(connection)
+        rows = count_staged(connection, self.batch_id, self.staging, present, staged_rows)
+        if self.kind == "rebuild":
+            check_days(connection, self.batch_id, self.staging, self.days)
         bulk = rows[FACT] >= BULK_FACTS
         if bulk:
             self._hold_dimensions(connection)
-        written = {
-            rule.table: _written(connection, merge_statement(rule, self.staging[rule.table]))
-            for rule in DIMENSION_RULES
+        counts = {
+            rule.table: written(connection, merge_statement(rule, self.staging[rule.table])) for rule in DIMENSION_RULES
         }
-        self._check_collisions(connection)
+        check_collisions(connection, self.staging)
+        staging = self.staging[FACT]
         deleted = self._delete_vanished(connection) if self.kind == "rebuild" else 0
-        written[FACT] = self._update_facts(connection) + self._insert_facts(connection, bulk)
-        amount, facts_loaded, amount_loaded = self._check_facts(connection)
+        counts[FACT] = update_facts(connection, staging) + insert_facts(connection, staging, bulk=bulk)
+        amount, facts_loaded, amount_loaded = check_facts(connection, self.batch_id, self.staging)
         report = PublishReport(
             batch_id=self.batch_id,
             run_id=run_id,
@@ -255,62 +203,42 @@ class _Publication:
             published_at=connection.execute(select(func.clock_timestamp())).scalar_one(),
             rebuilt_days=self.days,
             rows_staged=rows,
-            rows_written=written,
+            rows_written=counts,
             facts_deleted=deleted,
             amount=amount,
             facts_loaded=facts_loaded,
             amount_loaded=amount_loaded,
         )
         record_batch(connection, report)
-        self._refresh_statistics(connection, written[FACT] + deleted)
+        self._refresh_statistics(connection, counts[FACT] + deleted)
         drop_staging(connection, self.settings, self.batch_id)
         return report
 
-    def replace(
-        self, connection: Connection, staged_rows: Mapping[str, int], without: Sequence[str], kept_ids: Sequence[str]
-    ) -> dict[str, int]:
+    def replace(self, connection: Connection, staged_rows: Mapping[str, int], without: Sequence[str]) -> dict[str, int]:
         """Make the days what is staged."""
         self._require_schema(connection)
         self._configure(connection)
         advisory_lock(connection, publish_lock_key(self.settings))
         present = staging_present(connection, self.settings, self.batch_id)
-        bulk = self._staged_rows(connection, present, staged_rows)[FACT] >= BULK_FACTS
-        self._check_days(connection)
+        bulk = count_staged(connection, self.batch_id, self.staging, present, staged_rows)[FACT] >= BULK_FACTS
+        check_days(connection, self.batch_id, self.staging, self.days)
         if bulk:
             self._hold_dimensions(connection)
-        written = {
-            rule.table: self._overwrite(connection, rule.table)
-            + _written(connection, merge_statement(rule, self.staging[rule.table]))
+        counts = {
+            rule.table: overwrite(connection, rule.table, self.staging[rule.table])
+            + written(connection, merge_statement(rule, self.staging[rule.table]))
             for rule in DIMENSION_RULES
         }
-        fact = star_table(FACT)
+        fact, staging = star_table(FACT), self.staging[FACT]
         group = fact.c.batch_id + ":" + cast(fact.c.date_key, Text)
-        kept = bindparam("kept_ids", [UUID(value) for value in kept_ids], postgresql.ARRAY(Uuid))
-        wrong = and_(group.not_in(without), fact.c.sale_id != all_(kept))
-        written[FACT] = (
-            self._delete_unstaged(connection, wrong)
-            + self._overwrite(connection, FACT)
-            + self._insert_facts(connection, bulk)
+        counts[FACT] = (
+            delete_unstaged(connection, staging, self.days, group.not_in(without))
+            + overwrite(connection, FACT, staging)
+            + insert_facts(connection, staging, bulk=bulk)
         )
-        self._check_facts(connection)
+        check_facts(connection, self.batch_id, self.staging)
         drop_staging(connection, self.settings, self.batch_id)
-        return written
-
-    def _overwrite(self, connection: Connection, name: str) -> int:
-        """Change live rows to what is staged under the same key."""
-        live, staging = star_table(name), self.staging[name]
-        key = live.primary_key.columns.keys()[0]
-        columns = [column.name for column in loaded_columns(name) if column.name != key]
-        values = {column: cast(staging.c[column], live.c[column].type) for column in columns}
-        statement = (
-            update(live)
-            .values(values)
-            .where(
-                live.c[key] == cast(staging.c[key], live.c[key].type),
-                or_(*[live.c[column].is_distinct_from(value) for column, value in values.items()]),
-            )
-        )
-        return _written(connection, statement)
+        return counts
 
     def _require_schema(self, connection: Connection) -> None:
         if not inspect(connection).has_table("etl_batch", schema=self.settings.warehouse_schema):
@@ -341,56 +269,10 @@ class _Publication:
             f"Batch {self.batch_id} is not staged in schema {self.settings.staging_schema}.{was} Run gold again."
         )
 
-    def _staged_rows(
-        self, connection: Connection, present: dict[str, bool], expected: Mapping[str, int] | None
-    ) -> dict[str, int]:
-        missing = [staging_table(table, self.batch_id) for table, there in present.items() if not there]
-        if missing:
-            raise StagingIncomplete(
-                f"Batch {self.batch_id} is staged in part: {', '.join(missing)} missing. Run gold again."
-            )
-        quote = connection.dialect.identifier_preparer.format_table
-        for table in self.staging.values():
-            connection.execute(text(f"ANALYZE {quote(table)}"))
-        counts = [select(func.count()).select_from(table).scalar_subquery() for table in self.staging.values()]
-        rows = dict(zip(self.staging, connection.execute(select(*counts)).one(), strict=True))
-        if expected is None and not any(rows.values()):
-            raise StagingIncomplete(
-                f"The staging tables of batch {self.batch_id} are empty, as after a crash of the server. "
-                "Run gold again, or state the rows that were staged if the batch is really empty."
-            )
-        if expected is not None and {table: expected.get(table, 0) for table in STAR} != rows:
-            raise StagingIncomplete(
-                f"Gold staged {dict(expected)} for batch {self.batch_id}, but staging holds {rows}. Run gold again."
-            )
-        return rows
-
-    def _check_days(self, connection: Connection) -> None:
-        if self.kind == "drop":
-            return
-        sold_on = cast(self.staging[FACT].c.sold_at, Date)
-        stray = connection.execute(
-            select(sold_on).where(sold_on.not_in(self.days)).order_by(sold_on).limit(1)
-        ).scalar_one_or_none()
-        if stray is not None:
-            raise PublishError(
-                f"Batch {self.batch_id} rebuilds {', '.join(map(str, self.days))} but stages a line of {stray}."
-            )
-
     def _hold_dimensions(self, connection: Connection) -> None:
         """Keep other writers away from the dimensions until the commit; readers go on."""
         tables = ", ".join(_quoted(connection, self.settings, name) for name in DIMENSIONS)
         connection.execute(text(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"))
-
-    def _check_collisions(self, connection: Connection) -> None:
-        for rule in DIMENSION_RULES:
-            found = connection.execute(collisions(rule, self.staging[rule.table])).first()
-            if found is not None:
-                staged_value, live_value, key = found
-                raise PublishError(
-                    f"{rule.table}: {rule.natural} {staged_value!r} has the key of {live_value!r} ({key}). "
-                    "Nothing was published."
-                )
 
     def _delete_vanished(self, connection: Connection) -> int:
         fact = star_table(FACT)
@@ -400,89 +282,7 @@ class _Publication:
             rebuilds = select(batch.c.batch_id).where(batch.c.kind == "rebuild")
             sources = fact.c.batch_id == any_(literal(list(self.source_batches), postgresql.ARRAY(postgresql.TEXT)))
             before = or_(sources, and_(before, fact.c.batch_id.in_(rebuilds)))
-        return self._delete_unstaged(connection, before)
-
-    def _delete_unstaged(self, connection: Connection, condition: ColumnElement[bool]) -> int:
-        """Delete the facts of the days that meet `condition` and are not staged; return how many."""
-        fact, staging = star_table(FACT), self.staging[FACT]
-        day = func.unnest(bindparam("days", self.days, postgresql.ARRAY(Date))).table_valued("day").render_derived("d")
-        vanished = delete(fact).where(
-            fact.c.sold_at >= day.c.day,
-            fact.c.sold_at < day.c.day + 1,
-            condition,
-            ~exists().where(cast(staging.c.sale_id, fact.c.sale_id.type) == fact.c.sale_id),
-        )
-        return _written(connection, vanished)
-
-    def _update_facts(self, connection: Connection) -> int:
-        """Change lines that are live with other values; the batch that loaded a line first stays its owner."""
-        fact, staging = star_table(FACT), self.staging[FACT]
-        changed = [fact.c[name].is_distinct_from(staging.c[name]) for name in _MERGE_COLUMNS]
-        statement = (
-            update(fact)
-            .values({name: staging.c[name] for name in _MERGE_COLUMNS})
-            .where(fact.c.sale_id == cast(staging.c.sale_id, fact.c.sale_id.type), or_(*changed))
-        )
-        return _written(connection, statement)
-
-    def _insert_facts(self, connection: Connection, bulk: bool) -> int:
-        fact, staging = star_table(FACT), self.staging[FACT]
-        live = fact.alias("live")
-        sale_id = cast(staging.c.sale_id, fact.c.sale_id.type)
-        columns = [column.name for column in loaded_columns(FACT)]
-        rows = (
-            select(*[cast(staging.c[name], fact.c[name].type) for name in columns])
-            .where(~exists().where(live.c.sale_id == sale_id))
-            .order_by(staging.c.sold_at, sale_id)  # lines of a day lie together, which is how they are read
-        )
-        statement = insert(fact).from_select(columns, rows)
-        if not (bulk and suspend_row_checks(connection)):
-            return _written(connection, statement)
-        inserted = _written(connection, statement)
-        set_local(connection, "session_replication_role", "origin")
-        return inserted
-
-    def _check_facts(self, connection: Connection) -> tuple[Decimal, int, Decimal]:
-        """Hold what is live against what was staged.
-
-        Returns:
-            The staged amount in GBP; of the staged facts, number and GBP of those that are live as this batch's.
-
-        Raises:
-            PublishError: If a staged line is not live with its amount, refers to nothing, or is on another day.
-        """
-        staging, fact = self.staging[FACT], star_table(FACT)
-        expected = connection.execute(_rows_and_amount(staging)).one()
-        live = fact.join(staging, fact.c.sale_id == cast(staging.c.sale_id, fact.c.sale_id.type))
-        orphans = []
-        for rule in DIMENSION_RULES:
-            dimension = star_table(rule.table)
-            live = live.outerjoin(dimension, dimension.c[rule.key] == fact.c[rule.key])
-            orphans.append(func.count().filter(dimension.c[rule.key].is_(None)).label(rule.table))
-        day = star_table("dim_date").c.full_date
-        misdated = func.count().filter(day != cast(fact.c.sold_at, Date))
-        ours = fact.c.batch_id == self.batch_id
-        loaded = [func.count().filter(ours), func.coalesce(func.sum(fact.c.amount).filter(ours), Decimal(0))]
-        query = _rows_and_amount(fact).add_columns(*loaded, *orphans, misdated).select_from(live)
-        rows, amount, facts_loaded, amount_loaded, *missing, stray = connection.execute(query).one()
-        if (rows, amount) != tuple(expected):
-            raise PublishError(
-                f"Batch {self.batch_id} staged {expected[0]} lines of GBP {expected[1]}, but {rows} of GBP {amount} "
-                "are live. Nothing was published. Run gold again."
-            )
-        lost = {rule.table: count for rule, count in zip(DIMENSION_RULES, missing, strict=True) if count}
-        if lost:
-            counts = ", ".join(f"{count} in {table}" for table, count in lost.items())
-            raise PublishError(
-                f"Lines of batch {self.batch_id} refer to keys that are missing: {counts}. Nothing was published. "
-                "Run gold again."
-            )
-        if stray:
-            raise PublishError(
-                f"{stray} lines of batch {self.batch_id} have a date_key that is not the day of sold_at. "
-                "Nothing was published."
-            )
-        return Decimal(expected[1]), facts_loaded, Decimal(amount_loaded)
+        return delete_unstaged(connection, self.staging[FACT], self.days, before)
 
     def _refresh_statistics(self, connection: Connection, written: int) -> None:
         """Tell the planner about a batch too large to wait for autovacuum."""
@@ -493,34 +293,6 @@ class _Publication:
         if written > ANALYZE_SHARE * max(estimate, 0):
             for name in STAR:
                 connection.execute(text(f"ANALYZE {_quoted(connection, self.settings, name)}"))
-
-
-def suspend_row_checks(connection: Connection) -> bool:
-    """Turn per-row foreign key triggers off for this transaction, if the role may; return whether they are.
-
-    The caller makes the same checks, set-based, and keeps others from changing the dimensions meanwhile.
-    """
-    try:
-        with connection.begin_nested():
-            set_local(connection, "session_replication_role", "replica")
-    except ProgrammingError as error:
-        log.info("Foreign keys are checked row by row, which is slower: %s", error.orig)
-        return False
-    return True
-
-
-def record_batch(connection: Connection, report: PublishReport) -> None:
-    """Record a published batch on either side of the warehouse."""
-    days = [day.isoformat() for day in report.rebuilt_days]
-    upsert(connection, star_table("etl_batch"), report.model_dump() | {"rebuilt_days": days})
-
-
-def _rows_and_amount(table: Table) -> Select[Any]:
-    return select(func.count(), func.coalesce(func.sum(table.c.amount), Decimal(0)))
-
-
-def _written(connection: Connection, statement: Insert | Update | Delete) -> int:
-    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _quoted(connection: Connection, settings: Settings, table: str) -> str:

@@ -217,7 +217,7 @@ def _direct(settings: Settings, url: URL) -> dict[str, str]:
 def _pooled(settings: Settings) -> dict[str, str]:
     return {
         "prepareThreshold": "0",
-        # A server of at least this version is told everything when connecting; others are sent SET statements.
+        # A server of at least this version gets everything when connecting; others are sent SET statements.
         "assumeMinServerVersion": "15",
         # The driver sets the isolation level for the session: to the one it has anyway.
         "isolationLevel": "READ_COMMITTED",

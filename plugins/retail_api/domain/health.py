@@ -43,6 +43,7 @@ class WarehouseHealth(Model):
         breaker: Whether reads go past a primary that did not answer lately.
         pending_batches: Batches that the primary lacks.
         replica_lacks: Batches that the replica lacks.
+        refused_batches: Batches that the primary refused; neither side serves them until a person decides.
     """
 
     serves: Side | None
@@ -52,6 +53,7 @@ class WarehouseHealth(Model):
     retry_at: datetime | None = None
     pending_batches: list[str] = Field(default_factory=list)
     replica_lacks: list[str] = Field(default_factory=list)
+    refused_batches: list[str] = Field(default_factory=list)
     primary: SideHealth
     replica: SideHealth
 

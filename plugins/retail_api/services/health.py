@@ -105,6 +105,8 @@ def _warehouse(
         return unknown, [*problems, "Which side serves cannot be read."]
     if state.state != "primary":
         problems.append("The replica serves, as the primary lacks batches.")
+    if state.refused():
+        problems.append("Batches that the primary refused are set aside.")
     found = WarehouseHealth(
         serves=serves,
         state=state.state,
@@ -113,6 +115,7 @@ def _warehouse(
         retry_at=state.breaker.retry_at,
         pending_batches=[batch.batch_id for batch in state.batches_in_state("pending")],
         replica_lacks=[batch.batch_id for batch in state.batches_in_state("done")],
+        refused_batches=list(state.refused()),
         primary=primary,
         replica=copy,
     )
@@ -189,6 +192,8 @@ def gauges(resources: Resources) -> list[Reading]:
         found += answer.value
         pending = float(len(state.batches_in_state("pending")))
         found.append(Reading("retail_warehouse_pending_batches", "Batches that the primary lacks", {}, pending))
+        refused = float(len(state.refused()))
+        found.append(Reading("retail_warehouse_refused_batches", "Batches that the primary refused", {}, refused))
         for side in ("primary", "replica"):
             serves = float(answer.side == side)
             found.append(Reading("retail_warehouse_serves", "Which side answers reads", {"side": side}, serves))

@@ -33,7 +33,7 @@ from include.failover.status import status
 from include.pipeline import receipt
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse.connection.engine import WarehouseUnavailable, open_engine, transaction
-from include.warehouse.publishing.publish import PublishError
+from include.warehouse.publishing.batches import PublishError
 from include.warehouse.schema.migrations import downgrade, upgrade
 from include.warehouse.schema.tables import star_table
 from tests.support.batches import Line, batch, lines_of

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, event, func, select, text
 
 from include.failover.reads import Warehouse
 from include.failover.replica.file import replica_link
 from include.failover.state import Breaker, StateFile
+from include.files import lock
 from include.settings import Settings
 from include.warehouse.connection.engine import WarehouseUnavailable
 from include.warehouse.schema.tables import star_table
@@ -82,6 +86,50 @@ def test_the_primary_serves_again_when_it_is_back(
         assert [warehouse.read(total).side for _ in range(3)] == ["replica"] * 3
     eventually(lambda: warehouse.read(total).side == "primary")
     assert StateFile(patient).read().breaker == Breaker()
+
+
+def test_a_read_that_gets_its_connection_just_after_the_silence_was_noticed_asks_nothing(
+    warehouse: Warehouse, victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert warehouse._primary is not None
+    engine, asked = warehouse._primary, list[str]()
+    connect = engine.connect
+
+    def late() -> Connection:
+        connection = connect()
+        victim.signal(signal.SIGSTOP)
+        eventually(lambda: not warehouse.primary_answers())
+        event.listen(engine, "before_cursor_execute", lambda *arguments: asked.append(arguments[2]))
+        return connection
+
+    monkeypatch.setattr(engine, "connect", late)
+    try:
+        assert warehouse.read(total).side == "replica"
+    finally:
+        victim.signal(signal.SIGCONT)
+    assert asked == []
+
+
+def test_a_primary_that_stays_silent_is_known_to_be_all_the_time(warehouse: Warehouse, victim: Victim) -> None:
+    assert warehouse._pulse is not None
+    with victim.stopped():
+        eventually(lambda: not warehouse.primary_answers())
+        known = []
+        for _ in range(50):
+            known.append(warehouse._pulse.silent())
+            time.sleep(0.1)
+    assert all(known)
+
+
+def test_readers_do_not_queue_for_the_record_while_the_primary_is_known_to_have_failed(
+    warehouse: Warehouse, patient: Settings
+) -> None:
+    file = StateFile(patient)
+    with file.change() as noted:
+        noted.breaker = Breaker(failures=2, retry_at=datetime.now(UTC) + timedelta(hours=1), reason="it is away")
+    with ThreadPoolExecutor(1) as reader, lock(file.folder / "state.lock", 1):
+        assert reader.submit(warehouse.read, total).result(30).side == "replica"
+        reader.submit(file.failed, "it is still away").result(30)
 
 
 def test_neither_side_is_told_soon(warehouse: Warehouse, patient: Settings, victim: Victim) -> None:

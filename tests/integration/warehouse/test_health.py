@@ -39,7 +39,7 @@ def test_statistics_of_a_loaded_warehouse(engine: Engine, settings: Settings) ->
     assert 0 < found.cache_hit_ratio <= 1
     assert found.connections["active"] >= 1
     assert found.connections_allowed == 120
-    assert (found.schema_name, found.revision) == (settings.warehouse_schema, "0006")
+    assert (found.schema_name, found.revision) == (settings.warehouse_schema, "0001")
 
 
 def test_a_large_table_is_estimated(engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

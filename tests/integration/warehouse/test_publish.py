@@ -16,7 +16,8 @@ from sqlalchemy.exc import OperationalError
 from include.settings import Settings
 from include.warehouse.connection.engine import WarehouseUnavailable, make_engine, transaction
 from include.warehouse.publishing import publish as publishing
-from include.warehouse.publishing.publish import PublishError, PublishReport, publish
+from include.warehouse.publishing.batches import PublishError, PublishReport
+from include.warehouse.publishing.publish import publish
 from include.warehouse.publishing.staging import staging_table
 from include.warehouse.schema.tables import STAR
 from tests.support.batches import (

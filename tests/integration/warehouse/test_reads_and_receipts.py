@@ -95,7 +95,7 @@ def environment(blank: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @pytest.mark.usefixtures("environment")
 def test_the_command_line(engine: Engine, blank: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["migrate"]) == 0
-    assert json.loads(capsys.readouterr().out)["revision"] == "0006"
+    assert json.loads(capsys.readouterr().out)["revision"] == "0001"
     stage(engine, blank, batch(1), [Line()])
     assert main(["publish", batch(1), "--run-id", "run", "--token", "t"]) == 0
     assert json.loads(capsys.readouterr().out)["rows_written"]["fact_sales"] == 1

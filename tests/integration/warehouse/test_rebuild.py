@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Engine
 
 from include.settings import Settings
-from include.warehouse.publishing.publish import PublishError, publish
+from include.warehouse.publishing.batches import PublishError
+from include.warehouse.publishing.publish import publish
 from include.warehouse.schema.tables import STAR
 from tests.support.batches import Line, batch, lines_of, stage, stage_rows, star_rows, table_rows
 
