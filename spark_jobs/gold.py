@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
 
+import pyarrow.compute as pc
+from deltalake import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -20,7 +22,15 @@ from include.runs.marks import unpublished_batches
 from include.runs.records import EnrichRecord, GoldRecord, SilverRecord
 from include.settings import Settings, get_settings
 from spark_jobs.lines import SILVER_SCHEMA
-from spark_jobs.session import Table, in_list, persisted, silver_table, spark_session, table_version
+from spark_jobs.session import (
+    Table,
+    in_list,
+    persisted,
+    retry_conflicts,
+    silver_table,
+    spark_session,
+    table_version,
+)
 from spark_jobs.star import (
     converted,
     dim_country,
@@ -63,13 +73,17 @@ def write_dimension(spark: SparkSession, settings: Settings, dimension: Dimensio
 
     The dimension is small beside the facts and rewritten whole: a MERGE joins, then rewrites nearly as much.
     """
-    Table(settings.table("gold", dimension.table)).rewrite(
-        spark,
-        staged,
-        dimension.columns,
-        partial(merged, dimension=dimension),
-        unless_same=dimension.table in SELDOM_CHANGED,
-    )
+    table = Table(settings.table("gold", dimension.table))
+    if dimension.table in SELDOM_CHANGED and table.exists() and not changes(dimension, table, staged):
+        return
+    table.rewrite(spark, staged, partial(merged, dimension=dimension))
+
+
+def changes(dimension: Dimension, table: Table, staged: DataFrame) -> bool:
+    """Return whether the rows of a batch change a dimension in Delta."""
+    known = {row[dimension.key]: row for row in DeltaTable(table.uri).to_pyarrow_table().to_pylist()}
+    rows = staged.toArrow().to_pylist()
+    return any(dimension.is_changed_by(row, known.get(row[dimension.key])) for row in rows)
 
 
 def write_staging(frame: DataFrame, settings: Settings, table: str, batch_id: str) -> None:
@@ -207,7 +221,10 @@ def write_fact(
         ours.append(f"batch_id = '{manifest.batch_id}'")
     months = sorted({*silver.months, *[f"{day:%Y-%m}" for day in enriched.stale_days]})
     table = Table(settings.table("gold", "fact_sales"), ("invoice_month",), ("batch_id", "date_key"))
-    table.replace(fact, f"{in_list('invoice_month', months)} AND ({' OR '.join(ours)})")
+    if days or not table.exists() or holds(table, manifest.batch_id, months):
+        table.replace(fact, f"{in_list('invoice_month', months)} AND ({' OR '.join(ours)})")
+    else:
+        append_batch(spark, table, fact, manifest.batch_id, months)
     taken_from = sorted({*silver.unpublished} & {*unpublished_batches(settings)})
     if taken_from and manifest.kind == "drop":
         condition = (
@@ -215,6 +232,25 @@ def write_fact(
             "AND t.invoice_month = s.invoice_month AND t.sale_id = s.sale_id"
         )
         table.merge(fact.select("invoice_month", "sale_id"), condition, "WHEN MATCHED THEN DELETE")
+
+
+def holds(table: Table, batch_id: str, months: list[str]) -> bool:
+    """Return whether a table partitioned by invoice_month holds rows of a batch in these months."""
+    rows = DeltaTable(table.uri).to_pyarrow_dataset(file_pruning_predicate=[("invoice_month", "in", months)])
+    return bool(rows.head(1, columns=["batch_id"], filter=pc.field("batch_id") == batch_id).num_rows)
+
+
+def append_batch(spark: SparkSession, table: Table, fact: DataFrame, batch_id: str, months: list[str]) -> None:
+    """Append the facts of a batch that Gold does not hold; less work than replacing none by them.
+
+    Facts that another attempt of the same run adds meanwhile conflict with this append and are left out of its retry.
+    """
+
+    def append() -> None:
+        ours = table.read(spark).where(F.col("invoice_month").isin(months) & (F.col("batch_id") == batch_id))
+        table.append(fact.join(ours.select("sale_id"), "sale_id", "left_anti"))
+
+    retry_conflicts(append)
 
 
 def lake_writes(

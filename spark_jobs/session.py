@@ -211,10 +211,7 @@ class Table:
         self,
         spark: SparkSession,
         added: DataFrame,
-        columns: Sequence[str],
         merge: Callable[[DataFrame], DataFrame],
-        *,
-        unless_same: bool = False,
     ) -> None:
         """Replace the whole table by `merge` of its rows and `added`, in one commit.
 
@@ -223,18 +220,11 @@ class Table:
         Args:
             spark: Session.
             added: Rows to add; the first rows if there is no table.
-            columns: All columns of the table, first the one by which `merge` brings rows together.
             merge: Returns one row a key.
-            unless_same: Look first whether that changes anything; pays for tables that seldom change.
         """
 
         def change() -> None:
-            known = self.read(spark)
-            if unless_same:
-                touched = known.join(added.select(columns[0]), columns[0], "left_semi").select(*columns)
-                if merge(touched.unionByName(added)).exceptAll(touched).isEmpty():
-                    return
-            rows = merge(known.unionByName(added)).coalesce(1)
+            rows = merge(self.read(spark).unionByName(added)).coalesce(1)
             rows.write.format("delta").mode("overwrite").save(self.uri)
 
         self.update(added, change)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 UNKNOWN_KEY = 0
 """Key of the member of each dimension that stands for what is not known."""
@@ -58,6 +59,21 @@ class Dimension:
     def columns(self) -> tuple[str, ...]:
         """All columns, the surrogate key first."""
         return (self.key, self.natural, *self.rules)
+
+    def is_changed_by(self, row: Mapping[str, Any], known: Mapping[str, Any] | None) -> bool:
+        """Return whether merging `row` changes the member that is `known`, None if there is none yet."""
+        if known is None:
+            return True
+        return any(_merged(rule, name, (known, row)) != known[name] for name, rule in self.rules.items())
+
+
+def _merged(rule: Rule, name: str, rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the value that `rule` leaves of column `name` in rows of one member."""
+    if isinstance(rule, Newer):
+        newest = max((row[rule.clock] for row in rows if row[rule.clock] is not None), default=None)
+        rows = [row for row in rows if newest is not None and row[rule.clock] == newest]
+    values = [row[name] for row in rows if row[name] is not None]
+    return min(values, default=None) if isinstance(rule, Least) else max(values, default=None)
 
 
 COUNTRY_FACTS = (

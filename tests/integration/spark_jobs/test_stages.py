@@ -157,9 +157,7 @@ def test_rows_that_runs_add_to_a_table_side_by_side_are_all_kept(spark: SparkSes
         return rows.groupBy("key").agg(F.sum("id").alias("id"))
 
     def add(number: int) -> None:
-        table.rewrite(
-            spark, spark.range(number, number + 1).select(F.lit("all").alias("key"), "id"), ("key", "id"), total
-        )
+        table.rewrite(spark, spark.range(number, number + 1).select(F.lit("all").alias("key"), "id"), total)
 
     with ThreadPoolExecutor(max_workers=3) as pool:
         list(pool.map(add, range(1, 7)))
