@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import requests
@@ -13,8 +14,10 @@ from rich.table import Table
 
 from deploy.embedded.state import CLI_USER, Instance
 from include.files import move_to_free_name, sha256_of
+from include.quality.findings import QualityRecord
+from include.quality.holding import STAGE, why_held
 from include.receipts.model import Receipt
-from include.runs.folder import Manifest, RunFolder
+from include.runs.folder import Manifest, RunFolder, RunRecordMissing
 from include.runs.landing import UNFINISHED_SUFFIXES, landing, waiting_files
 from include.settings import Settings
 
@@ -179,7 +182,8 @@ def follow(instance: Instance, run_id: str, console: Console) -> Receipt:
     """Show each task of a run as it goes; return the receipt.
 
     Raises:
-        NotFollowed: If the run fails (the message names the task and its log) or Airflow does not tell of it.
+        NotFollowed: If the run is held, with score, report and remedy; if it fails, with task and log; or if Airflow does
+            not answer.
     """
     airflow = Airflow(instance, console)
     shown: dict[str, str] = {}
@@ -195,12 +199,22 @@ def follow(instance: Instance, run_id: str, console: Console) -> Receipt:
                 console.print(f"  {name:<15} {state}{took}", highlight=False)
         outcome = str(airflow.get(f"/dags/{DAG_ID}/dagRuns/{run_id}")["state"])
         if outcome == "failed":
-            failed = [name for name, (state, _) in states.items() if state == "failed"]
-            logs = instance.logs / "tasks" / f"dag_id={DAG_ID}" / f"run_id={run_id}"
-            raise NotFollowed(f"The run failed in {', '.join(failed) or 'no task'}; its logs are in {logs}.")
+            raise NotFollowed(
+                _why_failed(instance, run_id, [name for name in TASKS if states.get(name, ("",))[0] == "failed"])
+            )
         if outcome == "success":
             return Receipt.model_validate_json(RunFolder(instance.settings, run_id).receipt.read_bytes())
         time.sleep(1)
+
+
+def _why_failed(instance: Instance, run_id: str, tasks: list[str]) -> str:
+    if tasks == [STAGE]:
+        with suppress(RunRecordMissing):
+            record = RunFolder(instance.settings, run_id).stage(STAGE, QualityRecord)
+            if record.status == "held":
+                return why_held(record)
+    logs = instance.logs / "tasks" / f"dag_id={DAG_ID}" / f"run_id={run_id}"
+    return f"The run failed in {', '.join(tasks) or 'no task'}; its logs are in {logs}."
 
 
 def print_receipt(receipt: Receipt, settings: Settings, console: Console) -> None:

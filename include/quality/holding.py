@@ -90,9 +90,13 @@ def stop_if_held(record: QualityRecord) -> None:
     Raises:
         QualityBelowBar: With score and bar, what cost how much, and the command that releases the batch.
     """
-    if record.status != "held":
-        return
-    raise QualityBelowBar(
+    if record.status == "held":
+        raise QualityBelowBar(why_held(record))
+
+
+def why_held(record: QualityRecord) -> str:
+    """Return what to know about a held batch: score and bar, what cost how much, the report, how to release it."""
+    return (
         f"Batch {record.batch_id} scores {record.overall:.4f}, below the bar of {record.bar:.4f}: nothing of it is "
         f"published. It lost by {', '.join(costs(record)[:_SHOWN_COSTS])}. The report is data/{record.report}. "
         f"To publish it anyway, run\n    {release_command(record.run_id)}\n"
