@@ -99,7 +99,9 @@ compose-env: python .venv/installed ## generate the secrets docker-compose.yaml 
 
 .PHONY: lint types check test-unit test-integration test-spark test-e2e
 # COVERAGE=yes measures lines and branches, in every process; THOROUGH=yes adds the long forms.
-PYTEST = $(BIN)/python -m pytest $(if $(filter yes,$(THOROUGH)),--thorough) $(if $(filter yes,$(COVERAGE)),--cov)
+PYTEST = $(BIN)/python -m pytest $(if $(filter yes,$(THOROUGH)),--thorough)
+# Comes after the folders: `--cov FOLDER` would measure the folder rather than run its tests.
+COVERED = $(if $(filter yes,$(COVERAGE)),--cov)
 lint: python .venv/installed-dev ## check style, format and which package imports which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -120,10 +122,10 @@ test-e2e: install .venv/installed-dev ## the tests with a running Airflow
 # All of the above side by side, the longest first. Each writes to a file of its own in LANES, which is shown when it ends.
 SIDE_BY_SIDE = test-e2e test-integration lint types test-unit test-spark
 ifdef LANES
-tested = COVERAGE_FILE='$(LANES)/$@.coverage' $(1) --cov-report= >'$(LANES)/$@.log' 2>&1; \
+tested = COVERAGE_FILE='$(LANES)/$@.coverage' $(1) $(COVERED) --cov-report= >'$(LANES)/$@.log' 2>&1; \
   status=$$?; cat '$(LANES)/$@.log'; exit $$status
 else
-tested = $(1)
+tested = $(1) $(COVERED)
 endif
 test: install .venv/installed-dev ## lint, types and the whole test suite, with its coverage
 	@rm -rf .lanes && mkdir .lanes

@@ -182,8 +182,8 @@ def follow(instance: Instance, run_id: str, console: Console) -> Receipt:
     """Show each task of a run as it goes; return the receipt.
 
     Raises:
-        NotFollowed: If the run is held, with score, report and remedy; if it fails, with task and log; or if Airflow does
-            not answer.
+        NotFollowed: If the run is held, with score, report and remedy; if it fails, with task and log; or if Airflow
+            does not answer.
     """
     airflow = Airflow(instance, console)
     shown: dict[str, str] = {}
@@ -199,9 +199,8 @@ def follow(instance: Instance, run_id: str, console: Console) -> Receipt:
                 console.print(f"  {name:<15} {state}{took}", highlight=False)
         outcome = str(airflow.get(f"/dags/{DAG_ID}/dagRuns/{run_id}")["state"])
         if outcome == "failed":
-            raise NotFollowed(
-                _why_failed(instance, run_id, [name for name in TASKS if states.get(name, ("",))[0] == "failed"])
-            )
+            failed = [name for name, (state, _) in states.items() if state == "failed"]
+            raise NotFollowed(_why_failed(instance, run_id, failed))
         if outcome == "success":
             return Receipt.model_validate_json(RunFolder(instance.settings, run_id).receipt.read_bytes())
         time.sleep(1)

@@ -11,7 +11,7 @@ from include.settings import PROJECT_ROOT
 
 def test_the_picture_shows_the_contract() -> None:
     configuration = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    programs, library, _ = (
+    programs, library, *_ = (
         contract["layers"]
         for contract in configuration["tool"]["importlinter"]["contracts"]
         if contract["type"] == "layers"

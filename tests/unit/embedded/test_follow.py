@@ -21,7 +21,9 @@ from deploy.embedded import follow as following
 from deploy.embedded.addresses import Ports
 from deploy.embedded.follow import Airflow, NotFollowed, drop, landing_name, never_claimed, print_receipt
 from deploy.embedded.state import Instance
+from include.quality.findings import QualityRecord
 from include.receipts.model import FileEntry, Receipt
+from include.runs.folder import RunFolder
 from include.runs.landing import landing, waiting_files
 from include.settings import Settings
 from tests.support.ports import free_port
@@ -165,3 +167,30 @@ def test_a_receipt_names_reports_where_they_are(tmp_path: Path) -> None:
     said = io.StringIO()
     print_receipt(receipt, Settings(data_dir=tmp_path / "elsewhere"), Console(file=said))
     assert f"report: {tmp_path / 'elsewhere' / 'quarantine/r/a.csv'}\n" in said.getvalue()
+
+
+def test_a_held_run_says_score_report_and_remedy(instance: Instance) -> None:
+    record = QualityRecord(
+        run_id="run_1",
+        batch_id="20101201T082600-0a1b2c3d",
+        kind="drop",
+        scored_at=datetime(2010, 12, 1, tzinfo=UTC),
+        status="held",
+        overall=0.767,
+        bar=0.85,
+        rows_in=3,
+        rows_loaded=1,
+        rows_duplicate=0,
+        rows_quarantined=2,
+        rows_already_seen=0,
+        report="quality/run_1/report.html",
+    )
+    RunFolder(instance.settings, "run_1").save_stage("audit", record)
+    tasks = {"task_instances": [{"task_id": "audit", "state": "failed", "duration": 1.0}]}
+    with (
+        airflow_answering(instance, (200, json.dumps(tasks)), (200, json.dumps({"state": "failed"}))),
+        pytest.raises(NotFollowed, match=r"scores 0\.7670, below the bar of 0\.8500") as held,
+    ):
+        following.follow(instance, "run_1", Console(file=io.StringIO()))
+    assert "data/quality/run_1/report.html" in str(held.value)
+    assert "python -m include.quality release run_1" in str(held.value)
