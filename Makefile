@@ -97,7 +97,7 @@ search: installed ## show the product search; DO=catch-up or DO=rebuild brings i
 compose-env: python .venv/installed ## generate the secrets docker-compose.yaml needs
 	@$(BIN)/python -m deploy.compose_env
 
-.PHONY: lint types check test-unit test-integration test-spark test-e2e
+.PHONY: lint types check test-unit test-integration test-failover test-spark test-e2e
 # COVERAGE=yes measures lines and branches, in every process; THOROUGH=yes adds the long forms.
 PYTEST = $(BIN)/python -m pytest $(if $(filter yes,$(THOROUGH)),--thorough)
 # Comes after the folders: `--cov FOLDER` would measure the folder rather than run its tests.
@@ -111,27 +111,30 @@ types: python .venv/installed-dev ## check types
 check: lint types test-unit ## lint, types and the unit tests: quick
 test-unit: python .venv/installed-dev ## the unit tests
 	@$(call tested,$(PYTEST) tests/unit tests/architecture)
-test-integration: install .venv/installed-dev ## the tests with real engines, but for Spark
-	@$(call tested,$(PYTEST) tests/dags tests/integration --ignore=tests/integration/spark_jobs)
+test-integration: install .venv/installed-dev ## the tests with real engines, but for the next two
+	@$(call tested,$(PYTEST) tests/dags tests/integration $(APART:%=--ignore=%))
+test-failover: install .venv/installed-dev ## failover and backup, with servers that are stopped and killed
+	@$(call tested,$(PYTEST) $(filter-out %spark_jobs,$(APART)))
 test-spark: install .venv/installed-dev ## the tests of the Spark jobs
 	@$(call tested,$(PYTEST) tests/integration/spark_jobs)
+APART = tests/integration/failover tests/integration/backup tests/integration/spark_jobs
 test-e2e: install .venv/installed-dev ## the tests with a running Airflow
 	@$(call tested,$(PYTEST) tests/end_to_end)
 
 .PHONY: test test-thorough
 # All of the above side by side, the longest first. Each writes to a file of its own in LANES, which is shown when it ends.
-SIDE_BY_SIDE = test-e2e test-integration lint types test-unit test-spark
+SIDE_BY_SIDE = test-e2e test-failover test-integration lint types test-unit test-spark
 ifdef LANES
-tested = COVERAGE_FILE='$(LANES)/$@.coverage' $(1) $(COVERED) --cov-report= >'$(LANES)/$@.log' 2>&1; \
+tested = COVERAGE_FILE='$(LANES)/$@.coverage' $(1) $(COVERED:%=% --cov-report=) >'$(LANES)/$@.log' 2>&1; \
   status=$$?; cat '$(LANES)/$@.log'; exit $$status
 else
 tested = $(1) $(COVERED)
 endif
-test: install .venv/installed-dev ## lint, types and the whole test suite, with its coverage
+test: install .venv/installed-dev ## lint, types and the whole test suite (COVERAGE=yes: and its coverage)
 	@rm -rf .lanes && mkdir .lanes
-	@$(MAKE) LANES='$(CURDIR)/.lanes' COVERAGE=yes -j3 --keep-going --output-sync --no-print-directory $(SIDE_BY_SIDE); \
+	@$(MAKE) LANES='$(CURDIR)/.lanes' -j3 --keep-going --output-sync --no-print-directory $(SIDE_BY_SIDE); \
 	  status=$$?; \
-	  $(BIN)/coverage combine --quiet .lanes/*.coverage && $(BIN)/coverage report | grep '^TOTAL'; \
+	  $(if $(COVERED),$(BIN)/coverage combine --quiet .lanes/*.coverage && $(BIN)/coverage report | grep '^TOTAL';) \
 	  grep -E '^(FAILED|ERROR) ' .lanes/*.log; tail -n 1 .lanes/*.log; exit $$status
 test-thorough: ## the whole suite with the long forms that docs/testing.md lists, for a release
 	@$(MAKE) THOROUGH=yes test

@@ -148,10 +148,10 @@ def test_the_whole_suite_runs_side_by_side_and_a_failure_hides_no_other_part(ins
     put_program(installed / ".venv" / "bin" / "coverage", covered)
     put_program(installed / "jdk" / "bin" / "java", "#!/bin/bash\necho 'openjdk version \"17\"' >&2\n")
     for _ in range(2):
-        done = make(installed, "test", JAVA_HOME=str(installed / "jdk"))
+        done = make(installed, "test", COVERAGE="yes", JAVA_HOME=str(installed / "jdk"))
         assert done.returncode
         shown, _, end = done.stdout.partition("TOTAL 97%")
-        assert shown.count("-m pytest ") == 4
-        assert shown.count("1 passed") == end.count("1 passed") == 3
+        assert shown.count("-m pytest ") == 5
+        assert shown.count("1 passed") == end.count("1 passed") == 4
         assert shown.count("1 failed") == end.count("1 failed") == 1
         assert ".lanes/test-e2e.log:FAILED it" in end
