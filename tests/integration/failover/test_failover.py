@@ -307,6 +307,7 @@ def test_ten_publishes_at_once(lake: Lake, undisturbed: Lake, settings: Settings
         code, told = processes([["include.pipeline", "publish", run_id] for run_id in runs], settings)
     assert code == [0] * 10, told
     assert all(f'"warehouse": "{"primary" if alive else "replica"}"' in text for text in told)
+    replicated(runs[:2], settings)
     if not alive:
         assert sorted(catch_up(settings).batches) == [batch(number) for number in range(1, 11)]
     both_sides_equal(settings, undisturbed.settings)
@@ -342,6 +343,12 @@ def processes(
     return [process.returncode for process in running], told
 
 
+def replicated(runs: list[str], settings: Settings) -> None:
+    """Bring the replica what the primary has, by a process for each run, side by side."""
+    codes, told = processes([["include.pipeline", "replicate", run_id] for run_id in runs], settings)
+    assert codes == [0] * len(runs), told
+
+
 def test_two_processes_decide_alike(lake: Lake, undisturbed: Lake, settings: Settings, victim: Victim) -> None:
     """One finds the primary dead, the other finds it back: neither publishes past the other."""
     publish(settings, lake.drop(1, lines_of(30)))
@@ -357,6 +364,7 @@ def test_two_processes_decide_alike(lake: Lake, undisturbed: Lake, settings: Set
         settings,
     )
     assert codes == [0, 0, 0], told
+    replicated(runs, settings)
     record = StateFile(settings).read()
     assert (record.state, record.batches, record.unverified_days) == ("primary", [], [])
     for number, start in ((1, 0), (2, 20), (3, 60), (4, 80)):
