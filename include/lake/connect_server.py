@@ -116,7 +116,8 @@ class ConnectServer:
             "spark.connect.grpc.binding.port": str(self.port),
             "spark.connect.execute.manager.detachedTimeout": f"{ORPHANED_SECONDS}s",
             "spark.connect.execute.manager.maintenanceInterval": "1s",
-            "spark.connect.session.manager.defaultSessionTimeout": "10m",
+            # A session waits while Python reads a file, which may take long.
+            "spark.connect.session.manager.defaultSessionTimeout": "6h",
         }
         command = submit_command("spark-internal", [], conf, "local[*]")
         self.process = subprocess.Popen(
