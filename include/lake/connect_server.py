@@ -110,8 +110,6 @@ class ConnectServer:
         (settings.data_dir / "services" / "spark-local").mkdir(parents=True, exist_ok=True)
         conf = driver_conf(settings, "local[*]", "-XX:MaxMetaspaceSize=512m", *java_options) | {
             "spark.app.name": "retail-connect",
-            # Sessions that bring no classes need no class loader of their own, which each would have to fill.
-            "spark.sql.artifact.isolation.enabled": "false",
             "spark.connect.grpc.binding.address": "127.0.0.1",
             "spark.connect.grpc.binding.port": str(self.port),
             "spark.connect.execute.manager.detachedTimeout": f"{ORPHANED_SECONDS}s",
