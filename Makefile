@@ -123,7 +123,7 @@ test-e2e: install .venv/installed-dev ## the tests with a running Airflow
 
 .PHONY: test test-thorough
 # All of the above side by side, the longest first. Each writes to a file of its own in LANES, which is shown when it ends.
-SIDE_BY_SIDE = test-e2e test-failover test-integration lint types test-unit test-spark
+SIDE_BY_SIDE = test-e2e test-failover test-integration test-spark test-unit lint types
 ifdef LANES
 tested = COVERAGE_FILE='$(LANES)/$@.coverage' $(1) $(COVERED:%=% --cov-report=) >'$(LANES)/$@.log' 2>&1; \
   status=$$?; cat '$(LANES)/$@.log'; exit $$status
@@ -132,7 +132,7 @@ tested = $(1) $(COVERED)
 endif
 test: install .venv/installed-dev ## lint, types and the whole test suite (COVERAGE=yes: and its coverage)
 	@rm -rf .lanes && mkdir .lanes
-	@$(MAKE) LANES='$(CURDIR)/.lanes' -j3 --keep-going --output-sync --no-print-directory $(SIDE_BY_SIDE); \
+	@$(MAKE) LANES='$(CURDIR)/.lanes' -j2 --keep-going --output-sync --no-print-directory $(SIDE_BY_SIDE); \
 	  status=$$?; \
 	  $(if $(COVERED),$(BIN)/coverage combine --quiet .lanes/*.coverage && $(BIN)/coverage report | grep '^TOTAL';) \
 	  grep -E '^(FAILED|ERROR) ' .lanes/*.log; tail -n 1 .lanes/*.log; exit $$status
