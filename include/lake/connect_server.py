@@ -172,11 +172,11 @@ class ConnectServer:
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """End the process and whatever it started; kill it if it does not end within `seconds` of being asked to."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, None)):
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(seconds)
+                self.process.wait(patience)
                 return
 
 

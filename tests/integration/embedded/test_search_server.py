@@ -33,7 +33,10 @@ def test_it_starts_comes_back_and_stops_with_the_system(tmp_path: Path, monkeypa
         environment = instance.environment()
         for name in ("TYPESENSE_NODES", "TYPESENSE_PROTOCOL", "TYPESENSE_API_KEY", "TYPESENSE_SEARCH_KEY"):
             monkeypatch.setenv(name, environment[name])
-        with SearchServer(Settings(_env_file=None, data_dir=tmp_path)) as server:
+        settings = Settings(_env_file=None, data_dir=tmp_path)
+        with SearchServer(settings, indexing=True) as server:
+            server.add_search_key(environment["TYPESENSE_SEARCH_KEY"], settings.search_alias)
+        with SearchServer(settings) as server:
             assert server.features().version == "0.24.1"
         (process,) = [one for one in psutil.process_iter(["cmdline"]) if _is_ours(one, search.data_dir)]
         listening = [one.laddr.ip for one in process.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN]
