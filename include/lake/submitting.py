@@ -83,6 +83,8 @@ def session_conf(input_bytes: int) -> dict[str, str]:
         # Compiling a query takes longer than interpreting it on a few thousand rows.
         "spark.sql.codegen.wholeStage": "false" if small else "true",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN" if small else "FALLBACK",
+        # HotSpot leaves methods of more bytes uncompiled; as single expressions they are faster than interpreted.
+        "spark.sql.codegen.hugeMethodLimit": "8000",
         "spark.sql.adaptive.enabled": "false" if small else "true",
         "spark.sql.parquet.columnarReaderBatchSize": "512" if small else "4096",
     }
