@@ -1,4 +1,4 @@
-"""The Python steps of a run: claim, enrich, audit, publish, replicate, aggregate, index, receipt.
+"""The Python steps of a run: claim, enrich, audit, publish, receipt, replicate, aggregate, index.
 
 `python -m include.pipeline STEP RUN_ID` does what the DAG's task of that name does, without Airflow. Each step is a
 process of its own and imports what it alone needs: the warehouse takes a second to import, DuckDB and Arrow half.
@@ -19,7 +19,7 @@ from include.quality.holding import STAGE, stop_if_held
 from include.quality.reconciliation import reconcile
 from include.receipts.account import RunRecords, account
 from include.receipts.model import FileEntry, Receipt
-from include.runs.folder import ClaimedFile, Manifest, RunFolder, RunRecordMissing
+from include.runs.folder import ClaimedFile, Manifest, RunFolder
 from include.runs.landing import claim_drop, claim_rebuild, has_changed, put_back
 from include.runs.marks import mark_published, mark_seen
 from include.runs.records import (
@@ -35,7 +35,7 @@ from include.settings import Settings, get_settings
 if TYPE_CHECKING:
     from include.failover import Publication, ReplicaUpdate
 
-STEPS = ("claim", "enrich", "audit", "publish", "replicate", "aggregate", "index", "receipt")
+STEPS = ("claim", "enrich", "audit", "publish", "receipt", "replicate", "aggregate", "index")
 
 
 @uses_lake
@@ -208,16 +208,12 @@ def _records(run: RunFolder) -> RunRecords:
     Raises:
         RunRecordMissing: If a stage has not finished.
     """
-    from include.failover import Publication, ReplicaUpdate
+    from include.failover import Publication
 
     manifest = run.manifest()
     if not manifest.has_work:
         return RunRecords(manifest)
     gold = run.stage("gold", GoldRecord)
-    try:
-        indexed = run.stage("index", IndexRecord)
-    except RunRecordMissing:
-        indexed = None  # a run from before there was a search
     return RunRecords(
         manifest,
         bronze=run.stage("bronze", BronzeRecord),
@@ -226,8 +222,6 @@ def _records(run: RunFolder) -> RunRecords:
         audit=run.stage(STAGE, QualityRecord),
         gold=gold,
         publish=run.stage("publish", Publication) if gold.token else None,
-        replica=run.stage("replica", ReplicaUpdate) if gold.token else None,
-        index=indexed,
     )
 
 

@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.state import CLI_USER, Instance
+from include.failover import ReplicaUpdate
 from include.files import move_to_free_name, sha256_of
 from include.quality.findings import QualityRecord
 from include.quality.holding import STAGE, why_held
 from include.receipts.model import Receipt
 from include.runs.folder import Manifest, RunFolder, RunRecordMissing
 from include.runs.landing import UNFINISHED_SUFFIXES, landing, waiting_files
+from include.runs.records import IndexRecord
 from include.settings import Settings
 
 DAG_ID = "retail_medallion"
@@ -31,16 +33,17 @@ TASKS = (
     "audit",
     "gold",
     "publish",
+    "receipt",
     "replicate",
     "aggregate",
     "index",
-    "receipt",
 )
 NOTICE_SECONDS = 120.0
 FINISHED = {"success", "failed"}
 API_PATIENCE_SECONDS = 90.0
 """Longer than the supervisor takes to bring a fallen API server back."""
 RETRY_SECONDS = 2.0
+SEARCH_REMEDY = "The next run catches up, or `make search DO=catch-up`."
 
 
 class NotFollowed(Exception):
@@ -216,6 +219,18 @@ def _why_failed(instance: Instance, run_id: str, tasks: list[str]) -> str:
     return f"The run failed in {', '.join(tasks) or 'no task'}; its logs are in {logs}."
 
 
+def _copies_behind(run: RunFolder) -> list[str]:
+    """Return what replica and search lack of a run that is over, a sentence each."""
+    behind: list[str] = []
+    with suppress(RunRecordMissing):
+        behind += run.stage("replica", ReplicaUpdate).warnings
+    with suppress(RunRecordMissing):
+        indexed = run.stage("index", IndexRecord)
+        if indexed.status == "pending":
+            behind.append(f"The product search is not up to date: {indexed.reason} {SEARCH_REMEDY}")
+    return behind
+
+
 def print_receipt(receipt: Receipt, settings: Settings, console: Console) -> None:
     """Print a receipt as a person reads it; reports with their whole path below the data folder of `settings`."""
     console.print(f"Receipt of {receipt.run_id}", highlight=False, soft_wrap=True)
@@ -240,6 +255,6 @@ def print_receipt(receipt: Receipt, settings: Settings, console: Console) -> Non
             console.print(f"  report: {settings.data_dir / file.report}", markup=False, soft_wrap=True)
     for code, rows in receipt.rows_quarantined.items():
         console.print(f"  quarantined {rows} x {code}", markup=False)
-    for warning in receipt.warnings:
+    for warning in [*receipt.warnings, *_copies_behind(RunFolder(settings, receipt.run_id))]:
         console.print(f"  note: {warning}", markup=False, soft_wrap=True)
     console.print(f"{receipt.status}, {receipt.seconds.get('total', 0):.0f} s from claim to receipt")

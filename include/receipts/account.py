@@ -15,8 +15,6 @@ from include.runs.records import (
     BronzeRecord,
     EnrichRecord,
     GoldRecord,
-    IndexEntry,
-    IndexRecord,
     SilverRecord,
     StagedFile,
     unreadable,
@@ -52,18 +50,6 @@ class Published(Protocol):
         """Sentences worth reading."""
 
 
-class Replicated(Protocol):
-    """What the receipt takes from the record of an update of the replica."""
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-
-    @property
-    def warnings(self) -> list[str]:
-        """Sentences worth reading."""
-
-
 @dataclass(frozen=True)
 class RunRecords:
     """What the stages of a run recorded; None for a stage that had nothing to do."""
@@ -75,8 +61,6 @@ class RunRecords:
     audit: QualityRecord | None = None
     gold: GoldRecord | None = None
     publish: Published | None = None
-    replica: Replicated | None = None
-    index: IndexRecord | None = None
 
 
 def account(
@@ -127,7 +111,6 @@ def account(
         enrichment=_enrichment(records.enrich) if records.enrich else None,
         warnings=_warnings(records, files, put_back),
         quality=_quality(records.audit) if records.audit else None,
-        index=IndexEntry.model_validate(records.index.model_dump(exclude={"seconds"})) if records.index else None,
     )
 
 
@@ -211,14 +194,13 @@ def _seconds(records: RunRecords) -> dict[str, float]:
         "enrich": records.enrich,
         "audit": records.audit,
         "gold": records.gold,
-        "index": records.index,
     }
     seconds = {name: record.seconds for name, record in stages.items() if record is not None}
     if records.gold and records.publish:
         seconds |= {
             "load": records.gold.load_seconds,
             "publish": records.publish.primary_seconds,
-            "replica": records.publish.replica_seconds + (records.replica.seconds if records.replica else 0.0),
+            "replica": records.publish.replica_seconds,
         }
     return {name: round(value, 1) for name, value in seconds.items()}
 
@@ -259,11 +241,4 @@ def _warnings(records: RunRecords, files: list[FileEntry], put_back: Mapping[str
         warnings += records.audit.drift.warnings()
     if records.publish:
         warnings += records.publish.warnings
-    if records.replica:
-        warnings += records.replica.warnings
-    if records.index and records.index.status == "pending":
-        warnings.append(
-            f"The product search is not up to date: {records.index.reason} The next run catches up, or "
-            "`python -m include.search catch-up`."
-        )
     return warnings

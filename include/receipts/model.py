@@ -14,7 +14,7 @@ from pydantic import Field
 
 from include.domain.model import Model
 from include.quality.findings import Release
-from include.runs.records import IndexEntry, ServiceMetrics
+from include.runs.records import ServiceMetrics
 from include.sources.model import FileDecisions
 
 
@@ -99,7 +99,6 @@ class Receipt(Model):
         quality: Outcome of the quality audit; none for a run that had nothing to audit.
         warehouse: Side of the warehouse that took the batch: `primary`, or `replica` while the primary was away; none
             if nothing was published.
-        index: What became of the product search; none for a run that had nothing to publish.
     """
 
     schema_version: Literal[1] = 1
@@ -128,7 +127,6 @@ class Receipt(Model):
     enrichment: Enrichment | None = None
     warnings: list[str] = Field(default_factory=list)
     quality: QualityEntry | None = None
-    index: IndexEntry | None = None
 
     def check(self) -> None:
         """Raise unless rows and money balance.

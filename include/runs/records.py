@@ -148,8 +148,8 @@ class GoldRecord(Model):
     seconds: float = 0.0
 
 
-class IndexEntry(Model):
-    """What became of the search index, as receipts report it.
+class IndexRecord(Model):
+    """What became of the search index.
 
     Attributes:
         status: `indexed`; `pending` if it could not be brought up to date, which the next run does; `off` if no search
@@ -175,9 +175,4 @@ class IndexEntry(Model):
     embedded: int = 0
     reason: str | None = None
     problems: list[str] = Field(default_factory=list)
-
-
-class IndexRecord(IndexEntry):
-    """What became of the search index, and how long that took."""
-
     seconds: float = 0.0

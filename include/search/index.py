@@ -107,7 +107,7 @@ def bring_up_to_date(
     """Bring the index up to what is published; if that cannot be done, record it as pending.
 
     Runs one after another: each takes what the others have published into account. Never fails because the service is
-    down, or the lake cannot be read: what is published stays published, and the receipt says what is pending.
+    down, or the lake cannot be read: what is published stays published, and the record says what is pending.
 
     Args:
         settings: Which service, and where the lake is.

@@ -43,7 +43,7 @@ SLOWER = 1.2
 RECEIPT_SECONDS = 1800.0
 SAMPLE_SECONDS = 1.0
 IDLE_SECONDS = 20.0
-STAGES = ("bronze", "silver", "enrich", "audit", "gold", "load", "publish", "replica", "index")
+STAGES = ("bronze", "silver", "enrich", "audit", "gold", "load", "publish")
 
 console = Console(width=150)
 

@@ -67,11 +67,11 @@ def test_its_tasks_run_in_the_documented_order(loaded: dict[str, object]) -> Non
         "enrich": ["gold"],
         "audit": ["gold"],
         "gold": ["publish"],
-        "publish": ["aggregate", "index", "replicate"],
-        "replicate": ["receipt"],
-        "aggregate": ["receipt"],
-        "index": ["receipt"],
-        "receipt": [],
+        "publish": ["aggregate", "index", "receipt", "replicate"],
+        "receipt": ["aggregate", "index", "replicate"],
+        "replicate": [],
+        "aggregate": [],
+        "index": [],
     }
 
 

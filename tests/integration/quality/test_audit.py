@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from deltalake import DeltaTable
-from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from include.pipeline import audit, index, publish, receipt
+from include.pipeline import audit, publish, receipt
 from include.quality.audit import assess
 from include.quality.findings import QualityRecord
 from include.quality.history import last_verdicts
@@ -25,7 +24,6 @@ from include.runs.folder import ClaimedFile, RunFolder
 from include.runs.records import STILL_WRITTEN, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.settings import Settings
 from include.warehouse import open_engine, star_table, transaction, upgrade
-from tests.support.ports import free_port
 from tests.support.silver import CLAIMED_AT, load, rebuild, row, rows
 
 MONDAY = date(2010, 12, 6)
@@ -48,7 +46,6 @@ def finish(settings: Settings, run: RunFolder) -> Receipt:
     run.save_stage("enrich", EnrichRecord())
     run.save_stage("gold", GoldRecord())
     publish(settings, run.run_id)
-    index(settings, run.run_id)
     return receipt(settings, run.run_id)
 
 
@@ -371,17 +368,3 @@ def test_money_is_compared_to_the_penny(settings: Settings) -> None:
     run.save_stage("silver", silver.model_copy(update=changes))
     with pytest.raises(QualityBelowBar, match="money_recounted"):
         audit(settings, "penny")
-
-
-def test_a_search_that_is_down_is_a_warning_in_the_receipt(with_warehouse: Settings) -> None:
-    down = with_warehouse.model_copy(
-        update={"typesense_nodes": f"127.0.0.1:{free_port()}", "typesense_api_key": SecretStr("key")}
-    )
-    upgrade(down)
-    run = load(down, "first", {"a.csv": rows(3)})
-    audit(down, run.run_id)
-    account = finish(down, run)
-    assert account.status == "loaded"
-    assert account.index is not None
-    assert account.index.status == "pending"
-    assert [text for text in account.warnings if "search is not up to date" in text and "catch-up" in text]

@@ -21,10 +21,12 @@ from deploy.embedded import follow as following
 from deploy.embedded.addresses import Ports
 from deploy.embedded.follow import Airflow, NotFollowed, drop, landing_name, never_claimed, print_receipt
 from deploy.embedded.state import Instance
+from include.failover import ReplicaUpdate
 from include.quality.findings import QualityRecord
 from include.receipts.model import FileEntry, Receipt
 from include.runs.folder import RunFolder
 from include.runs.landing import landing, waiting_files
+from include.runs.records import IndexRecord
 from include.settings import Settings
 from tests.support.ports import free_port
 
@@ -142,7 +144,7 @@ def test_a_refusal_is_one_sentence_at_once(instance: Instance, status: int) -> N
         Airflow(instance).get("/dags/d/dagRuns/r")
 
 
-def test_a_receipt_names_reports_where_they_are(tmp_path: Path) -> None:
+def test_a_receipt_names_reports_and_is_followed_by_what_copies_lack(tmp_path: Path) -> None:
     now = datetime(2011, 1, 4, tzinfo=UTC)
     rejected = FileEntry(name="a.csv", sha256="0" * 64, bytes=1, status="rejected", report="quarantine/r/a.csv")
     receipt = Receipt(
@@ -164,9 +166,17 @@ def test_a_receipt_names_reports_where_they_are(tmp_path: Path) -> None:
         amount_quarantined=Decimal(0),
         amount_already_seen=Decimal(0),
     )
+    settings = Settings(data_dir=tmp_path / "elsewhere")
     said = io.StringIO()
-    print_receipt(receipt, Settings(data_dir=tmp_path / "elsewhere"), Console(file=said))
+    print_receipt(receipt, settings, Console(file=said))
     assert f"report: {tmp_path / 'elsewhere' / 'quarantine/r/a.csv'}\n" in said.getvalue()
+    assert "note:" not in said.getvalue()
+    run = RunFolder(settings, "r")
+    run.save_stage("replica", ReplicaUpdate(lacks=["b"], warnings=["The replica lacks batch b."]))
+    run.save_stage("index", IndexRecord(status="pending", reason="Nobody listens."))
+    print_receipt(receipt, settings, Console(file=said))
+    assert "note: The replica lacks batch b.\n" in said.getvalue()
+    assert "note: The product search is not up to date: Nobody listens. The next run" in said.getvalue()
 
 
 def test_a_held_run_says_score_report_and_remedy(instance: Instance) -> None:

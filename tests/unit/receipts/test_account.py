@@ -12,7 +12,7 @@ from include.quality.findings import FileSummary, QualityRecord
 from include.receipts.account import RunRecords, account
 from include.receipts.model import FileEntry, Receipt
 from include.runs.folder import ClaimedFile, Manifest
-from include.runs.records import BronzeRecord, EnrichRecord, GoldRecord, IndexRecord, SilverRecord, StagedFile
+from include.runs.records import BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.sources.model import FileDecisions, SourceReading
 
 CLAIMED_AT = datetime(2011, 1, 4, 6, tzinfo=UTC)
@@ -99,7 +99,6 @@ def loaded() -> RunRecords:
         ),
         gold=GoldRecord(token="t", load_seconds=0.31, table_versions={"fact_sales": 5}),
         publish=Publish(),
-        index=IndexRecord(status="pending", reason="Nobody listens."),
     )
 
 
@@ -122,8 +121,6 @@ def test_a_drop_is_accounted_for_to_the_penny() -> None:
     assert found.warnings == [
         "a.csv: The file ends in the middle of a line.",
         "The replica was slow.",
-        "The product search is not up to date: Nobody listens. The next run catches up, or "
-        "`python -m include.search catch-up`.",
     ]
 
 
