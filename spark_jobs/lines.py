@@ -134,7 +134,15 @@ def sale_id() -> Column:
 
 def whole(name: str) -> Column:
     """Return text column `name`, with 17850 for 17850.0."""
-    return F.regexp_replace(name, WHOLE_AS_DECIMAL, "$1")
+    return F.when(F.contains(name, F.lit(".0")), F.regexp_replace(name, WHOLE_AS_DECIMAL, "$1")).otherwise(F.col(name))
+
+
+def single_spaced(name: str) -> Column:
+    """Return text column `name` with one space for each run of white space; few rows pay for the expression."""
+    has_run = F.contains(name, F.lit("  "))
+    for character in "\t\n\v\f\r\u00a0":
+        has_run = has_run | F.contains(name, F.lit(character))
+    return F.when(has_run, F.regexp_replace(name, r"[\s\u00a0]+", " ")).otherwise(F.col(name))
 
 
 def normalised(rows: DataFrame) -> DataFrame:
@@ -150,7 +158,7 @@ def normalised(rows: DataFrame) -> DataFrame:
     lines = rows.select(
         F.upper(whole("invoice")).alias("invoice_no"),
         F.upper(whole("stock_code")).alias("stock_code"),
-        F.regexp_replace("description", r"[\s\u00a0]+", " ").alias("description"),
+        single_spaced("description").alias("description"),
         F.col("quantity_").alias("quantity"),
         "sold_at",
         "unit_price",
