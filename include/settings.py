@@ -108,7 +108,9 @@ class Settings(BaseSettings):
         backup_keep_days: Older backups are kept until they reach this age in days; 0 keeps none.
         backup_schedule: When the DAG `retail_backup` runs, in cron's notation and UTC.
         primary_patience_seconds: How long to wait for an unresponsive primary before the replica takes over.
-        date_order: How to read `03/04/2010` if nothing in the file shows the order; `auto` is the documented one.
+        date_order: How to read `03/04/2010` if nothing in the file shows the order; with `auto` the file is refused.
+        decimal_mark: How to read `1.234` if nothing in the file shows the mark; with `auto` the file is refused.
+        time_zone: The shop's zone by its name in the IANA database; moments with an offset are brought to it.
         poll_seconds: How often the landing folder is scanned.
         settle_seconds: How long a file's size and modification time must not change before it is claimed.
         max_line_bytes: A longer physical line is quarantined instead of being read.
@@ -192,6 +194,8 @@ class Settings(BaseSettings):
     backup_schedule: str = Field(default="30 2 * * *", pattern=r"^[0-9*,/A-Za-z-]+( [0-9*,/A-Za-z-]+){4}$")
     primary_patience_seconds: float = Field(default=10.0, gt=0)
     date_order: Literal["auto", "day_first", "month_first"] = "auto"
+    decimal_mark: Literal["auto", "point", "comma"] = "auto"
+    time_zone: str = "Europe/London"
     poll_seconds: float = Field(default=1.0, gt=0)
     settle_seconds: float = Field(default=1.0, ge=0)
     max_line_bytes: int = Field(default=1_048_576, ge=1_024)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -20,7 +21,7 @@ from spark_jobs.session import bronze_table, spark_session, table_version
 STAGED_SCHEMA = (
     "line_number bigint, page int, "
     + ", ".join(f"{name} string" for name in CANONICAL_COLUMNS)
-    + ", extras string, defect string, raw string"
+    + ", extras string, written string, defect string, raw string"
 )
 """`include.sources.staged.SCHEMA` in Spark's words."""
 
@@ -41,6 +42,8 @@ def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
                 file.name,
                 run.staged / f"{file.sha256}.parquet",
                 date_order=run.settings.date_order,
+                decimal_mark=run.settings.decimal_mark,
+                zone=ZoneInfo(run.settings.time_zone),
                 max_line_bytes=run.settings.max_line_bytes,
             )
         except SourceRejected as rejection:
@@ -81,8 +84,8 @@ def bronze_rows(staged: DataFrame, files: Sequence[StagedFile], manifest: Manife
         manifest: The run.
 
     Returns:
-        The 8 canonical columns as text, extras, defect, raw, source_file, source_sha256, source_line, source_page,
-        date_order, date_separator, decimal_mark, batch_id, ingested_at, ingest_date.
+        The 8 canonical columns as text, extras, written, defect, raw, source_file, source_sha256, source_line,
+        source_page, batch_id, ingested_at, ingest_date.
     """
     sha256 = F.substring_index(F.col("_metadata.file_name"), ".", 1)
 
@@ -90,19 +93,16 @@ def bronze_rows(staged: DataFrame, files: Sequence[StagedFile], manifest: Manife
         pairs = [F.lit(part) for pair in values.items() for part in pair]
         return F.element_at(F.create_map(*pairs), sha256)
 
-    decisions = {file.sha256: file.reading.decisions for file in files if file.reading is not None}
     return staged.select(
         *CANONICAL_COLUMNS,
         "extras",
+        "written",
         "defect",
         "raw",
         of_file({file.sha256: file.name for file in files}).alias("source_file"),
         sha256.alias("source_sha256"),
         F.col("line_number").alias("source_line"),
         F.col("page").alias("source_page"),
-        of_file({key: decided.date_order for key, decided in decisions.items()}).alias("date_order"),
-        of_file({key: decided.date_separator for key, decided in decisions.items()}).alias("date_separator"),
-        of_file({key: decided.decimal_mark for key, decided in decisions.items()}).alias("decimal_mark"),
         F.lit(manifest.batch_id).alias("batch_id"),
         F.lit(manifest.claimed_at.replace(tzinfo=None)).cast("timestamp").alias("ingested_at"),
         F.lit(manifest.claimed_at.date()).alias("ingest_date"),

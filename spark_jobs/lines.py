@@ -26,7 +26,7 @@ from include.domain.classify import (
     UNSPECIFIED_COUNTRY,
 )
 from include.domain.line import WHOLE_AS_DECIMAL
-from spark_jobs.rules import TEXT_COLUMNS, marks_exchanged, moment, trimmed, violation
+from spark_jobs.rules import TEXT_COLUMNS, moment, trimmed, violation
 
 MONEY = DecimalType(18, 4)
 NUMBERS = ("quantity", "price")
@@ -61,11 +61,9 @@ def parsed(bronze: DataFrame) -> DataFrame:
     """Return Bronze rows trimmed and typed, with the codes of the rules they break.
 
     Returns:
-        Bronze's columns, the text ones trimmed and the numbers with a decimal point, plus quantity_, sold_at,
-        unit_price, amount (null where unreadable) and codes (array of reason codes, empty for a valid row).
+        Bronze's columns, the text ones trimmed, plus quantity_, sold_at, unit_price, amount (null where unreadable) and codes (array of reason codes, empty for a valid row).
     """
     values = {name: trimmed(name) for name in TEXT_COLUMNS}
-    values |= {name: marks_exchanged(values[name]) for name in NUMBERS}
     number = {name: F.when(F.col(name).rlike(r"\A[+-]?[0-9]{1,10}(\.[0-9]+)?\z"), F.col(name)) for name in NUMBERS}
     typed = bronze.withColumns(values).withColumns(
         {
@@ -152,9 +150,9 @@ def normalised(rows: DataFrame) -> DataFrame:
         SILVER_SCHEMA, but amount wide enough for what is out of range; codes as `parsed` gives them; rejected: null for
         a valid row, else a struct of source_page, the text columns as they came, and raw.
     """
-    written = {name: F.col(name) for name in TEXT_COLUMNS}
-    written |= {name: marks_exchanged(written[name]).alias(name) for name in NUMBERS}
-    kept = F.struct("source_page", *written.values(), "raw")
+    written = F.from_json("written", StructType([StructField(name, StringType()) for name in TEXT_COLUMNS]))
+    values = [F.coalesce(written.getField(name), F.col(name)).alias(name) for name in TEXT_COLUMNS]
+    kept = F.struct("source_page", *values, "raw")
     lines = rows.select(
         F.upper(whole("invoice")).alias("invoice_no"),
         F.upper(whole("stock_code")).alias("stock_code"),

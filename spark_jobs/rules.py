@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from include.domain.line import DATE_PATTERNS, DATE_SHAPES, SWAPPED_MARKS, TYPED_FROM, WHITESPACE, InvoiceLine, LineText
+from include.domain.line import TYPED_FROM, WHITESPACE, InvoiceLine, LineText
 
 TEXT_COLUMNS = tuple(LineText.model_fields)
 
@@ -23,23 +23,12 @@ def trimmed(name: str) -> Column:
     return F.nullif(F.btrim(F.col(name), F.lit(WHITESPACE)), F.lit(""))
 
 
-def marks_exchanged(number: Column) -> Column:
-    """Return the text of a number in the file's style with a decimal point, one with a point in the file's style."""
-    return F.when(F.col("decimal_mark") == ",", F.translate(number, *SWAPPED_MARKS)).otherwise(number)
-
-
 def moment(name: str) -> Column:
-    """Return trimmed text column `name` as a timestamp read in the file's date style, null if it names no moment."""
+    """Return trimmed text column `name` as a timestamp, null if it names no moment."""
     text = F.translate(F.col(name), "T", " ")
-    day = F.replace(F.substring_index(text, " ", 1), F.col("date_separator"), F.lit("-"))
-    clock = F.when(F.instr(text, " ") > 0, F.substring_index(text, " ", -1)).otherwise(F.lit("0:00"))
-    rest = F.concat(day, F.lit(" "), clock)
-    parsed = F.lit(None).cast("timestamp")
-    for order, pattern in DATE_PATTERNS.items():
-        spark_pattern = F.lit(f"{pattern} H:mm[:ss[.SSSSSS]]")
-        fits = (F.col("date_order") == order) & day.rlike(rf"\A{DATE_SHAPES[order]}\z")
-        parsed = F.when(fits, F.try_to_timestamp(rest, spark_pattern)).otherwise(parsed)
-    return parsed
+    whole = F.when(F.instr(text, " ") == 0, F.concat(text, F.lit(" 0:00"))).otherwise(text)
+    readable = text_valid(name)
+    return F.when(readable, F.try_to_timestamp(whole, F.lit("yyyy-M-d H:mm[:ss[.SSSSSS]]")))
 
 
 def may_name_day(name: str, days: Sequence[date]) -> Column:
@@ -47,10 +36,7 @@ def may_name_day(name: str, days: Sequence[date]) -> Column:
 
     One look at the text, so that a rebuild of a day need not parse every row of the files that hold it.
     """
-    variants = []
-    for day in days:
-        parts = {"y": f"{day.year:04}", "m": f"0?{day.month}", "d": f"0?{day.day}"}
-        variants += ["[-/.]".join(parts[letter] for letter in order) for order in DATE_SHAPES]
+    variants = [f"{day.year:04}-0?{day.month}-0?{day.day}" for day in days]
     return F.col(name).rlike(rf"(?<![0-9])(?:{'|'.join(variants)})(?![0-9])")
 
 

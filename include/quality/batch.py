@@ -73,8 +73,8 @@ WITH others AS (
     SELECT source_file, source_line, {_whole("upper(trim(invoice))")} AS invoice,
         {_whole("upper(trim(stock_code))")} AS stock_code,
         trim(regexp_replace(coalesce(description, ''), '\\s+', ' ', 'g')) AS description,
-        TRY_CAST(replace(quantity, decimal_mark, '.') AS DECIMAL(14, 4)) AS quantity,
-        TRY_CAST(replace(price, decimal_mark, '.') AS DECIMAL(14, 4)) AS price,
+        TRY_CAST(quantity AS DECIMAL(14, 4)) AS quantity,
+        TRY_CAST(price AS DECIMAL(14, 4)) AS price,
         {_whole("trim(coalesce(customer_id, ''))")} AS customer_id,
         coalesce(nullif(trim(country), ''), '{UNSPECIFIED_COUNTRY}') AS country
     FROM (SELECT * FROM bronze WHERE ingest_date = $day AND batch_id = $batch) AS arrived

@@ -45,7 +45,7 @@ FROM (
         nullif(trim(description), '') AS description,
         TRY_CAST(quantity AS INTEGER) AS quantity,
         try_strptime(replace(invoice_date, 'T', ' '), $formats) AS invoice_date,
-        TRY_CAST(replace(price, $mark, '.') AS DECIMAL(14, 4)) AS price,
+        TRY_CAST(price AS DECIMAL(14, 4)) AS price,
         nullif(trim(customer_id), '') AS customer_id, country, '' AS batch_id,
         CAST(try_strptime(replace(invoice_date, 'T', ' '), $formats) AS DATE) AS invoice_day
     FROM read_parquet($path) WHERE defect IS NULL
@@ -60,8 +60,7 @@ SELECT *, CASE
 FROM ({{query}})
 """
 
-_DATES = {"ymd": "%Y-%m-%d", "mdy": "%m-%d-%Y", "dmy": "%d-%m-%Y"}
-_CLOCKS = ("", " %H:%M", " %H:%M:%S")
+_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S")
 
 
 class Rates(Model):
@@ -96,12 +95,8 @@ def replay(path: Path) -> Replay:
     """
     with TemporaryDirectory() as scratch, duckdb.connect() as connection:
         staged = Path(scratch) / "lines.parquet"
-        style = stage_file(path, path.name, staged).decisions
-        day = _DATES[style.date_order].replace("-", style.date_separator)
-        connection.execute(
-            _CLEAN,
-            {"path": str(staged), "mark": style.decimal_mark, "formats": [f"{day}{clock}" for clock in _CLOCKS]},
-        )
+        stage_file(path, path.name, staged)
+        connection.execute(_CLEAN, {"path": str(staged), "formats": list(_FORMATS)})
         connection.execute(_LINES.format(query="SELECT * FROM clean"))
         days = added_up(profiles_of(connection))
         ordinary, compared = _rates("ordinary days", days, days)

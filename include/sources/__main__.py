@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import pyarrow.parquet as pq
 import typer
 
+from include.sources.dates import DateSetting
 from include.sources.defects import DEFECTS, shortened
 from include.sources.model import SourceRejected
 from include.sources.staging import MAX_LINE_BYTES, stage_file
-from include.sources.style import DateSetting
 
 _SHOWN = 20
 

@@ -112,6 +112,43 @@ DEFECTS: dict[str, Defect] = {
         "The PDF has text but no table of invoice lines.",
         "The table needs a header line with at least the columns {columns}.",
     ),
+    "ambiguous_dates": Defect(
+        "file",
+        "Nothing in the file tells whether its dates are written day first or month first: the first may be {readings}.",
+        "Set RETAIL_DATE_ORDER to day_first or month_first and drop the file again, or export dates as 2010-12-31.",
+    ),
+    "ambiguous_numbers": Defect(
+        "file",
+        "Nothing in the file tells whether the point or comma of its numbers marks decimals or thousands.",
+        "Set RETAIL_DECIMAL_MARK to point or comma and drop the file again, or export numbers without thousands marks.",
+    ),
+    "unexplained_currency": Defect(
+        "file",
+        "{column} says {values}, but amounts are taken for {base}.",
+        "Export the amounts in {base}: money of another currency is never guessed.",
+    ),
+    "total_differs": Defect(
+        "file",
+        "{column} differs from quantity x price on {rows} lines: on the first of them {example}.",
+        "If the price column holds the line's total, export unit prices; if a discount or tax makes the difference, export "
+        "prices after it. Leave the column out if it does not count.",
+    ),
+    "unexplained_amounts": Defect(
+        "file",
+        "{column} holds amounts on {rows} lines, and nothing says whether the prices are before or after them.",
+        "Add the line's total as a column Total, export prices after it and leave the column out, or write it as a line of "
+        "its own.",
+    ),
+    "unexplained_status": Defect(
+        "file",
+        "{column} says {values}, and nothing says which of these lines count as sales.",
+        "Export only what was sold, and returns with a negative quantity, or leave the column out if all of it counts.",
+    ),
+    "unexplained_document_type": Defect(
+        "file",
+        "{column} says {values}, but the amounts of these lines are positive as those of sales.",
+        "Export them with a negative quantity, or leave out what is no sale.",
+    ),
     "too_few_columns": Defect(
         "record",
         "The line has fewer values than the header has columns.",

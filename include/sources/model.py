@@ -20,7 +20,9 @@ CANONICAL_COLUMNS = (
     "country",
 )
 
+DateKind = Literal["numeric", "named", "compact", "serial", "epoch_seconds", "epoch_milliseconds"]
 DateOrder = Literal["ymd", "mdy", "dmy"]
+DateBasis = Literal["evidence", "convention", "setting"]
 
 
 class FileDecisions(Model):
@@ -34,10 +36,12 @@ class FileDecisions(Model):
         delimiter: Field separator of a CSV file.
         header: Canonical column -> spelling found in the file.
         extra_columns: Columns of the file that are not canonical; kept in Bronze as JSON.
-        date_order: Order of year, month and day in `invoice_date`.
-        date_separator: Character between year, month and day.
-        date_basis: `evidence` (values above 12 decide), `convention` (documented rule, nothing in the file decides) or
-            `setting` (RETAIL_DATE_ORDER).
+        date_kind: Form of `invoice_date`: day, month and year as digits, with the month's name, as one number of eight
+            digits, a spreadsheet's serial number, or time since 1970.
+        date_order: Order of year, month and day as digits.
+        date_separator: Character between them.
+        date_basis: `evidence` (values above 12 decide), `convention` (nothing was there to decide) or `setting`
+            (RETAIL_DATE_ORDER).
         decimal_mark: Decimal mark of `quantity` and `price`.
         warnings: Sentences a person should read, such as an ambiguous date style.
     """
@@ -49,9 +53,10 @@ class FileDecisions(Model):
     delimiter: str | None = None
     header: dict[str, str] = Field(default_factory=dict)
     extra_columns: list[str] = Field(default_factory=list)
+    date_kind: DateKind = "numeric"
     date_order: DateOrder = "ymd"
-    date_separator: Literal["-", "/", "."] = "-"
-    date_basis: Literal["evidence", "convention", "setting"] = "evidence"
+    date_separator: str = "-"
+    date_basis: DateBasis = "evidence"
     decimal_mark: Literal[".", ","] = "."
     warnings: list[str] = Field(default_factory=list)
 

@@ -20,11 +20,15 @@ SCHEMA = pa.schema(
         pa.field("page", pa.int32()),
         *(pa.field(name, pa.string()) for name in CANONICAL_COLUMNS),
         pa.field("extras", pa.string()),
+        pa.field("written", pa.string()),
         pa.field("defect", pa.string()),
         pa.field("raw", pa.string()),
     ]
 )
-"""One row per record of the source, in its order."""
+"""One row per record of the source, in its order; `written` holds the values that were brought to another form."""
+
+WRITTEN_AS = {"compression": "zstd", "compression_level": 1}
+"""How staged files are compressed."""
 
 BATCH_ROWS = 50_000
 BATCH_CHARACTERS = 16 << 20
@@ -116,7 +120,7 @@ class StagedWriter:
     def __init__(self, path: Path) -> None:
         self.rows = 0
         self.defects: Counter[str] = Counter()
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=1)
+        self._writer = pq.ParquetWriter(path, SCHEMA, **WRITTEN_AS)
 
     def __enter__(self) -> StagedWriter:
         return self
@@ -135,7 +139,8 @@ class StagedWriter:
         ]
         for name in CANONICAL_COLUMNS:
             arrays.append(_strings(batch.columns.get(name), rows))
-        arrays += [_strings(batch.extras, rows), _strings(batch.defects, rows), _strings(batch.raws, rows)]
+        arrays += [_strings(batch.extras, rows), pa.nulls(rows, pa.string())]
+        arrays += [_strings(batch.defects, rows), _strings(batch.raws, rows)]
         self._writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))
         self.rows += rows
         if batch.defects is not None:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from include.files import replacing
+from include.sources.canonical import StagedValues, currencies, dates_changed, numbers_changed
 from include.sources.compression import UnpackLimits, unpacked
 from include.sources.csv_reader import read_csv
+from include.sources.dates import DateSetting, decide_dates
+from include.sources.defects import reject
 from include.sources.detection import kind_of, text_format
+from include.sources.guard import check_money_columns
 from include.sources.json_reader import read_json, read_json_lines
 from include.sources.model import FileDecisions, SourceReading
+from include.sources.numbers import MarkSetting, decide_numbers
 from include.sources.staged import Batch, StagedWriter
-from include.sources.style import DateSetting, StagedStyle
 from include.sources.text import encoding_of
 
 MAX_LINE_BYTES = 1 << 20
+
+BASE_CURRENCY = ("GBP", "£", "STG", "POUND", "POUNDS")
+"""What the base currency is called."""
+
+LONDON = ZoneInfo("Europe/London")
 
 _READERS = {"csv": read_csv, "json": read_json, "jsonl": read_json_lines}
 
@@ -27,6 +38,8 @@ def stage_file(
     out: Path,
     *,
     date_order: DateSetting = "auto",
+    decimal_mark: MarkSetting = "auto",
+    zone: ZoneInfo = LONDON,
     max_line_bytes: int = MAX_LINE_BYTES,
     limits: UnpackLimits | None = None,
 ) -> SourceReading:
@@ -37,6 +50,8 @@ def stage_file(
         name: Its name as dropped, a hint for its type.
         out: Parquet file to make (`staged.SCHEMA`); replaced as a whole.
         date_order: How to read dates where the file gives no evidence.
+        decimal_mark: How to read numbers where the file gives no evidence.
+        zone: The shop's, to which moments with an offset are brought.
         max_line_bytes: Longest physical line or JSON record that is read, in bytes.
         limits: How much a compressed file may unpack to.
 
@@ -58,10 +73,8 @@ def stage_file(
             if not writer.rows:
                 names = "column names but " if decisions.header else ""
                 decisions.warnings.append(f"The file has {names}no records.")
-            with StagedStyle(partial, out.parent) as style:
-                style.decide_dates(decisions, date_order)
-                style.decide_decimal_mark(decisions)
-                amount = style.amount(decisions.decimal_mark)
+            with StagedValues(partial) as values:
+                amount = _brought_to_one_form(values, decisions, date_order, decimal_mark, zone)
     return SourceReading(
         decisions=decisions,
         rows=writer.rows,
@@ -69,6 +82,45 @@ def stage_file(
         amount=amount,
         seconds=round(time.perf_counter() - started, 3),
     )
+
+
+def _brought_to_one_form(
+    values: StagedValues,
+    decisions: FileDecisions,
+    date_order: DateSetting,
+    decimal_mark: MarkSetting,
+    zone: ZoneInfo,
+) -> Decimal:
+    """Decide how the file writes its values, write them in the one form and return the amount."""
+    dates, quantities, prices = (values.distinct(column) for column in ("invoice_date", "quantity", "price"))
+    date_style = decide_dates(dates, decisions, date_order, zone)
+    number_style = decide_numbers(prices | quantities, decisions, decimal_mark)
+    price_numbers = numbers_changed(prices, number_style)
+    foreign = {
+        currency: count
+        for currency, count in currencies(prices, price_numbers).items()
+        if currency not in BASE_CURRENCY
+    }
+    if foreign:
+        signs = ", ".join(f"{currency} on {count} lines" for currency, count in foreign.items())
+        if sum(foreign.values()) == sum(prices.values()):
+            raise reject("unexplained_currency", column="price", values=signs, base=BASE_CURRENCY[0])
+        decisions.warnings.append(
+            f"Prices have another currency than the rest of the file ({signs}); those lines are kept out."
+        )
+    values.rewrite(
+        {
+            "invoice_date": dates_changed(dates, date_style),
+            "quantity": {
+                text: number.text
+                for text, number in numbers_changed(quantities, number_style).items()
+                if number.currency is None
+            },
+            "price": {text: number.text for text, number in price_numbers.items() if number.currency not in foreign},
+        }
+    )
+    decisions.warnings += check_money_columns(values, decisions.extra_columns, number_style, BASE_CURRENCY)
+    return values.amount()
 
 
 def _open(plain: Path, name: str, max_line_bytes: int) -> tuple[FileDecisions, Iterator[Batch]]:

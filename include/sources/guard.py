@@ -1,0 +1,190 @@
+"""Columns that can change the money and that nothing explains: a file that has them is refused, never guessed.
+
+Such a column is harmless where its values change nothing: a currency that is the base currency, a total that equals
+quantity x price, a discount of nothing, a status that says paid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from itertools import starmap
+from typing import Literal
+
+from include.sources.canonical import StagedValues
+from include.sources.columns import normalised
+from include.sources.defects import reject, shortened
+from include.sources.numbers import NumberStyle
+
+Role = Literal["currency", "total", "adjustment", "status", "document_type"]
+
+_NAMES: dict[Role, str] = {
+    "currency": "currency; currency code; ccy; curr; waehrung; währung; devise; moneda; valuta; divisa; moeda; munt",
+    "total": "total; line total; item total; amount; line amount; total amount; total price; extended price; ext price;"
+    "net amount; gross amount; subtotal; sales; revenue; betrag; gesamt; gesamtpreis; gesamtbetrag; summe; montant;"
+    "total ligne; importe; importo; totale; totaal; bedrag; valor total; total gbp; amount gbp",
+    "adjustment": "discount; discount amount; discounts; line discount; rabatt; remise; descuento; sconto; korting;"
+    "desconto; tax; taxes; tax amount; item tax; sales tax; vat; vat amount; mwst; ust; tva; iva; btw; shipping;"
+    "shipping cost; shipping amount; shipping price; freight; postage; delivery; versand; versandkosten; frais de port;"
+    "envio; spedizione; verzendkosten; frete; tip; gratuity; fee; fees; surcharge; refund; refund amount;"
+    "refunded amount; credit; credit amount; gift card",
+    "status": "status; order status; financial status; payment status; fulfillment status; fulfilment status;"
+    "item status; invoice status; state; statut; estado; stato",
+    "document_type": "type; document type; doc type; transaction type; invoice type; order type; record type; belegart;"
+    "type de document; tipo; tipo documento",
+}
+ROLES: dict[str, Role] = {normalised(name): role for role, names in _NAMES.items() for name in names.split(";")}
+"""Name of a column, its letters and digits in lower case -> what it seems to hold."""
+
+_SETTLED = frozenset(
+    "paid; payed; complete; completed; shipped; delivered; fulfilled; closed; invoiced; sent; approved; success;"
+    "succeeded; successful; captured; settled; done; ok; active; posted; final; bezahlt; abgeschlossen; versendet;"
+    "payé; payée; terminé; expédié; pagado; completado; enviado; pagato; completato; spedito; betaald; verzonden;"
+    "voltooid; pago; concluído".replace("; ", ";").split(";")
+)
+_NO_SALE = (
+    "credit", "refund", "return", "cancel", "void", "reversal", "chargeback", "quote", "estimate", "proforma",
+    "pro forma", "draft", "deposit", "payment", "payout", "storno", "gutschrift", "angebot", "entwurf", "avoir",
+    "remboursement", "devis", "devolu", "reembols", "abono", "nota de cr", "nota di cr", "reso", "rimborso", "creditnota",
+    "offerte",
+)  # fmt: skip
+"""What stands in the type of a document that is no plain sale."""
+
+_ROUNDING = "0.01 + 0.005 * abs(quantity)"
+"""What a line's total may differ from quantity x price: both are rounded to pennies."""
+
+_LINES = """
+CREATE OR REPLACE TEMP TABLE money AS
+SELECT line_number, TRY_CAST(quantity AS DECIMAL(19, 4)) AS quantity, TRY_CAST(price AS DECIMAL(19, 4)) AS price, {extras}
+FROM read_parquet($path) WHERE defect IS NULL ORDER BY line_number
+"""
+
+
+def check_money_columns(
+    values: StagedValues, extra_columns: Sequence[str], numbers: NumberStyle, base_currencies: Sequence[str]
+) -> list[str]:
+    """Return what was seen in columns that could change the money and do not.
+
+    Args:
+        values: The canonical values of the file.
+        extra_columns: Its columns of other names.
+        numbers: How the file writes numbers.
+        base_currencies: What the base currency is called, in upper case.
+
+    Raises:
+        SourceRejected: unexplained_currency, total_differs, unexplained_amounts, unexplained_status,
+            unexplained_document_type.
+    """
+    found: dict[Role, list[str]] = {}
+    for name in extra_columns:
+        role = ROLES.get(normalised(name))
+        if role:
+            found.setdefault(role, []).append(name)
+    if not found:
+        return []
+    guard = _Guard(values, [name for names in found.values() for name in names], numbers)
+    told = list(starmap(guard.currency, ((name, base_currencies) for name in found.get("currency", []))))
+    told += [guard.total(name) for name in found.get("total", [])]
+    if not found.get("total"):
+        told += [guard.adjustment(name) for name in found.get("adjustment", [])]
+    told += [guard.status(name) for name in found.get("status", [])]
+    told += [guard.document_type(name) for name in found.get("document_type", [])]
+    return [sentence for sentence in told if sentence]
+
+
+class _Guard:
+    """Asks the lines of a file what its money columns say."""
+
+    def __init__(self, values: StagedValues, names: Sequence[str], numbers: NumberStyle) -> None:
+        self.column = {name: f"extra_{position}" for position, name in enumerate(names)}
+        self.numbers = numbers
+        self.connection = values.connection
+        extras = ", ".join(
+            f"nullif(trim(json_extract_string(extras, '$.\"{name.replace(chr(34), '')}\"')), '') AS {column}".replace(
+                "'$", "'$"
+            )
+            for name, column in self.column.items()
+        )
+        self.connection.execute(_LINES.format(extras=extras), {"path": str(values.path)})
+
+    def currency(self, name: str, base: Sequence[str]) -> str:
+        others = {text: count for text, count in self._values(name).items() if text.upper() not in base}
+        if others:
+            raise reject("unexplained_currency", column=name, values=_listed(others), base=base[0])
+        return ""
+
+    def total(self, name: str) -> str:
+        self._read_numbers(name)
+        column = self.column[name]
+        rows = self.connection.execute(
+            f"SELECT line_number, quantity, price, amount FROM money JOIN amounts ON amounts.text = money.{column} "
+            f"WHERE quantity * price - amount NOT BETWEEN -({_ROUNDING}) AND {_ROUNDING} ORDER BY line_number"
+        ).fetchall()
+        if rows:
+            line, quantity, price, amount = rows[0]
+            raise reject(
+                "total_differs",
+                line=line,
+                column=name,
+                rows=len(rows),
+                example=f"{_plain(quantity)} x {_plain(price)} is {_plain(quantity * price)}, not {_plain(amount)}",
+            )
+        return f"{name!r} equals quantity x price on every line."
+
+    def adjustment(self, name: str) -> str:
+        self._read_numbers(name)
+        column = self.column[name]
+        (rows, line, example) = self._one(
+            f"SELECT count(*), min(line_number), arg_min({column}, line_number) FROM money "
+            f"LEFT JOIN amounts ON amounts.text = money.{column} WHERE {column} IS NOT NULL AND amount IS DISTINCT FROM 0"
+        )
+        if rows:
+            raise reject("unexplained_amounts", line=line, value=example, column=name, rows=rows)
+        return ""
+
+    def status(self, name: str) -> str:
+        others = {
+            text: count for text, count in self._values(name, money=True).items() if text.casefold() not in _SETTLED
+        }
+        if others:
+            raise reject("unexplained_status", column=name, values=_listed(others))
+        return ""
+
+    def document_type(self, name: str) -> str:
+        found = self._values(name, money=True, positive=True)
+        others = {text: count for text, count in found.items() if any(word in text.casefold() for word in _NO_SALE)}
+        if others:
+            raise reject("unexplained_document_type", column=name, values=_listed(others))
+        return ""
+
+    def _values(self, name: str, *, money: bool = False, positive: bool = False) -> dict[str, int]:
+        """Return the values of a column and how often each occurs, of lines that are worth something if asked."""
+        worth = "quantity * price > 0" if positive else "quantity * price IS DISTINCT FROM 0" if money else "true"
+        column = self.column[name]
+        rows = self.connection.execute(
+            f"SELECT {column}, count(*) FROM money WHERE {column} IS NOT NULL AND {worth} GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
+        return dict(rows)
+
+    def _read_numbers(self, name: str) -> None:
+        """Make table `amounts`: texts of a column and the numbers they are, as far as they are any."""
+        read = {text: self.numbers.read(text) for text in self._values(name)}
+        self.connection.execute("CREATE OR REPLACE TEMP TABLE amounts (text VARCHAR, amount DECIMAL(19, 4))")
+        rows = [(text, Decimal(number.text)) for text, number in read.items() if number]
+        if rows:
+            self.connection.executemany("INSERT INTO amounts VALUES (?, ?)", rows)
+
+    def _one(self, query: str) -> tuple[int, int | None, str | None]:
+        row = self.connection.execute(query).fetchone()
+        assert row is not None  # an aggregate without GROUP BY yields one row
+        return row[0], row[1], row[2]
+
+
+def _listed(values: Mapping[str, int]) -> str:
+    shown = [f"{shortened(text, 30)!r} on {count} lines" for text, count in list(values.items())[:5]]
+    return ", ".join(shown) + (", ..." if len(values) > 5 else "")
+
+
+def _plain(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
