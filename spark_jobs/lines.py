@@ -61,7 +61,8 @@ def parsed(bronze: DataFrame) -> DataFrame:
     """Return Bronze rows trimmed and typed, with the codes of the rules they break.
 
     Returns:
-        Bronze's columns, the text ones trimmed, plus quantity_, sold_at, unit_price, amount (null where unreadable) and codes (array of reason codes, empty for a valid row).
+        Bronze's columns, the text ones trimmed, plus quantity_, sold_at, unit_price, amount (null where unreadable) and
+        codes (array of reason codes, empty for a valid row).
     """
     values = {name: trimmed(name) for name in TEXT_COLUMNS}
     number = {name: F.when(F.col(name).rlike(r"\A[+-]?[0-9]{1,10}(\.[0-9]+)?\z"), F.col(name)) for name in NUMBERS}

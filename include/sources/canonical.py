@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
@@ -20,8 +21,8 @@ import pyarrow.parquet as pq
 
 from include.domain.line import WHITESPACE, parse_date
 from include.files import replacing
-from include.sources.dates import DateStyle
-from include.sources.model import CANONICAL_COLUMNS
+from include.sources.dates import DateSetting, decide_dates
+from include.sources.model import CANONICAL_COLUMNS, FileDecisions
 from include.sources.numbers import Number, NumberStyle
 from include.sources.staged import BATCH_ROWS, SCHEMA, WRITTEN_AS
 
@@ -96,10 +97,7 @@ class StagedValues:
         return [column for column, count in zip(CANONICAL_COLUMNS, row, strict=True) if count]
 
     def _ask(self, statement: str, **parameters: object) -> duckdb.DuckDBPyConnection:
-        known = {"path": str(self.path), "space": WHITESPACE} | parameters
-        return self.connection.execute(
-            statement, {key: value for key, value in known.items() if f"${key}" in statement}
-        )
+        return self.connection.execute(statement, {"path": str(self.path), "space": WHITESPACE} | parameters)
 
 
 class _Change:
@@ -136,8 +134,17 @@ def _member(name: str, text: str) -> str:
     return json.dumps({name: text}, ensure_ascii=False)[1:-1]
 
 
-def dates_changed(dates: Mapping[str, int], style: DateStyle) -> dict[str, str]:
-    """Return canonical forms of the dates that have another form in the file."""
+def dates_changed(
+    dates: Mapping[str, int], decisions: FileDecisions, setting: DateSetting, zone: ZoneInfo
+) -> dict[str, str]:
+    """Decide the style of the dates; return the form of those that have another one in the file.
+
+    Raises:
+        SourceRejected: As `decide_dates`.
+    """
+    if all(parse_date(text) for text in dates):
+        return {}
+    style = decide_dates(dates, decisions, setting, zone)
     found = {text: moment for text in dates if (moment := style.read(text)) is not None}
     return {text: moment.isoformat(sep=" ") for text, moment in found.items() if parse_date(text) != moment}
 

@@ -69,16 +69,16 @@ class DateStyle:
     """How the dates of a file are read.
 
     Attributes:
+        zone: The shop's zone, to which moments with an offset are brought.
         kind: Form of the dates.
         order: Order of the parts of numeric dates.
         separator: Character between them.
-        zone: The shop's zone, to which moments with an offset are brought.
     """
 
+    zone: ZoneInfo
     kind: DateKind = "numeric"
     order: DateOrder = "ymd"
     separator: str = "-"
-    zone: ZoneInfo = ZoneInfo("Europe/London")
 
     def read(self, text: str) -> datetime | None:
         """Return the moment that trimmed `text` names, by the shop's clock; None if it names none in this style."""
@@ -195,21 +195,26 @@ def decide_dates(dates: Mapping[str, int], decisions: FileDecisions, setting: Da
         SourceRejected: ambiguous_dates, if nothing tells day from month and no setting does.
     """
     total = sum(dates.values())
-    counts = {style: sum(count for text, count in dates.items() if style.read(text)) for style in _styles(dates, zone)}
-    best = max(counts.values(), default=0)
+    counts: dict[DateStyle, int] = {}
+    for style in _styles(dates, zone):
+        counts[style] = sum(count for text, count in dates.items() if style.read(text))
+        if counts[style] == total and style.order == "ymd":
+            break  # no other style can be meant
+    best = max(counts.values())
     if not best:
         decisions.date_basis = "convention"
         if total:
             decisions.warnings.append(
                 f"None of the {total} invoice dates has a form that can be read, such as 2010-12-01 08:26:00."
             )
-        return DateStyle(zone=zone)
+        return DateStyle(zone)
     fitting = [style for style, count in counts.items() if count == best]
     contradictory = len(fitting) > 1 and _one_order_only(dates, fitting)
-    style, basis = _chosen(fitting, setting, contradictory)
-    if style is None:
+    chosen, basis = _chosen(fitting, setting, contradictory)
+    if chosen is None:
         example = next(text for text in dates if fitting[0].read(text))
         raise reject("ambiguous_dates", value=example, readings=_readings(example, fitting))
+    style = chosen
     _note(decisions, style, basis)
     if basis != "evidence" and contradictory:
         decisions.warnings.append(_contradiction(dates, fitting, style))
@@ -227,9 +232,9 @@ def _styles(dates: Iterable[str], zone: ZoneInfo) -> list[DateStyle]:
     """Return the styles that may fit, likelier ones first."""
     separators = dict.fromkeys(found[2] for text in dates if (found := _NUMERIC.match(text)))
     orders: tuple[DateOrder, ...] = ("ymd", "mdy", "dmy")
-    numeric = [DateStyle("numeric", order, separator, zone) for separator in separators for order in orders]
+    numeric = [DateStyle(zone, "numeric", order, separator) for order in orders for separator in separators]
     kinds: tuple[DateKind, ...] = ("named", "compact", "serial", "epoch_seconds", "epoch_milliseconds")
-    return numeric + [DateStyle(kind, zone=zone) for kind in kinds]
+    return numeric + [DateStyle(zone, kind) for kind in kinds]
 
 
 def _chosen(fitting: list[DateStyle], setting: DateSetting, contradictory: bool) -> tuple[DateStyle | None, DateBasis]:
@@ -287,7 +292,7 @@ def _doubtful(dates: Mapping[str, int], style: DateStyle) -> list[str]:
     """Return a warning on dates that were perhaps swapped where others can only be read the other way round."""
     if style.kind != "numeric" or style.order == "ymd":
         return []
-    other = DateStyle("numeric", "mdy" if style.order == "dmy" else "dmy", style.separator, style.zone)
+    other = DateStyle(style.zone, "numeric", "mdy" if style.order == "dmy" else "dmy", style.separator)
     if not any(other.read(text) and not style.read(text) for text in dates):
         return []
     either = [text for text in dates if style.read(text) and other.read(text)]

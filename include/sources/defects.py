@@ -114,7 +114,7 @@ DEFECTS: dict[str, Defect] = {
     ),
     "ambiguous_dates": Defect(
         "file",
-        "Nothing in the file tells whether its dates are written day first or month first: the first may be {readings}.",
+        "Nothing in the file tells whether its dates are day first or month first: the first may be {readings}.",
         "Set RETAIL_DATE_ORDER to day_first or month_first and drop the file again, or export dates as 2010-12-31.",
     ),
     "ambiguous_numbers": Defect(
@@ -130,14 +130,14 @@ DEFECTS: dict[str, Defect] = {
     "total_differs": Defect(
         "file",
         "{column} differs from quantity x price on {rows} lines: on the first of them {example}.",
-        "If the price column holds the line's total, export unit prices; if a discount or tax makes the difference, export "
-        "prices after it. Leave the column out if it does not count.",
+        "If the price column holds the line's total, export unit prices; if a discount or tax makes the difference, "
+        "export prices after it. Leave the column out if it does not count.",
     ),
     "unexplained_amounts": Defect(
         "file",
         "{column} holds amounts on {rows} lines, and nothing says whether the prices are before or after them.",
-        "Add the line's total as a column Total, export prices after it and leave the column out, or write it as a line of "
-        "its own.",
+        "Add the line's total as a column Total, export prices after it and leave the column out, or write it as a "
+        "line of its own.",
     ),
     "unexplained_status": Defect(
         "file",

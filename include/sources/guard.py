@@ -45,8 +45,8 @@ _SETTLED = frozenset(
 _NO_SALE = (
     "credit", "refund", "return", "cancel", "void", "reversal", "chargeback", "quote", "estimate", "proforma",
     "pro forma", "draft", "deposit", "payment", "payout", "storno", "gutschrift", "angebot", "entwurf", "avoir",
-    "remboursement", "devis", "devolu", "reembols", "abono", "nota de cr", "nota di cr", "reso", "rimborso", "creditnota",
-    "offerte",
+    "remboursement", "devis", "devolu", "reembols", "abono", "nota de cr", "nota di cr", "reso", "rimborso",
+    "creditnota", "offerte",
 )  # fmt: skip
 """What stands in the type of a document that is no plain sale."""
 
@@ -55,7 +55,8 @@ _ROUNDING = "0.01 + 0.005 * abs(quantity)"
 
 _LINES = """
 CREATE OR REPLACE TEMP TABLE money AS
-SELECT line_number, TRY_CAST(quantity AS DECIMAL(19, 4)) AS quantity, TRY_CAST(price AS DECIMAL(19, 4)) AS price, {extras}
+SELECT line_number, TRY_CAST(quantity AS DECIMAL(19, 4)) AS quantity, TRY_CAST(price AS DECIMAL(19, 4)) AS price,
+    {extras}
 FROM read_parquet($path) WHERE defect IS NULL ORDER BY line_number
 """
 
@@ -100,9 +101,7 @@ class _Guard:
         self.numbers = numbers
         self.connection = values.connection
         extras = ", ".join(
-            f"nullif(trim(json_extract_string(extras, '$.\"{name.replace(chr(34), '')}\"')), '') AS {column}".replace(
-                "'$", "'$"
-            )
+            f"nullif(trim(json_extract_string(extras, {_path(name)})), '') AS {column}"
             for name, column in self.column.items()
         )
         self.connection.execute(_LINES.format(extras=extras), {"path": str(values.path)})
@@ -136,7 +135,8 @@ class _Guard:
         column = self.column[name]
         (rows, line, example) = self._one(
             f"SELECT count(*), min(line_number), arg_min({column}, line_number) FROM money "
-            f"LEFT JOIN amounts ON amounts.text = money.{column} WHERE {column} IS NOT NULL AND amount IS DISTINCT FROM 0"
+            f"LEFT JOIN amounts ON amounts.text = money.{column} "
+            f"WHERE {column} IS NOT NULL AND amount IS DISTINCT FROM 0"
         )
         if rows:
             raise reject("unexplained_amounts", line=line, value=example, column=name, rows=rows)
@@ -178,6 +178,12 @@ class _Guard:
         row = self.connection.execute(query).fetchone()
         assert row is not None  # an aggregate without GROUP BY yields one row
         return row[0], row[1], row[2]
+
+
+def _path(name: str) -> str:
+    """Return the JSON pointer of a member as an SQL literal."""
+    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+    return "'" + pointer.replace("'", "''") + "'"
 
 
 def _listed(values: Mapping[str, int]) -> str:

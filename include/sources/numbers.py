@@ -21,7 +21,8 @@ _MINUS = str.maketrans(dict.fromkeys("\u2212\u2013\u2012\ufe63\uff0d", "-") | di
 _CURRENCY = r"(?P<currency{0}>[A-Z]{{0,2}}[$£€¥₹₤₺₽₩₪]|[A-Z]{{3}}|kr\.?|zł|Fr\.)"
 _SHAPE = re.compile(
     rf"(?P<open>\()?\s*(?P<before>[+-])?\s*{_CURRENCY.format(1)}?\s*(?P<between>[+-])?\s*(?P<inner>\()?\s*"
-    rf"(?P<body>[0-9.,'\u2019 ]*[0-9][0-9.,'\u2019 ]*?(?:E[+-]?[0-9]{{1,2}})?)\s*(?P<close>\))?\s*{_CURRENCY.format(2)}?"
+    rf"(?P<body>[0-9.,'\u2019 ]*[0-9][0-9.,'\u2019 ]*?(?:E[+-]?[0-9]{{1,2}})?)\s*(?P<close>\))?\s*"
+    rf"{_CURRENCY.format(2)}?"
     r"\s*(?P<after>-|CR)?\s*(?P<outer>\))?",
     re.IGNORECASE,
 )

@@ -12,7 +12,7 @@ from include.files import replacing
 from include.sources.canonical import StagedValues, currencies, dates_changed, numbers_changed
 from include.sources.compression import UnpackLimits, unpacked
 from include.sources.csv_reader import read_csv
-from include.sources.dates import DateSetting, decide_dates
+from include.sources.dates import DateSetting
 from include.sources.defects import reject
 from include.sources.detection import kind_of, text_format
 from include.sources.guard import check_money_columns
@@ -93,7 +93,7 @@ def _brought_to_one_form(
 ) -> Decimal:
     """Decide how the file writes its values, write them in the one form and return the amount."""
     dates, quantities, prices = (values.distinct(column) for column in ("invoice_date", "quantity", "price"))
-    date_style = decide_dates(dates, decisions, date_order, zone)
+    changed_dates = dates_changed(dates, decisions, date_order, zone)
     number_style = decide_numbers(prices | quantities, decisions, decimal_mark)
     price_numbers = numbers_changed(prices, number_style)
     foreign = {
@@ -110,7 +110,7 @@ def _brought_to_one_form(
         )
     values.rewrite(
         {
-            "invoice_date": dates_changed(dates, date_style),
+            "invoice_date": changed_dates,
             "quantity": {
                 text: number.text
                 for text, number in numbers_changed(quantities, number_style).items()
