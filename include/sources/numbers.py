@@ -128,7 +128,7 @@ def decide_numbers(numbers: Mapping[str, int], decisions: FileDecisions, setting
         decisions.decimal_mark = "." if setting == "point" else ","
     else:
         decisions.decimal_mark = "," if counted[","] > counted["."] else "."
-        if either is not None and counted["."] == counted[","]:
+        if either is not None and counted["."] == counted[","] and _may_have_either(decisions):
             raise reject("ambiguous_numbers", value=either)
     if all(counted.values()):
         many = decisions.decimal_mark
@@ -139,6 +139,11 @@ def decide_numbers(numbers: Mapping[str, int], decisions: FileDecisions, setting
             "kept out."
         )
     return NumberStyle(decisions.decimal_mark)
+
+
+def _may_have_either(decisions: FileDecisions) -> bool:
+    """Return whether the file's format leaves the mark open: data formats and commas between values do not."""
+    return decisions.format == "pdf" or (decisions.format == "csv" and decisions.delimiter != ",")
 
 
 def _body(text: str) -> str:

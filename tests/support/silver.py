@@ -40,7 +40,7 @@ BRONZE = pa.schema(
     [
         *[(name, pa.string()) for name in (*COLUMNS, "defect", "raw", "source_file", "source_sha256")],
         ("source_line", pa.int64()),
-        *[(name, pa.string()) for name in ("decimal_mark", "batch_id")],
+        ("batch_id", pa.string()),
         ("ingest_date", pa.date32()),
     ]
 )
@@ -148,7 +148,7 @@ def load(
             place = {"source_file": name, "source_sha256": hashes[name], "source_line": number, "batch_id": batch_id}
             defect = raw["defect"]
             text = {column: None if defect else raw[column] for column in COLUMNS}
-            bronze.append({**text, **place, "defect": defect, "raw": defect and "torn;row", "decimal_mark": "."})
+            bronze.append({**text, **place, "defect": defect, "raw": defect and "torn;row"})
             codes = [defect] if defect else violations(text)
             record.rows_in += 1
             if codes:

@@ -51,18 +51,3 @@ def test_what_shops_write_is_valid(column: str, value: str | None) -> None:
 )
 def test_each_broken_rule_has_its_code(column: str, value: str | None, code: str) -> None:
     assert violations(VALID | {column: value}) == [code]
-
-
-def test_the_files_style_decides_how_a_date_and_a_number_are_read() -> None:
-    line = VALID | {"invoice_date": "13.1.2010 8:05", "price": "2,55"}
-    assert violations(line, "dmy", ".", ",") == []
-    assert violations(line, "mdy", ".", ",") == ["malformed_invoice_date"]
-
-
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [("quantity", "1.000"), ("quantity", "6.0"), ("price", "1.234"), ("price", "12.5"), ("price", "1.234,50")],
-)
-def test_a_point_is_no_decimal_mark_where_the_file_has_a_comma(column: str, value: str) -> None:
-    line = VALID | {"price": "2,55", column: value}
-    assert violations(line, mark=",") == [f"malformed_{column}"]

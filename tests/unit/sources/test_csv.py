@@ -27,6 +27,7 @@ def test_values_are_staged_exactly_as_written(stage: Stage) -> None:
             "customer_id": "17850.0",
             "country": "France",
             "extras": None,
+            "written": None,
             "defect": None,
             "raw": None,
         }

@@ -1,0 +1,92 @@
+"""Columns that can change the money and that nothing explains hold the file; harmless ones do not."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from tests.support.source_files import Reject, Stage, csv_with_prices, text_of
+
+COLUMNS = ("Invoice", "SKU", "Qty", "Date", "Price", "Country")
+LINE = ("1", "A1", "2", "2024-02-13", "10.00", "France")
+
+
+def table(name: str, *values: str, price: str = "10.00") -> str:
+    """Return a file with one more column."""
+    rows = [dict(zip(COLUMNS, LINE, strict=True)) | {"Price": price, name: value} for value in values]
+    return json.dumps(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "code"),
+    [
+        ("Currency", ["GBP", "EUR"], "unexplained_currency"),
+        ("W\u00e4hrung", ["EUR"], "unexplained_currency"),
+        ("Currency Code", ["$"], "unexplained_currency"),
+        ("Total", ["20.00", "10.00"], "total_differs"),
+        ("Line Total", ["-20.00"], "total_differs"),
+        ("Betrag", ["18.00"], "total_differs"),
+        ("Discount", ["0", "5.00"], "unexplained_amounts"),
+        ("VAT", ["20%"], "unexplained_amounts"),
+        ("Shipping", ["4.00"], "unexplained_amounts"),
+        ("Status", ["Paid", "VOIDED"], "unexplained_status"),
+        ("Financial Status", ["partially_refunded"], "unexplained_status"),
+        ("Type", ["Invoice", "Credit Note"], "unexplained_document_type"),
+        ("Belegart", ["Gutschrift"], "unexplained_document_type"),
+    ],
+)
+def test_what_nothing_explains_refuses_the_file(rejection: Reject, name: str, values: list[str], code: str) -> None:
+    refused = rejection(table(name, *values), "sales.json")
+    assert refused.code == code
+    assert name in refused.problem
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("Currency", ["GBP", "gbp", "", "\u00a3"]),
+        ("Total", ["20.00", "20", ""]),
+        ("Total", ["\u00a320.00"]),
+        ("Discount", ["0", "0.00", ""]),
+        ("Status", ["Paid", "shipped", ""]),
+        ("Type", ["Invoice", "Homeware"]),
+        ("Till", ["7"]),
+    ],
+)
+def test_what_changes_nothing_is_harmless(stage: Stage, name: str, values: list[str]) -> None:
+    assert stage(table(name, *values), "sales.json").reading.amount == 20 * len(values)
+
+
+def test_a_total_that_agrees_explains_discount_and_tax(stage: Stage) -> None:
+    line = dict(zip(COLUMNS, LINE, strict=True)) | {"Discount": "5.00", "Tax": "3.00", "Total": "20.00"}
+    staged = stage(json.dumps([line]), "sales.json")
+    assert staged.reading.amount == 20
+    assert "'Total' equals quantity x price on every line." in staged.warnings
+
+
+@pytest.mark.parametrize(("name", "value"), [("Status", "Cancelled"), ("Type", "Refund")])
+def test_a_line_that_is_worth_nothing_needs_no_explanation(stage: Stage, name: str, value: str) -> None:
+    assert stage(table(name, value, price="0.00"), "sales.json").reading.amount == 0
+
+
+def test_the_refusal_shows_the_first_line_that_differs(rejection: Reject) -> None:
+    refused = rejection(table("Total", "20.00", "10.00"), "sales.json")
+    assert (refused.line, refused.problem) == (
+        2,
+        "Total differs from quantity x price on 1 lines: on the first of them 2 x 10 is 20, not 10.",
+    )
+
+
+def test_prices_of_another_currency_are_never_taken_for_pounds(rejection: Reject, stage: Stage) -> None:
+    assert rejection(csv_with_prices("2.55 \u20ac", "$3.10")).code == "unexplained_currency"
+    staged = stage(csv_with_prices("\u00a32.55", "$3.10", "4.00"))
+    assert staged.column("price") == ["2.55", "$3.10", "4.00"]
+    assert staged.reading.amount == Decimal("13.10")
+    assert "another currency than the rest of the file ($ on 1 lines)" in staged.warnings
+
+
+def test_names_of_columns_may_hold_anything(rejection: Reject) -> None:
+    content = text_of(['Invoice,SKU,Qty,Date,Price,Country,"Dis/count~\'$"', "1,A1,2,2024-02-13,10.00,France,5"])
+    assert rejection(content).code == "unexplained_amounts"
