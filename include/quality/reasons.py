@@ -6,13 +6,13 @@ from include.domain.line import LineText
 from include.sources.defects import DEFECTS
 
 _EXAMPLES = {
-    "invoice": "up to 20 letters, digits, `_`, `.`, `/` or `-`, such as 536365 or C536365",
-    "stock_code": "up to 30 letters, digits, spaces, `_`, `.`, `/` or `-`, such as 85123A",
+    "invoice": "up to 64 letters, digits, `#`, `_`, `.`, `/` or `-`, such as 536365 or C536365",
+    "stock_code": "up to 64 letters, digits, spaces, `#`, `_`, `.`, `/` or `-`, such as 85123A",
     "description": "at most 500 characters",
-    "quantity": "a whole number without thousands marks, such as 6 or -1",
+    "quantity": "a whole number, such as 6 or -1",
     "invoice_date": "a date in the style of the rest of the file, such as 2010-12-01 08:26:00",
-    "price": "a number with at most 4 decimals and no thousands marks, such as 2.55",
-    "customer_id": "up to 32 letters, digits, `_`, `.`, `@` or `-`, such as 17850 or CUST-001, or nothing",
+    "price": "a number of the base currency with at most 4 decimals, such as 2.55",
+    "customer_id": "up to 64 letters, digits, `#`, `_`, `.`, `@` or `-`, such as 17850 or CUST-001, or nothing",
     "country": "at most 60 characters",
 }
 

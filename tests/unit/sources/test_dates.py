@@ -18,14 +18,6 @@ LONDON = ZoneInfo("Europe/London")
 MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2068, 12, 31)).map(lambda moment: moment.replace(microsecond=0))
 
 
-def read(stage: Stage, *dates: str, **options: object) -> list[str]:
-    """Return the dates of a file as staged."""
-    lines = [
-        json.dumps({"Invoice": "1", "SKU": "A", "Qty": "1", "Price": "1", "Country": "F", "Date": d}) for d in dates
-    ]
-    return stage(text_of(lines), "sales.jsonl", **options).column("invoice_date")
-
-
 @pytest.mark.parametrize(
     ("dates", "order", "separator", "basis"),
     [
