@@ -106,7 +106,7 @@ def transaction_kind() -> Column:
     return (
         F.when(F.col("invoice_no").rlike(CANCELLATION_INVOICE), F.lit("cancellation"))
         .when(F.col("invoice_no").rlike(ADJUSTMENT_INVOICE), F.lit("adjustment"))
-        .when(F.col("product_type") == "fee", F.lit("fee"))
+        .when(F.col("product_type").isin("fee", "tax"), F.lit("fee"))
         .when(F.col("product_type") == "adjustment", F.lit("adjustment"))
         .when((F.col("quantity") <= 0) & (F.col("unit_price") == 0), F.lit("stock_movement"))
         .when(F.col("quantity") <= 0, F.lit("return"))

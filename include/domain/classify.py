@@ -19,6 +19,14 @@ NON_PRODUCT_CODES: dict[str, str] = {
     "BANK CHARGES": "fee",
     "AMAZONFEE": "fee",
     "CRUK": "fee",
+    "SHIPPING": "postage",
+    "POSTAGE": "postage",
+    "DELIVERY": "postage",
+    "FREIGHT": "postage",
+    "DISCOUNT": "discount",
+    "VAT": "tax",
+    "TAX": "tax",
+    "SALES TAX": "tax",
 }
 """Upper-case stock code -> product type of codes that are not goods."""
 
