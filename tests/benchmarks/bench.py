@@ -146,7 +146,7 @@ class Subject:
         records = [data / "runs" / receipt["run_id"] / "stages" / f"{name}.json" for name in ("replica", "index")]
         while not all(path.exists() for path in records):
             time.sleep(0.2)
-        return max(finished, *(path.stat().st_mtime for path in records))
+        return float(max(finished, *(path.stat().st_mtime for path in records)))
 
 
 def worktree(revision: str) -> Path:
