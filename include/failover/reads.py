@@ -166,7 +166,7 @@ class Warehouse:
         reason = ""
         if self.serves() == "primary":
             try:
-                value = self._ask_primary(work, seconds, min(seconds, READ_LOCK_SECONDS))
+                value = self._ask_primary(work, seconds)
             except Exception as error:
                 if not primary_failed(error, read_only=True):
                     raise
@@ -192,7 +192,7 @@ class Warehouse:
         seconds = timeout_seconds or self._settings.primary_patience_seconds
         if self.serves() == "primary":
             try:
-                self._ask_primary(lambda connection: None, seconds, seconds)
+                self._ask_primary(lambda connection: None, seconds)
             except Exception as error:
                 if not primary_failed(error, read_only=True):
                     raise
@@ -204,7 +204,8 @@ class Warehouse:
         with self._replica(seconds) as connection:
             yield Answer(connection, "replica", self._replica_lacks())
 
-    def _ask_primary(self, work: Callable[[Connection], ResultT], seconds: float, lock_seconds: float) -> ResultT:
+    def _ask_primary(self, work: Callable[[Connection], ResultT], seconds: float) -> ResultT:
+        lock_seconds = min(seconds, READ_LOCK_SECONDS)
         try:
             with self._primary_connection(seconds, lock_seconds) as connection:
                 return work(connection)

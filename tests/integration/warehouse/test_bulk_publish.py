@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from pydantic import SecretStr
@@ -30,7 +30,7 @@ def drop(engine: Engine, settings: Settings, batch_id: str = BATCH) -> PublishRe
     return publish(engine, settings, batch_id, f"run {batch_id}", "drop", "gold")
 
 
-def remade(before: dict[int, object], after: dict[int, object]) -> bool:
+def remade(before: Mapping[int, object], after: Mapping[int, object]) -> bool:
     """Return whether all indices were made again; whether they were or not, they have to be the same ones."""
     assert sorted(map(repr, before.values())) == sorted(map(repr, after.values()))
     kept = before.keys() & after.keys()
