@@ -1,0 +1,242 @@
+"""The Spark Connect server and the clients of the stages killed at many moments, under a running Airflow.
+
+RETAIL_KILLS says at how many moments each victim is killed; `--thorough` alone takes a few.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import duckdb
+import psutil
+import pytest
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+
+from deploy.embedded.follow import DAG_ID, Airflow, NotFollowed, drop, find_run, follow
+from deploy.embedded.state import Instance
+from deploy.sample import SampleStyle, generate_lines, write_sample
+from include.receipts.model import Receipt
+from include.warehouse import open_engine, transaction
+from tests.benchmarks import duckdb_pipeline
+from tests.support.kills import Victim, clients, is_alive, kill
+from tests.support.system import system, warehouse, warehouse_settings
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(10_800)
+
+SEED = 20111209
+STAGES = ("bronze", "silver", "gold")
+ROWS = 400
+SHARED_ROWS = 40
+"""Of the rows of a file, those that the file before it brings too."""
+
+FIRST_DAY = date(2011, 1, 4)
+DAYS = 60
+
+FACTS = """SELECT invoice_no, stock_code, customer_id, country, sold_at, quantity, unit_price, amount
+    FROM retail_dwh.fact_sales JOIN retail_dwh.dim_invoice USING (invoice_key)
+    JOIN retail_dwh.dim_product USING (product_key) JOIN retail_dwh.dim_country USING (country_key)
+    LEFT JOIN (SELECT customer_key, customer_id FROM retail_dwh.dim_customer WHERE customer_key <> 0) AS known
+    USING (customer_key)"""
+DUCKDB_FACTS = """SELECT invoice_no, stock_code, customer_id, country, sold_at, quantity, unit_price, amount
+    FROM fact_sales"""
+
+MEMBERS = {
+    "dim_country": "SELECT country FROM retail_dwh.dim_country WHERE country_key <> 0",
+    "dim_product": "SELECT stock_code, first_sold_at, last_sold_at FROM retail_dwh.dim_product WHERE product_key <> 0",
+    "dim_customer": """SELECT customer_id, first_invoice_at, last_invoice_at FROM retail_dwh.dim_customer
+        WHERE customer_key <> 0""",
+    "dim_invoice": "SELECT invoice_no, first_line_at, last_line_at FROM retail_dwh.dim_invoice WHERE invoice_key <> 0",
+}
+DUCKDB_MEMBERS = {
+    "dim_country": "SELECT country FROM dim_country",
+    "dim_product": "SELECT stock_code, COLUMNS('sold_at') FROM dim_product",
+    "dim_customer": "SELECT customer_id, COLUMNS('sold_at') FROM dim_customer",
+    "dim_invoice": "SELECT invoice_no, COLUMNS('sold_at') FROM dim_invoice",
+}
+
+
+@dataclass(frozen=True)
+class Blow:
+    """What became of a stage in which a victim was killed.
+
+    Attributes:
+        moment: Seconds after the client began.
+        attempts: Of the stage's task.
+        recovered: Seconds from the kill to the end of the task.
+        outcome: `loaded`, or what went wrong.
+    """
+
+    stage: str
+    victim: Victim
+    moment: float
+    attempts: int
+    recovered: float
+    outcome: str
+
+
+class Siege:
+    """Drops files into a system, each of which shares rows with the one before, and kills a victim in its run.
+
+    Attributes:
+        receipts: Of each run.
+        blows: What became of each kill that found its victim at work.
+        missed: Drops whose stage ended before the moment.
+    """
+
+    def __init__(self, instance: Instance, folder: Path, kills: int) -> None:
+        self.instance, self.folder = instance, folder
+        files = 2 + 2 * kills * (1 + len(STAGES))
+        self.lines = list(generate_lines(ROWS * files, SEED, FIRST_DAY, DAYS, defects=False))
+        self.numbers = itertools.count()
+        self.seconds: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=5))
+        self.receipts: dict[str, Receipt] = {}
+        self.blows: list[Blow] = []
+        self.missed = 0
+        for _ in range(2):  # the first finds the server cold
+            self.seconds.clear()
+            self.finish(self.begin())
+
+    def begin(self) -> str:
+        """Drop the next file; return the id of the run that takes it."""
+        number = next(self.numbers)
+        path = self.folder / f"part {number:03}.csv"
+        rows = self.lines[max(0, number * ROWS - SHARED_ROWS) : (number + 1) * ROWS]
+        write_sample(rows, path, "csv", SampleStyle(defects=False))
+        return find_run(self.instance, *drop(self.instance, path)).run_id
+
+    def finish(self, run_id: str) -> dict[str, dict[str, Any]]:
+        """Follow a run to its receipt, and learn how long its stages take; return its tasks by their id."""
+        self.receipts[run_id] = follow(self.instance, run_id, Console(quiet=True))
+        tasks = self.tasks(run_id)
+        for stage in STAGES:
+            self.seconds[stage].append(tasks[stage]["duration"])
+        return tasks
+
+    def tasks(self, run_id: str) -> dict[str, dict[str, Any]]:
+        listed = Airflow(self.instance).get(f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        assert isinstance(listed, list)
+        return {task["task_id"]: task for task in listed}
+
+    def strike(self, stage: str, victim: Victim, share: float) -> None:
+        """Kill a victim after a share of the time that a stage takes; earlier in another run if it had ended."""
+        run_id = self.begin()
+        moment = share * median(self.seconds[stage])
+        attempt = kill(self.instance, stage, victim, lambda client: age(client) >= moment, run_id)
+        killed_at = time.time()
+        try:
+            left = attempt and victim != "server" and self.left_behind(stage, run_id, attempt)
+            task, outcome = self.finish(run_id)[stage], "left a process behind" if left else "loaded"
+        except NotFollowed as failed:
+            task, outcome = self.tasks(run_id)[stage], str(failed)
+        if attempt:
+            recovered = datetime.fromisoformat(task["end_date"]).timestamp() - killed_at
+            self.blows.append(Blow(stage, victim, moment, task["try_number"], recovered, outcome))
+        else:
+            self.missed += 1
+            self.strike(stage, victim, share * 0.9)
+
+    def left_behind(self, stage: str, run_id: str, attempt: list[psutil.Process]) -> bool:
+        """Return whether a process of a killed client still runs when the next one begins."""
+        eventually(lambda: {*clients(self.instance, stage, run_id)} - {*attempt})
+        return any(is_alive(process) for process in attempt)
+
+    def table(self) -> Table:
+        """Return what was killed when, and what became of it."""
+        table = Table("stage", "victim", "killed at", "attempts", "recovered after", "outcome")
+        table.caption = (
+            f"{len(self.blows)} kills in {len(self.receipts)} runs; {self.missed} came too late; seed {SEED}"
+        )
+        for blow in sorted(self.blows, key=lambda blow: (blow.victim != "server", blow.stage, blow.moment)):
+            moment, recovered = f"{blow.moment:.2f} s", f"{blow.recovered:.1f} s"
+            table.add_row(blow.stage, blow.victim, moment, str(blow.attempts), recovered, blow.outcome)
+        return table
+
+
+def age(process: psutil.Process) -> float:
+    return time.time() - process.create_time()
+
+
+@pytest.fixture(scope="module")
+def kills(thorough: bool) -> int:
+    """How many moments each victim is killed at."""
+    found = int(os.environ.get("RETAIL_KILLS", "3" if thorough else "0"))
+    if not found:
+        pytest.skip("RETAIL_KILLS is not set")
+    return found
+
+
+@pytest.fixture(scope="module")
+def instance(kills: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    with system(tmp_path_factory.mktemp("system") / "data") as running:
+        yield running
+
+
+def amounts(file: Path, scratch: Path) -> tuple[int, Decimal]:
+    """Return rows and GBP that DuckDB reads in a file."""
+    found: tuple[int, Decimal] = one(duckdb_pipeline.run(file, scratch), "SELECT count(*), sum(amount) FROM lines")
+    return found
+
+
+def one(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+    (row,) = connection.execute(query).fetchall()
+    return row
+
+
+def test_kills_at_any_moment_change_no_total(
+    instance: Instance, kills: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    siege = Siege(instance, files, kills)
+    chance = random.Random(SEED)
+    # One moment in each of so many equal parts of the stage.
+    moments = {victim: [(n + chance.random()) / kills for n in range(kills)] for victim in ("server", *STAGES)}
+
+    def kill_clients(stage: str) -> None:
+        for number, moment in enumerate(moments[stage]):
+            siege.strike(stage, ("spark-submit", "its Python")[number % 2], moment)
+
+    try:
+        for number, moment in enumerate(moments["server"]):
+            siege.strike(STAGES[number % len(STAGES)], "server", moment)
+        with ThreadPoolExecutor() as lanes:
+            list(lanes.map(kill_clients, STAGES))
+    finally:
+        with capsys.disabled():
+            Console(width=120).print("\n", siege.table())
+
+    assert Counter(blow.outcome for blow in siege.blows) == {"loaded": kills * len(moments)}
+    assert all(blow.attempts > 1 for blow in siege.blows if blow.victim != "server")
+
+    oracle = duckdb_pipeline.run(files / "*.csv", tmp_path / "all")
+    with open_engine(warehouse_settings(instance)) as engine, transaction(engine) as connection:
+        facts = Counter(map(tuple, connection.execute(text(FACTS))))
+        members = {name: Counter(map(tuple, connection.execute(text(query)))) for name, query in MEMBERS.items()}
+    assert facts == Counter(oracle.execute(DUCKDB_FACTS).fetchall())
+    assert members == {name: Counter(oracle.execute(query).fetchall()) for name, query in DUCKDB_MEMBERS.items()}
+    assert warehouse(instance, "compare")["skipped"] == {}
+
+    entries = {entry.name: entry for receipt in siege.receipts.values() for entry in receipt.files}
+    assert {name: (entry.status, entry.rows, entry.amount) for name, entry in entries.items()} == {
+        path.name: ("loaded", *amounts(path, tmp_path / "each")) for path in files.iterdir()
+    }
+    loaded = [(receipt.rows_loaded, receipt.amount_loaded) for receipt in siege.receipts.values()]
+    assert tuple(map(sum, zip(*loaded, strict=True))) == one(oracle, "SELECT count(*), sum(amount) FROM fact_sales")
+    for receipt in siege.receipts.values():
+        receipt.check()
+        assert receipt.warehouse == "primary"
