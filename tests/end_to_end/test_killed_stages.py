@@ -146,6 +146,7 @@ class Siege:
         if attempt:
             recovered = datetime.fromisoformat(task["end_date"]).timestamp() - killed_at
             self.blows.append(Blow(stage, victim, moment, task["try_number"], recovered, outcome))
+            print(self.blows[-1], flush=True)
         else:
             self.missed += 1
             self.strike(stage, victim, share * 0.9)
