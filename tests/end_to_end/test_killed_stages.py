@@ -10,11 +10,11 @@ import os
 import random
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ pytestmark = pytest.mark.timeout(10_800)
 
 SEED = 20111209
 STAGES = ("bronze", "silver", "gold")
+CLIENT: tuple[Victim, ...] = ("spark-submit", "its Python")
 ROWS = 400
 SHARED_ROWS = 40
 """Of the rows of a file, those that the file before it brings too."""
@@ -99,7 +100,7 @@ class Siege:
 
     def __init__(self, instance: Instance, folder: Path, kills: int) -> None:
         self.instance, self.folder = instance, folder
-        files = 2 + 2 * kills * (1 + len(STAGES))
+        files = 2 + 10 * kills
         self.lines = list(generate_lines(ROWS * files, SEED, FIRST_DAY, DAYS, defects=False))
         self.numbers = itertools.count()
         self.seconds: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=5))
@@ -131,28 +132,37 @@ class Siege:
         assert isinstance(listed, list)
         return {task["task_id"]: task for task in listed}
 
-    def strike(self, stage: str, victim: Victim, share: float) -> None:
-        """Kill a victim after a share of the time that a stage has taken; earlier in another run if it had ended."""
+    def strike(self, targets: Mapping[str, tuple[Victim, float]]) -> None:
+        """Drop a file and kill in its run; where a stage ended before its moment, kill earlier in another run.
+
+        Args:
+            targets: Stage -> victim, and after which share of the time that the stage has taken to kill it.
+        """
         run_id = self.begin()
-        moment = share * min(self.seconds[stage])
-        attempt = kill(self.instance, stage, victim, lambda client: age(client) >= moment, run_id)
-        killed_at = time.time()
+        blows, outcome = [], "loaded"
+        for stage, (victim, share) in targets.items():
+            moment = share * min(self.seconds[stage])
+            attempt = kill(self.instance, stage, victim, partial(is_as_old, seconds=moment), run_id)
+            if attempt:
+                blows.append((stage, victim, moment, time.time()))
+                if victim != "server" and self.left_behind(stage, run_id, attempt):
+                    outcome = "left a process behind"
         try:
-            left = attempt and victim != "server" and self.left_behind(stage, run_id, attempt)
-            task, outcome = self.finish(run_id)[stage], "left a process behind" if left else "loaded"
+            tasks = self.finish(run_id)
         except NotFollowed as failed:
-            task, outcome = self.tasks(run_id)[stage], str(failed)
-        if attempt:
-            recovered = datetime.fromisoformat(task["end_date"]).timestamp() - killed_at
-            self.blows.append(Blow(stage, victim, moment, task["try_number"], recovered, outcome))
+            tasks, outcome = self.tasks(run_id), str(failed)
+        for stage, victim, moment, killed_at in blows:
+            recovered = datetime.fromisoformat(tasks[stage]["end_date"]).timestamp() - killed_at
+            self.blows.append(Blow(stage, victim, moment, tasks[stage]["try_number"], recovered, outcome))
             print(self.blows[-1], flush=True)
-        else:
-            self.missed += 1
-            self.strike(stage, victim, share * 0.9)
+        missed = targets.keys() - {stage for stage, *_ in blows}
+        if missed:
+            self.missed += len(missed)
+            self.strike({stage: (victim, share * 0.9) for stage, (victim, share) in targets.items() if stage in missed})
 
     def left_behind(self, stage: str, run_id: str, attempt: list[psutil.Process]) -> bool:
         """Return whether a process of a killed client still runs when the next one begins."""
-        eventually(lambda: {*clients(self.instance, stage, run_id)} - {*attempt})
+        eventually(lambda: {*clients(self.instance, stage, run_id)} - {*attempt}, seconds=600)
         return any(is_alive(process) for process in attempt)
 
     def table(self) -> Table:
@@ -167,8 +177,8 @@ class Siege:
         return table
 
 
-def age(process: psutil.Process) -> float:
-    return time.time() - process.create_time()
+def is_as_old(process: psutil.Process, seconds: float) -> bool:
+    return time.time() - process.create_time() >= seconds
 
 
 @pytest.fixture(scope="module")
@@ -181,9 +191,9 @@ def kills(thorough: bool) -> int:
 
 
 @pytest.fixture(scope="module")
-def instance(kills: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+def siege(kills: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Siege]:
     with system(tmp_path_factory.mktemp("system") / "data") as running:
-        yield running
+        yield Siege(running, tmp_path_factory.mktemp("files"), kills)
 
 
 def amounts(file: Path, scratch: Path) -> tuple[int, Decimal]:
@@ -197,43 +207,48 @@ def one(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
     return row
 
 
+def moments(victim: str, kills: int) -> list[float]:
+    """Return a random moment in each of so many equal parts of a stage, 0 to 1."""
+    chance = random.Random(f"{victim} {SEED}")
+    return [(number + chance.random()) / kills for number in range(kills)]
+
+
+def kill_clients(siege: Siege, kills: int) -> None:
+    """Kill the client of each stage in a run, spark-submit in one and its Python in the next."""
+    for number, shares in enumerate(zip(*[moments(stage, kills) for stage in STAGES], strict=True)):
+        victim = CLIENT[number % len(CLIENT)]
+        siege.strike({stage: (victim, share) for stage, share in zip(STAGES, shares, strict=True)})
+
+
+def kill_server(siege: Siege, kills: int) -> None:
+    """Kill the server once in a run, in each stage by turns."""
+    for number, share in enumerate(moments("server", kills)):
+        siege.strike({STAGES[number % len(STAGES)]: ("server", share)})
+
+
+@pytest.mark.parametrize(("attack", "victims"), [(kill_clients, len(STAGES)), (kill_server, 1)])
 def test_kills_at_any_moment_change_no_total(
-    instance: Instance, kills: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    siege: Siege, kills: int, attack: Callable[[Siege, int], None], victims: int, tmp_path: Path
 ) -> None:
-    files = tmp_path / "files"
-    files.mkdir()
-    siege = Siege(instance, files, kills)
-    chance = random.Random(SEED)
-    # One moment in each of so many equal parts of the stage.
-    moments = {victim: [(n + chance.random()) / kills for n in range(kills)] for victim in ("server", *STAGES)}
-
-    def kill_clients(stage: str) -> None:
-        for number, moment in enumerate(moments[stage]):
-            siege.strike(stage, ("spark-submit", "its Python")[number % 2], moment)
-
+    siege.blows.clear()
     try:
-        for number, moment in enumerate(moments["server"]):
-            siege.strike(STAGES[number % len(STAGES)], "server", moment)
-        with ThreadPoolExecutor() as lanes:
-            list(lanes.map(kill_clients, STAGES))
+        attack(siege, kills)
     finally:
-        with capsys.disabled():
-            Console(width=120).print("\n", siege.table())
-
-    assert Counter(blow.outcome for blow in siege.blows) == {"loaded": kills * len(moments)}
+        Console(width=120).print(siege.table())
+    assert Counter(blow.outcome for blow in siege.blows) == {"loaded": victims * kills}
     assert all(blow.attempts > 1 for blow in siege.blows if blow.victim != "server")
 
-    oracle = duckdb_pipeline.run(files / "*.csv", tmp_path / "all")
-    with open_engine(warehouse_settings(instance)) as engine, transaction(engine) as connection:
+    oracle = duckdb_pipeline.run(siege.folder / "*.csv", tmp_path / "all")
+    with open_engine(warehouse_settings(siege.instance)) as engine, transaction(engine) as connection:
         facts = Counter(map(tuple, connection.execute(text(FACTS))))
         members = {name: Counter(map(tuple, connection.execute(text(query)))) for name, query in MEMBERS.items()}
     assert facts == Counter(oracle.execute(DUCKDB_FACTS).fetchall())
     assert members == {name: Counter(oracle.execute(query).fetchall()) for name, query in DUCKDB_MEMBERS.items()}
-    assert warehouse(instance, "compare")["skipped"] == {}
+    assert warehouse(siege.instance, "compare")["skipped"] == {}
 
-    entries = {entry.name: entry for receipt in siege.receipts.values() for entry in receipt.files}
-    assert {name: (entry.status, entry.rows, entry.amount) for name, entry in entries.items()} == {
-        path.name: ("loaded", *amounts(path, tmp_path / "each")) for path in files.iterdir()
+    entries = [entry for receipt in siege.receipts.values() for entry in receipt.files]
+    assert {entry.name: (entry.status, entry.rows, entry.amount) for entry in entries} == {
+        path.name: ("loaded", *amounts(path, tmp_path / "each")) for path in siege.folder.iterdir()
     }
     loaded = [(receipt.rows_loaded, receipt.amount_loaded) for receipt in siege.receipts.values()]
     assert tuple(map(sum, zip(*loaded, strict=True))) == one(oracle, "SELECT count(*), sum(amount) FROM fact_sales")
