@@ -169,7 +169,6 @@ with DAG(
         deferrable=True,
         poke_interval=2,
         timeout=3600,
-        retries=0,
     )
     claimed = claim_files()
     bronze, silver, gold = (spark_stage(name, claimed) for name in ("bronze", "silver", "gold"))

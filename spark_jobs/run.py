@@ -25,7 +25,8 @@ def main(stage: str, run_id: str) -> None:
     from include.lake.in_use import lake_in_use
     from include.settings import get_settings
 
-    end_with_parent()  # else the client of a Spark Connect server would live on when spark-submit is killed
+    # Else the client of a Spark Connect server would live on beside the next attempt when spark-submit is killed.
+    end_with_parent("java")
     with lake_in_use(get_settings()):
         import_module(f"spark_jobs.{stage}").main(run_id)
 

@@ -24,6 +24,7 @@ from include.warehouse import (
     abort_connection,
     cut_after,
     error_text,
+    lock_timed_out,
     make_engine,
     primary_failed,
     primary_is_up,
@@ -41,6 +42,9 @@ LACKS_HEADER = "X-Warehouse-Lacks"
 """Header by which an answer of a replica that is behind names the batches it lacks."""
 
 READ_PROBE_SECONDS = 2
+
+READ_LOCK_SECONDS = 0.5
+"""How long a read waits for a table that is locked, as by a publish that makes indices, before the replica answers."""
 
 _REPLICA_STEPS = 20_000
 """Steps of SQLite between two looks at the clock, some milliseconds."""
@@ -159,6 +163,7 @@ class Warehouse:
             WarehouseUnavailable: If neither side can answer.
         """
         seconds = timeout_seconds or self._settings.primary_patience_seconds
+        reason = ""
         if self.serves() == "primary":
             try:
                 value = self._ask_primary(work, seconds)
@@ -167,13 +172,14 @@ class Warehouse:
                     raise
                 reason = error_text(error)
                 log.warning("The replica answers instead of the primary: %s", reason)
-                self._record.failed(reason)
+                if not lock_timed_out(error):  # a table is locked, which is no failure of the primary
+                    self._record.failed(reason)
             else:
                 # What was read before the replica took over is behind what readers may have seen since.
                 if self._record.read().state == "primary":
                     self._record.answered()
                     return Answer(value, "primary")
-        with self._replica(seconds) as connection:
+        with self._replica(seconds, reason) as connection:
             return Answer(work(connection), "replica", self._replica_lacks())
 
     @contextmanager
@@ -192,15 +198,16 @@ class Warehouse:
                     raise
                 self._record.failed(error_text(error))
             else:
-                with self._primary_connection(seconds) as connection:
+                with self._primary_connection(seconds, seconds) as connection:
                     yield Answer(connection, "primary")
                 return
         with self._replica(seconds) as connection:
             yield Answer(connection, "replica", self._replica_lacks())
 
     def _ask_primary(self, work: Callable[[Connection], ResultT], seconds: float) -> ResultT:
+        lock_seconds = min(seconds, READ_LOCK_SECONDS)
         try:
-            with self._primary_connection(seconds) as connection:
+            with self._primary_connection(seconds, lock_seconds) as connection:
                 return work(connection)
         except Exception as error:
             if not (isinstance(error, DBAPIError) and error.connection_invalidated):
@@ -208,11 +215,11 @@ class Warehouse:
             if self._pulse is not None and not self._pulse.alive():
                 raise
         # The pooled connection may only have been older than the server's last restart.
-        with self._primary_connection(seconds) as connection:
+        with self._primary_connection(seconds, lock_seconds) as connection:
             return work(connection)
 
     @contextmanager
-    def _primary_connection(self, seconds: float) -> Iterator[Connection]:
+    def _primary_connection(self, seconds: float, lock_seconds: float) -> Iterator[Connection]:
         if self._primary is None:
             raise WarehouseUnavailable("DATABASE_TYPE is sqlite, so there is no primary.")
         with self._primary.connect() as connection:
@@ -224,7 +231,7 @@ class Warehouse:
                     # From here on a verdict ends this read; one that came before would have missed it.
                     if self._pulse is not None and self._pulse.silent():
                         raise WarehouseUnavailable("The primary does not answer.")
-                    with _read_only(connection, seconds):
+                    with _read_only(connection, seconds, lock_seconds):
                         yield connection
                 except Exception as error:
                     if cut.is_set():
@@ -247,7 +254,7 @@ class Warehouse:
                 abort_connection(raw)
 
     @contextmanager
-    def _replica(self, seconds: float) -> Iterator[Connection]:
+    def _replica(self, seconds: float, reason: str = "") -> Iterator[Connection]:
         end_at = time.monotonic() + seconds
         try:
             with replica.reading(self._settings) as connection:
@@ -258,22 +265,21 @@ class Warehouse:
             if error.__cause__ is not None and timed_out(error.__cause__):
                 raise WarehouseUnavailable(f"The replica has not answered within {seconds:g} seconds.") from error
             state = self._record.read()
-            reason = state.reason or state.breaker.reason
+            reason = reason or state.reason or state.breaker.reason
             raise WarehouseUnavailable(
                 f"Neither side answers. Primary: {reason} Replica: {error}" if self._primary is not None else str(error)
             ) from error
 
 
 @contextmanager
-def _read_only(connection: Connection, seconds: float) -> Iterator[None]:
+def _read_only(connection: Connection, seconds: float, lock_seconds: float) -> Iterator[None]:
     # All statements of a read see one state, whatever is published in between.
     connection.execution_options(isolation_level="REPEATABLE READ")
     with connection.begin():
-        milliseconds = f"{round(seconds * 1000)}ms"
         connection.exec_driver_sql(
             "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true), "
             "set_config('transaction_read_only', 'on', true)",
-            (milliseconds, milliseconds),
+            (f"{round(seconds * 1000)}ms", f"{round(lock_seconds * 1000)}ms"),
         )
         yield
 

@@ -81,10 +81,16 @@ class ServerAddress(Model):
         return f"sc://localhost:{self.port}/;token={self.token}"
 
 
-def end_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies, however that happens (Linux: prctl(2))."""
+def end_with_parent(program: str = "") -> None:
+    """Have the kernel kill this process when its parent dies, however that happens (Linux: prctl(2)).
+
+    Args:
+        program: What the parent runs, if it may have died already. This process ends if its parent is another one.
+    """
     parent_death_signal = 1
     ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+    if program and Path(f"/proc/{os.getppid()}/comm").read_text().strip() != program:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def free_port() -> int:

@@ -132,10 +132,21 @@ class Subject:
                         "rows": receipt["rows_in"],
                         "loaded": receipt["rows_loaded"],
                         "seconds": round(finished - started, 1),
+                        "copied": round(self.copied_at(data, receipt) - started, 1),
                         "stages": receipt["seconds"],
                     }
             time.sleep(0.2)
         raise SystemExit(f"{self.name}: no receipt for {file.name} within {RECEIPT_SECONDS:.0f} s")
+
+    def copied_at(self, data: Path, receipt: dict[str, Any]) -> float:
+        """Wait for the copies of a run that come after its receipt, if any do; return when the last was there."""
+        finished = datetime.fromisoformat(receipt["finished_at"]).timestamp()
+        if "index" in receipt:
+            return finished
+        records = [data / "runs" / receipt["run_id"] / "stages" / f"{name}.json" for name in ("replica", "index")]
+        while not all(path.exists() for path in records):
+            time.sleep(0.2)
+        return float(max(finished, *(path.stat().st_mtime for path in records)))
 
 
 def worktree(revision: str) -> Path:
@@ -167,7 +178,7 @@ def peers(file: Path) -> dict[str, float]:
 def report(files: dict[str, Path], rounds: dict[str, list[dict[str, Any]]], paces: dict[str, dict[str, float]]) -> Any:
     """Print medians a load and subject; return them with the ratios to DuckDB."""
     found: dict[str, Any] = defaultdict(dict)
-    table = Table("load", "rows", "of", "drop to receipt", *STAGES, "x DuckDB", "x Polars")
+    table = Table("load", "rows", "of", "drop to receipt", "to last copy", *STAGES, "x DuckDB", "x Polars")
     for load in files:
         for name, runs in rounds.items():
             loads = [run["loads"][load] for run in runs]
@@ -180,6 +191,7 @@ def report(files: dict[str, Path], rounds: dict[str, list[dict[str, Any]]], pace
                 f"{loads[0]['rows']:,}",
                 name,
                 f"{seconds:.1f} s",
+                f"{median(one['copied'] for one in loads):.1f} s",
                 *[f"{value:.1f}" for value in stages.values()],
                 *[f"{value:.0f}" for value in ratios.values()],
             )

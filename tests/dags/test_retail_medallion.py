@@ -26,6 +26,7 @@ print("RESULT" + json.dumps({
     "downstream": {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks},
     "timetable": serialized["dag"]["timetable"]["__type"],
     "sensor": [dag.task_dict["wait_for_files"].deferrable, dag.task_dict["wait_for_files"].filepath],
+    "retries": {task.task_id: task.retries for task in dag.tasks},
     "backup": [backup.task_ids, backup.is_paused_upon_creation, cron],
     "spark": [dag.task_dict[name]._conn_id for name in ("bronze", "silver", "gold")],
 }))
@@ -78,6 +79,12 @@ def test_its_tasks_run_in_the_documented_order(loaded: dict[str, object]) -> Non
 def test_the_gate_is_deferrable_and_the_stages_use_the_spark_connection(loaded: dict[str, object]) -> None:
     assert loaded["sensor"] == [True, "{{ gate(dag_run, params, triggering_asset_events) }}"]
     assert loaded["spark"] == ["spark_default"] * 3
+
+
+def test_no_task_ends_a_run_because_its_worker_could_not_start_once(loaded: dict[str, object]) -> None:
+    retries = loaded["retries"]
+    assert isinstance(retries, dict)
+    assert min(retries.values()) > 0
 
 
 def test_the_backup_runs_when_the_setting_says_once_it_is_turned_on(loaded: dict[str, object]) -> None:

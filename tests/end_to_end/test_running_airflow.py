@@ -23,8 +23,8 @@ from include.receipts.model import FileEntry, Receipt
 from include.runs.folder import RunFolder
 from include.settings import PROJECT_ROOT
 from tests.benchmarks import duckdb_pipeline
+from tests.support.kills import Killer
 from tests.support.system import (
-    Killer,
     airflow,
     forget_days,
     post,

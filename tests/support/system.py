@@ -1,22 +1,18 @@
-"""A fresh embedded system for a test or a benchmark, and the ways to disturb it."""
+"""A fresh embedded system for a test or a benchmark, and ways to ask it and to disturb it."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any
 
-import psutil
 import requests
 from rich.console import Console
 from sqlalchemy import create_engine, text
@@ -25,8 +21,6 @@ from deploy.embedded import supervisor
 from deploy.embedded.__main__ import up
 from deploy.embedded.follow import DAG_ID, drop, find_run, follow
 from deploy.embedded.state import CLI_USER, Instance
-from include.lake.connect_server import running_server
-from include.lake.submitting import ENTRY_POINT
 from include.receipts.model import Receipt
 from include.settings import PROJECT_ROOT, Settings, get_settings
 from include.warehouse import open_engine, transaction
@@ -140,54 +134,3 @@ def post(instance: Instance, path: str, document: dict[str, Any]) -> dict[str, A
     assert answer.ok, answer.text
     found: dict[str, Any] = answer.json()
     return found
-
-
-class Killer(threading.Thread):
-    """Kills what runs the Spark stages while they write: the spark-submit of a stage or the Spark Connect server.
-
-    Attributes:
-        killed: What it has killed so far, of `MOMENTS`.
-    """
-
-    MOMENTS: ClassVar = (("bronze", "client"), ("silver", "server"), ("gold", "client"))
-
-    def __init__(self, instance: Instance) -> None:
-        super().__init__(daemon=True)
-        self.instance = instance
-        self.killed: list[tuple[str, str]] = []
-        self.root = psutil.Process(int((instance.services / "supervisord.pid").read_text()))
-
-    def run(self) -> None:
-        """Wait for each moment in turn."""
-        for stage, victim in self.MOMENTS:
-            while not self._caught(stage, victim):
-                time.sleep(0.05)
-            self.killed.append((stage, victim))
-
-    def _caught(self, stage: str, victim: str) -> bool:
-        client = self._client(stage)
-        if client is None:
-            return False
-        before = self._written(stage)
-        while client.is_running() and client.status() != psutil.STATUS_ZOMBIE:
-            if self._written(stage) - before:
-                server = running_server(self.instance.settings)
-                assert server is not None
-                os.kill(client.pid if victim == "client" else server.pid, signal.SIGKILL)
-                return True
-            time.sleep(0.01)
-        return False
-
-    def _client(self, stage: str) -> psutil.Process | None:
-        for process in self.root.children(recursive=True):
-            try:
-                words = process.cmdline()
-                if process.name() == "java" and str(ENTRY_POINT) in words and stage in words:
-                    return process
-            except psutil.NoSuchProcess:
-                continue
-        return None
-
-    def _written(self, stage: str) -> set[str]:
-        folder = Path(self.instance.settings.table(cast(Literal["bronze", "silver", "gold"], stage), "")).parent
-        return {str(path) for path in folder.rglob("*.parquet")}

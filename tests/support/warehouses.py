@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
@@ -40,6 +41,21 @@ MADE = (
     "i.invoice_key, i.first_line_at, 1, 1, 1, CASE WHEN n % 97 = 0 THEN 'cancellation' ELSE 'sale' END, 'batch' "
     "FROM generate_series(0, :lines - 1) n JOIN dim_invoice i ON i.invoice_key = 1 + n / 20",
 )
+
+
+FACT_INDICES = """
+SELECT i.indexrelid, pg_get_indexdef(i.indexrelid), i.indisvalid AND i.indisready AND i.indislive, i.indisreplident,
+       pg_get_constraintdef(c.oid), c.conname
+FROM pg_index i LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.contype = 'p'
+WHERE i.indrelid = CAST(:table AS regclass) ORDER BY 2
+"""
+
+
+def fact_indices(engine: Engine, settings: Settings) -> dict[int, tuple[Any, ...]]:
+    """Return what the server says of the indices of the facts, by object id: one made again has another."""
+    with transaction(engine) as connection:
+        rows = connection.execute(text(FACT_INDICES), {"table": f"{settings.warehouse_schema}.fact_sales"})
+        return {row[0]: tuple(row[1:]) for row in rows}
 
 
 @contextmanager

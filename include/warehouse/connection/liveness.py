@@ -21,8 +21,6 @@ PROBE_CONNECT_SECONDS = 3
 _FAILED_CLASSES = ("08", "53", "57", "58", "XX")
 """SQLSTATE classes of a server that cannot serve: connection, resources, operator, system, internal."""
 
-_LOCK_NOT_AVAILABLE = "55P03"
-
 _QUERY_CANCELED = "57014"
 
 _READ_ONLY = "25006"
@@ -49,7 +47,13 @@ def primary_failed(error: BaseException, *, read_only: bool = False) -> bool:
         return isinstance(cause, psycopg.OperationalError)
     if cause.sqlstate == _READ_ONLY:
         return not read_only
-    return cause.sqlstate.startswith(_FAILED_CLASSES) or cause.sqlstate == _LOCK_NOT_AVAILABLE
+    return cause.sqlstate.startswith(_FAILED_CLASSES) or lock_timed_out(cause)
+
+
+def lock_timed_out(error: BaseException) -> bool:
+    """Return whether a statement was ended as others held a lock for longer than it may wait."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, psycopg.errors.LockNotAvailable)
 
 
 def timed_out(error: BaseException) -> bool:

@@ -36,6 +36,7 @@ from include.warehouse.connection.engine import WarehouseUnavailable, advisory_l
 from include.warehouse.publishing.batches import PublishError, PublishReport, StagingIncomplete, record_batch
 from include.warehouse.publishing.checks import check_collisions, check_days, check_facts, count_staged
 from include.warehouse.publishing.facts import delete_unstaged, insert_facts, overwrite, update_facts, written
+from include.warehouse.publishing.indices import without_indices
 from include.warehouse.publishing.merge import merge_statement
 from include.warehouse.publishing.staging import drop_staging, purge_staging, staged, staging_present
 from include.warehouse.schema.tables import DIMENSIONS, FACT, STAR, star_table
@@ -184,8 +185,7 @@ class _Publication:
         rows = count_staged(connection, self.batch_id, self.staging, present, staged_rows)
         if self.kind == "rebuild":
             check_days(connection, self.batch_id, self.staging, self.days)
-        bulk = rows[FACT] >= BULK_FACTS
-        if bulk:
+        if rows[FACT] >= BULK_FACTS:
             self._hold_dimensions(connection)
         counts = {
             rule.table: written(connection, merge_statement(rule, self.staging[rule.table])) for rule in DIMENSION_RULES
@@ -193,7 +193,7 @@ class _Publication:
         check_collisions(connection, self.staging)
         staging = self.staging[FACT]
         deleted = self._delete_vanished(connection) if self.kind == "rebuild" else 0
-        counts[FACT] = update_facts(connection, staging) + insert_facts(connection, staging, bulk=bulk)
+        counts[FACT] = update_facts(connection, staging) + self._insert(connection, rows[FACT])
         amount, facts_loaded, amount_loaded = check_facts(connection, self.batch_id, self.staging)
         report = PublishReport(
             batch_id=self.batch_id,
@@ -220,9 +220,9 @@ class _Publication:
         self._configure(connection)
         advisory_lock(connection, publish_lock_key(self.settings))
         present = staging_present(connection, self.settings, self.batch_id)
-        bulk = count_staged(connection, self.batch_id, self.staging, present, staged_rows)[FACT] >= BULK_FACTS
+        facts = count_staged(connection, self.batch_id, self.staging, present, staged_rows)[FACT]
         check_days(connection, self.batch_id, self.staging, self.days)
-        if bulk:
+        if facts >= BULK_FACTS:
             self._hold_dimensions(connection)
         counts = {
             rule.table: overwrite(connection, rule.table, self.staging[rule.table])
@@ -234,7 +234,7 @@ class _Publication:
         counts[FACT] = (
             delete_unstaged(connection, staging, self.days, group.not_in(without))
             + overwrite(connection, FACT, staging)
-            + insert_facts(connection, staging, bulk=bulk)
+            + self._insert(connection, facts)
         )
         check_facts(connection, self.batch_id, self.staging)
         drop_staging(connection, self.settings, self.batch_id)
@@ -252,6 +252,7 @@ class _Publication:
         for name, value in {
             "TimeZone": "UTC",  # so are the moments Spark writes, if it made the columns with a time zone
             "work_mem": "128MB",
+            "maintenance_work_mem": "256MB",
             "jit": "off",
             "random_page_cost": "1.1",  # a small batch looks its lines up rather than reading every fact
             "idle_in_transaction_session_timeout": "60s",
@@ -273,6 +274,13 @@ class _Publication:
         """Keep other writers away from the dimensions until the commit; readers go on."""
         tables = ", ".join(_quoted(connection, self.settings, name) for name in DIMENSIONS)
         connection.execute(text(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"))
+
+    def _insert(self, connection: Connection, staged_facts: int) -> int:
+        staging = self.staging[FACT]
+        if staged_facts < BULK_FACTS:
+            return insert_facts(connection, staging, bulk=False)
+        with without_indices(connection, self.settings.warehouse_schema, staged_facts):
+            return insert_facts(connection, staging, bulk=True)
 
     def _delete_vanished(self, connection: Connection) -> int:
         fact = star_table(FACT)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,10 +13,14 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from include.failover.catching_up import catch_up
-from include.failover.reads import Warehouse
+from include.failover.reads import READ_LOCK_SECONDS, Answer, Warehouse
 from include.failover.standby import refresh_replica
 from include.failover.state import FAILURES_TO_OPEN, Breaker, StateFile
 from include.settings import Settings
+from include.warehouse import WarehouseUnavailable, newest_batch, open_engine, transaction
+from include.warehouse.publishing import indices
+from include.warehouse.publishing import publish as publishing
+from include.warehouse.publishing.checks import check_facts
 from include.warehouse.schema.tables import star_table
 from tests.support.batches import lines_of
 from tests.support.lake import Lake
@@ -227,3 +233,64 @@ def test_answers_are_the_same_on_both_sides(warehouse: Warehouse, settings: Sett
     assert [[type(value) for value in row] for row in here.value[0]] == [
         [type(value) for value in row] for row in there.value[0]
     ]
+
+
+@contextmanager
+def locked_facts(settings: Settings) -> Iterator[None]:
+    """Hold the facts as a publish does that makes their indices."""
+    with open_engine(settings) as engine, transaction(engine) as connection:
+        connection.execute(text(f"LOCK TABLE {settings.warehouse_schema}.fact_sales IN ACCESS EXCLUSIVE MODE"))
+        yield
+
+
+def test_readers_of_locked_facts_are_answered_by_the_replica_and_the_primary_has_not_failed(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    with locked_facts(settings):
+        for _ in range(FAILURES_TO_OPEN + 1):
+            answer = warehouse.read(total)
+            assert (answer.value, answer.side) == (expected(), "replica")
+        assert warehouse.read(newest_batch).side == "primary"
+        record = StateFile(settings).read()
+        assert (record.state, record.breaker) == ("primary", Breaker())
+    assert warehouse.read(total).side == "primary"
+
+
+def test_readers_see_the_star_as_it_was_while_a_publish_makes_the_indices(
+    warehouse: Warehouse, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Answer[tuple[int, Decimal]]] = []
+
+    def check(*arguments: Any) -> Any:
+        seen.append(warehouse.read(total))
+        return check_facts(*arguments)
+
+    monkeypatch.setattr(publishing, "BULK_FACTS", 1)
+    monkeypatch.setattr(indices, "OUTWEIGHS", 1)
+    monkeypatch.setattr(publishing, "check_facts", check)
+    publication = publish(settings, lake.drop(2, lines_of(60, start=40)))
+    assert publication is not None
+    assert publication.warehouse == "primary"
+    assert [(answer.value, answer.side) for answer in seen] == [(expected(), "replica")]
+    record = StateFile(settings).read()
+    assert (record.state, record.breaker) == ("primary", Breaker())
+    answer = warehouse.read(total)
+    assert (answer.value[0], answer.side) == (100, "primary")
+
+
+def test_without_a_replica_readers_of_locked_facts_are_told_why_they_get_no_answer(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    shutil.rmtree(settings.replica)
+    with locked_facts(settings), pytest.raises(WarehouseUnavailable, match=r"Primary: .*lock timeout"):
+        warehouse.read(total)
+    assert warehouse.read(total).value == expected()
+
+
+def test_work_that_cannot_be_repeated_waits_for_locked_facts(warehouse: Warehouse, settings: Settings) -> None:
+    with ThreadPoolExecutor(max_workers=1) as pool, warehouse.connection() as given:
+        with locked_facts(settings):
+            counted = pool.submit(total, given.value)
+            with pytest.raises(TimeoutError):
+                counted.result(timeout=2 * READ_LOCK_SECONDS)
+        assert (counted.result(), given.side) == (expected(), "primary")

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from include.settings import Settings
 from include.warehouse.connection.engine import WarehouseUnavailable, make_engine, transaction
+from include.warehouse.publishing import indices
 from include.warehouse.publishing import publish as publishing
 from include.warehouse.publishing.batches import PublishError, PublishReport
 from include.warehouse.publishing.publish import publish
@@ -32,6 +33,7 @@ from tests.support.batches import (
     star_rows,
     table_rows,
 )
+from tests.support.warehouses import fact_indices
 
 BATCH = batch(1)
 EMPTY: dict[str, list[tuple[Any, ...]]] = {table: [] for table in STAR}
@@ -277,25 +279,32 @@ def make_engine_like(engine: Engine) -> Engine:
     return make_engine(Settings(_env_file=None, database_url=SecretStr(url)), pool_size=1)
 
 
-def test_killed_at_any_write_nothing_is_visible_and_a_retry_completes(engine: Engine, settings: Settings) -> None:
+@pytest.mark.parametrize("bulk", [False, True])
+def test_killed_at_any_write_nothing_is_visible_and_a_retry_completes(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch, bulk: bool
+) -> None:
+    if bulk:
+        monkeypatch.setattr(publishing, "BULK_FACTS", 1)
+        monkeypatch.setattr(indices, "OUTWEIGHS", 2)
     stage(engine, settings, BATCH, lines_of(20))
     with killed_at(engine, -1) as statements:
         drop(engine, settings, BATCH)
     writes = [
         number
         for number, statement in enumerate(statements)
-        if statement.lstrip().startswith(("INSERT", "UPDATE", "DROP", "ANALYZE"))
+        if statement.lstrip().startswith(("INSERT", "UPDATE", "DROP", "ALTER", "CREATE", "ANALYZE"))
     ]
-    before = star_rows(engine)
+    before, made = star_rows(engine), fact_indices(engine, settings)
     stage(engine, settings, batch(2), lines_of(40, start=10))
     for number in [0, *writes]:
         with killed_at(engine, number), pytest.raises(OperationalError):
             drop(engine, settings, batch(2))
-        assert star_rows(engine) == before
+        assert (star_rows(engine), fact_indices(engine, settings)) == (before, made)
     assert len(staging_tables(engine, settings)) == len(STAR)
     drop(engine, settings, batch(2))
     assert len(table_rows(engine, "fact_sales")) == 50
     assert len(table_rows(engine, "etl_batch")) == 2
+    assert (fact_indices(engine, settings) != made) == bulk
 
 
 def test_a_purge_that_fails_does_not_fail_the_publish(
@@ -339,11 +348,13 @@ def test_readers_go_on_while_a_large_batch_is_published(
 
     reader = make_engine(settings, pool_size=1)
     stage(engine, settings, BATCH, lines_of(20))
+    drop(engine, settings, BATCH)
+    stage(engine, settings, batch(2), lines_of(20, start=20))
     event.listen(engine, "before_cursor_execute", read)
     try:
-        drop(engine, settings, BATCH)
+        drop(engine, settings, batch(2))
     finally:
         event.remove(engine, "before_cursor_execute", read)
         reader.dispose()
-    assert seen == [0]
-    assert len(table_rows(engine, "fact_sales")) == 20
+    assert seen == [20]
+    assert len(table_rows(engine, "fact_sales")) == 40
