@@ -49,18 +49,23 @@ DEFECTS: dict[str, Defect] = {
     "missing_columns": Defect(
         "file",
         "The columns {missing} are missing; the columns found are {found}.",
-        "Name the columns in the first line of the table, or the fields in each JSON record. "
-        "Accepted names: {accepted}.",
+        "Name the columns in one line above the records, or the fields in each JSON record. "
+        "Names that are understood, among others: {accepted}.",
     ),
     "duplicate_columns": Defect(
         "file",
-        "The columns {names} all mean {column}, so it is unclear which one counts.",
-        "Keep one of them and drop the file again.",
+        "Columns have the same meaning, so it is unclear which one counts: {clashes}.",
+        "Keep one of each and drop the file again.",
+    ),
+    "changed_header": Defect(
+        "file",
+        "The column names stand again in the middle of the file, in another order.",
+        "Split the file there, so that each file has one order of columns.",
     ),
     "header_too_long": Defect(
         "file",
-        "The first line is longer than {limit} bytes, so the column names cannot be read.",
-        "Check that the file has line breaks and a first line with the column names.",
+        "A line above the table is longer than {limit} bytes, so the column names cannot be read.",
+        "Check that the file has line breaks and a line with the column names.",
     ),
     "truncated_json": Defect(
         "file",

@@ -53,6 +53,20 @@ class Batch:
     raws: Sequence[str | None] | None = None
     pages: Sequence[int] | None = None
 
+    def take(self, rows: Sequence[int]) -> Batch:
+        """Return a batch of the records at the indices `rows`."""
+        indices = pa.array(rows, pa.int64())
+        batch = Batch(
+            [self.line_numbers[row] for row in rows],
+            {name: text_array(values).take(indices) for name, values in self.columns.items()},
+        )
+        batch.extras, batch.defects, batch.raws = (
+            None if values is None else [values[row] for row in rows]
+            for values in (self.extras, self.defects, self.raws)
+        )
+        batch.pages = None if self.pages is None else [self.pages[row] for row in rows]
+        return batch
+
 
 class RecordBuffer:
     """Collects records one by one into a `Batch`."""
@@ -145,6 +159,11 @@ class StagedWriter:
 def _strings(values: Values | None, rows: int) -> pa.Array:
     if values is None:
         return pa.nulls(rows, pa.string())
-    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else pa.array(values, pa.string())
+    array = text_array(values)
     empty = pc.equal(array, "")
     return pc.if_else(empty, None, array) if pc.any(empty).as_py() else array
+
+
+def text_array(values: Values) -> pa.Array:
+    """Return a column of a batch as one Arrow array of text."""
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else pa.array(values, pa.string())
