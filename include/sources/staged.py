@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -144,7 +145,7 @@ class StagedWriter:
         if not rows:
             return
         arrays: list[pa.Array] = [
-            pa.array(batch.line_numbers, pa.int64()),
+            _numbers(batch.line_numbers),
             pa.array(batch.pages, pa.int32()) if batch.pages is not None else pa.nulls(rows, pa.int32()),
         ]
         for name in CANONICAL_COLUMNS:
@@ -154,6 +155,11 @@ class StagedWriter:
         self.rows += rows
         if batch.defects is not None:
             self.defects.update(code for code in batch.defects if code is not None)
+
+
+def _numbers(values: Sequence[int]) -> pa.Array:
+    """Return line numbers as an Arrow array; a range by way of NumPy, which Arrow reads many times faster."""
+    return pa.array(np.arange(values.start, values.stop) if isinstance(values, range) else values, pa.int64())
 
 
 def _strings(values: Values | None, rows: int) -> pa.Array:
@@ -166,4 +172,6 @@ def _strings(values: Values | None, rows: int) -> pa.Array:
 
 def text_array(values: Values) -> pa.Array:
     """Return a column of a batch as one Arrow array of text."""
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else pa.array(values, pa.string())
+    if isinstance(values, pa.ChunkedArray):
+        return values.combine_chunks()
+    return values if isinstance(values, pa.Array) else pa.array(values, pa.string())
