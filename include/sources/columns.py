@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from include.sources.defects import reject, shortened
 from include.sources.model import CANONICAL_COLUMNS, SourceRejected
@@ -130,11 +131,13 @@ _CANONICAL = {**_GENERAL, **_OWN}
 _TIMES = frozenset(map(normalised, TIME_SPELLINGS))
 
 
+@lru_cache(maxsize=1_000)
 def canonical(name: str) -> str | None:
     """Return the canonical column that `name` means, None for a column of the sender's own."""
     return _CANONICAL.get(normalised(name))
 
 
+@lru_cache(maxsize=1_000)
 def is_general(name: str) -> bool:
     """Return whether `name` gives way to one of `SPELLINGS` with the same meaning."""
     return normalised(name) in _GENERAL

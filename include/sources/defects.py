@@ -77,6 +77,27 @@ DEFECTS: dict[str, Defect] = {
         "The text is not valid JSON: {detail}.",
         "Export it again as a JSON list of objects, or as JSON lines (one object a line).",
     ),
+    "text_after_json": Defect(
+        "file",
+        "More text follows after the end of the JSON.",
+        "Put several records into one list, in [ and ] and parted by commas, or write one object on each line, without "
+        "commas, and name the file .jsonl.",
+    ),
+    "unnamed_values": Defect(
+        "file",
+        "The JSON is a list of lists, so the values have no names.",
+        'Write a list of objects with named fields; in pandas: to_json(..., orient="records").',
+    ),
+    "ambiguous_json": Defect(
+        "file",
+        "More than one list of the JSON may hold the invoice lines: {paths}.",
+        "Leave only the list with the lines that are to be loaded, or drop each list as its own file.",
+    ),
+    "json_too_large": Defect(
+        "file",
+        "The JSON is not a list of objects, and with more than {limit} characters it is too long to be read otherwise.",
+        'Write a list of objects, or one object on each line; in pandas: to_json(..., orient="records").',
+    ),
     "json_record_too_long": Defect(
         "file",
         "One record of the JSON list is longer than {limit} bytes.",
@@ -152,6 +173,16 @@ DEFECTS: dict[str, Defect] = {
         "The line is not complete, valid JSON.",
         "Write one whole JSON object on each line.",
     ),
+    "comma_after_json": Defect(
+        "record",
+        "A comma follows the JSON object on the line.",
+        "Remove the commas at the ends of the lines, or put the records into one list in [ and ].",
+    ),
+    "text_after_json_line": Defect(
+        "record",
+        "More text follows after the end of the JSON object on the line.",
+        "Write one JSON object, and nothing else, on each line.",
+    ),
     "not_an_object": Defect(
         "record",
         "The record is not a JSON object with named fields.",
@@ -160,7 +191,7 @@ DEFECTS: dict[str, Defect] = {
     "nested_value": Defect(
         "record",
         "A field that should be text or a number holds a list, an object or true/false.",
-        "Write a plain text or number into the field.",
+        "Write one plain text or number into the field; of several, write a record each.",
     ),
     "duplicate_field": Defect(
         "record",

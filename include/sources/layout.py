@@ -110,6 +110,11 @@ def time_belongs(dates: Sequence[str], times: Sequence[str]) -> bool:
     return not own and any(times) and all(_CLOCK.match(time.strip()) for time in times if time.strip())
 
 
+def moment(date: str, time: str) -> str:
+    """Return a date with its time of day behind it, in the place of midnight."""
+    return f"{_MIDNIGHT.sub('', date)} {time}"
+
+
 def moments(dates: Values, times: Values) -> pa.Array:
     """Return dates with their times of day behind them; a date without a time, or no date, stays as it is.
 
