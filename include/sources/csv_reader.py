@@ -13,8 +13,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from include.sources.columns import Header, canonical, check_required, optional_column_warnings
+from include.sources.columns import (
+    Header,
+    canonical,
+    is_header,
+    missing_columns,
+    optional_column_warnings,
+)
 from include.sources.defects import reject
+from include.sources.layout import moments, only_records, time_belongs
 from include.sources.model import FileDecisions
 from include.sources.staged import Batch, Values
 from include.sources.text import LineBlock, TextEncoding, line_blocks, storable
@@ -23,10 +30,14 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_RECORD_LINES = 50
 """Physical lines over which one quoted record may run."""
 
+HEADER_LINES = 200
+"""Physical lines among which the header is looked for."""
+
 _NUMBER = re.compile(r"\s*[+-]?[0-9]+([.,][0-9]+)?\s*")
 _DATE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}")
 _BLANK = " \t\r\n\x1a"
-_SEPARATOR_HINT = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+_SEPARATOR_HINT = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_SAMPLE_LINES = 200
 
 # The parser's own limit of 128 KiB a field is global and lower than ours; lines are bounded before they reach it.
 csv.field_size_limit(2**31 - 1)
@@ -58,60 +69,92 @@ def read_csv(path: Path, encoding: TextEncoding, max_line_bytes: int, decisions:
         SourceRejected: empty_file, header_too_long, missing_columns, duplicate_columns.
     """
     blocks = line_blocks(path, encoding, max_line_bytes)
-    table, rest = _open_table(blocks, max_line_bytes, encoding)
+    table, rest = _open_table(blocks, max_line_bytes, encoding, decisions)
     header = table.header
     decisions.delimiter = table.delimiter
     decisions.header = dict(header.spellings)
     decisions.extra_columns = list(header.extras.values())
     decisions.warnings += optional_column_warnings(header.positions)
-    yield from table.batches(rest)
+    yield from only_records(table.batches(rest), decisions, table.split)
+
+
+@dataclass(slots=True)
+class _Names:
+    """A line read as column names.
+
+    Attributes:
+        line: Its number.
+        text: The line.
+        names: Its values.
+        delimiter: What parts them.
+        lines: Physical lines it takes up.
+    """
+
+    line: int
+    text: str
+    names: list[str]
+    delimiter: str
+    lines: int = 1
 
 
 def _open_table(
-    blocks: Iterator[LineBlock], max_line_bytes: int, encoding: TextEncoding
+    blocks: Iterator[LineBlock], max_line_bytes: int, encoding: TextEncoding, decisions: FileDecisions
 ) -> tuple[_Table, Iterable[LineBlock]]:
-    """Return the table under the header, and the blocks with the lines down to the header removed."""
+    """Return the table under the header, and the blocks with the lines down to the header removed.
+
+    The header is the first of the lines that names all required columns. Lines above it are told as title rows.
+    """
+    head = LineBlock(1, [])
     hint: str | None = None
-    for block in blocks:
-        for index, line in enumerate(block.lines):
-            number = block.first + index
-            if not line.strip(_BLANK):
-                continue
-            if index in block.overlong:
-                raise reject("header_too_long", line=number, value=line, limit=max_line_bytes)
-            separator = _SEPARATOR_HINT.fullmatch(line)
-            if hint is None and separator:
-                hint = separator[1]
-                continue
-            start = block.after(index)
-            while '"' in line and len(start.lines) < MAX_RECORD_LINES and (more := next(blocks, None)):
-                start = start.followed_by(more)
-            table, used = _table_of(start, hint, encoding)
-            return table, chain([start.after(used)], blocks)
-    raise reject("empty_file")
+    above: list[_Names] = []
+    for index in range(HEADER_LINES):
+        while index >= len(head.lines) and (more := next(blocks, None)):
+            head = head.followed_by(more)
+        if index >= len(head.lines):
+            break
+        line = head.lines[index]
+        if not line.strip(_BLANK):
+            continue
+        if index in head.overlong:
+            raise reject("header_too_long", line=index + 1, value=line, limit=max_line_bytes)
+        separator = _SEPARATOR_HINT.fullmatch(line)
+        if hint is None and separator:
+            hint = separator[1]
+            continue
+        while '"' in line and len(head.lines) < index + MAX_RECORD_LINES and (more := next(blocks, None)):
+            head = head.followed_by(more)
+        found = _names_at(head, index, (hint,) if hint is not None else DELIMITERS)
+        if is_header(found.names):
+            for title in above:
+                decisions.leave_out("title row", title.line, storable(title.text.strip()))
+            header = Header.of([storable(name) for name in found.names], found.line)
+            table = _Table(header, found.delimiter, encoding)
+            below = head.after(index + found.lines)
+            table.decide_time(below)
+            return table, chain([below], blocks)
+        above.append(found)
+    if not above:
+        raise reject("empty_file")
+    nearest = max(above, key=lambda names: _known(names.names))
+    present = {canonical(name) for name in nearest.names}
+    raise missing_columns(present, nearest.names, line=nearest.line, value=storable(nearest.text.strip()))
 
 
-def _table_of(block: LineBlock, hint: str | None, encoding: TextEncoding) -> tuple[_Table, int]:
-    """Return the table whose header begins the block, and the number of physical lines that the header takes up.
+def _names_at(block: LineBlock, index: int, delimiters: Sequence[str]) -> _Names:
+    """Return line `index` of the block as column names.
 
     Of the delimiters, the one that yields most known names is right. A quoted name may run over lines, but not over
     records.
     """
-    line, number = block.lines[0], block.first
-    delimiters = (hint,) if hint is not None else DELIMITERS
-    best: list[str] = []
-    delimiter, used = delimiters[0], 1
-    for candidate in delimiters:
-        readings = [(next(csv.reader([line], delimiter=candidate)), 1)]
-        names, lines = _parsed(block, 0, candidate)
+    line, number = block.lines[index], block.first + index
+    best = _Names(number, line, [], delimiters[0])
+    for delimiter in delimiters:
+        readings = [_Names(number, line, next(csv.reader([line], delimiter=delimiter)), delimiter)]
+        names, lines = _parsed(block, index, delimiter)
         if names is not None and lines > 1 and not any(_DATE.search(name) for name in names):
-            readings.append((names, lines))
-        for names, lines in readings:
-            if (_known(names), lines, len(names)) > (_known(best), used, len(best)):
-                best, delimiter, used = names, candidate, lines
-    header = Header.of([storable(name) for name in best], number)
-    check_required(header.positions, best, line=number, value=storable(line.strip()))
-    return _Table(header, delimiter, encoding), used
+            readings.append(_Names(number, line, names, delimiter, lines))
+        best = max(best, *readings, key=lambda names: (_known(names.names), names.lines, len(names.names)))
+    return best
 
 
 def _parsed(block: LineBlock, index: int, delimiter: str) -> tuple[list[str] | None, int]:
@@ -136,6 +179,22 @@ class _Table:
         self.header = header
         self.delimiter = delimiter
         self.damage = encoding.damage
+        self.time: int | None = None
+
+    def decide_time(self, block: LineBlock) -> None:
+        """Decide by the first records in `block` whether a column of times belongs to the dates."""
+        if self.header.time is None:
+            return
+        rows = [self.split(line) for line in block.lines[:_SAMPLE_LINES]]
+        rows = [row for row in rows if len(row) == self.header.width]
+        date, time = self.header.positions["invoice_date"], self.header.time
+        if time_belongs([row[date] for row in rows], [row[time] for row in rows]):
+            self.time = time
+            self.header.join_time()
+
+    def split(self, line: str) -> list[str]:
+        """Return the values of one line, whatever is wrong with it."""
+        return next(csv.reader([line], delimiter=self.delimiter), [])
 
     def batches(self, blocks: Iterable[LineBlock]) -> Iterator[Batch]:
         """Yield the records of the lines below the header."""
@@ -173,7 +232,7 @@ class _Table:
             numbers = [number for number, line in zip(numbers, block.lines, strict=True) if line.strip("\r\n")]
             if table.num_rows != len(numbers):
                 return None
-        columns: dict[str, Values] = {name: table.column(position) for name, position in self.header.positions.items()}
+        columns = self._columns(table.columns)
         extras = None
         if self.header.extras:
             values = (table.column(position).to_pylist() for position in self.header.extras)
@@ -273,11 +332,18 @@ class _Table:
         raws: Sequence[str | None] | None = None,
     ) -> Batch:
         by_position = list(zip(*rows, strict=True)) or [()] * self.header.width
-        columns: dict[str, Values] = {name: by_position[position] for name, position in self.header.positions.items()}
+        columns = self._columns(by_position)
         extras = None
         if self.header.extras:
             extras = [self._extras([row[position] for position in self.header.extras]) for row in rows]
         return Batch(numbers, columns, extras, defects, raws)
+
+    def _columns(self, by_position: Sequence[Values]) -> dict[str, Values]:
+        """Return the canonical columns out of all."""
+        columns = {name: by_position[position] for name, position in self.header.positions.items()}
+        if self.time is not None:
+            columns["invoice_date"] = moments(columns["invoice_date"], by_position[self.time])
+        return columns
 
     def _extras(self, values: Sequence[str]) -> str | None:
         """Return a record's values of the extra columns as a JSON object, None if all are empty."""

@@ -49,18 +49,23 @@ DEFECTS: dict[str, Defect] = {
     "missing_columns": Defect(
         "file",
         "The columns {missing} are missing; the columns found are {found}.",
-        "Name the columns in the first line of the table, or the fields in each JSON record. "
-        "Accepted names: {accepted}.",
+        "Name the columns in one line above the records, or the fields in each JSON record. "
+        "Names that are understood, among others: {accepted}.",
     ),
     "duplicate_columns": Defect(
         "file",
-        "The columns {names} all mean {column}, so it is unclear which one counts.",
-        "Keep one of them and drop the file again.",
+        "Columns have the same meaning, so it is unclear which one counts: {clashes}.",
+        "Keep one of each and drop the file again.",
+    ),
+    "changed_header": Defect(
+        "file",
+        "The column names stand again in the middle of the file, in another order.",
+        "Split the file there, so that each file has one order of columns.",
     ),
     "header_too_long": Defect(
         "file",
-        "The first line is longer than {limit} bytes, so the column names cannot be read.",
-        "Check that the file has line breaks and a first line with the column names.",
+        "A line above the table is longer than {limit} bytes, so the column names cannot be read.",
+        "Check that the file has line breaks and a line with the column names.",
     ),
     "truncated_json": Defect(
         "file",
@@ -71,6 +76,27 @@ DEFECTS: dict[str, Defect] = {
         "file",
         "The text is not valid JSON: {detail}.",
         "Export it again as a JSON list of objects, or as JSON lines (one object a line).",
+    ),
+    "text_after_json": Defect(
+        "file",
+        "More text follows after the end of the JSON.",
+        "Put several records into one list, in [ and ] and parted by commas, or write one object on each line, without "
+        "commas, and name the file .jsonl.",
+    ),
+    "unnamed_values": Defect(
+        "file",
+        "The JSON is a list of lists, so the values have no names.",
+        'Write a list of objects with named fields; in pandas: to_json(..., orient="records").',
+    ),
+    "ambiguous_json": Defect(
+        "file",
+        "More than one list of the JSON may hold the invoice lines: {paths}.",
+        "Leave only the list with the lines that are to be loaded, or drop each list as its own file.",
+    ),
+    "json_too_large": Defect(
+        "file",
+        "The JSON is not a list of objects, and with more than {limit} characters it is too long to be read otherwise.",
+        'Write a list of objects, or one object on each line; in pandas: to_json(..., orient="records").',
     ),
     "json_record_too_long": Defect(
         "file",
@@ -184,6 +210,16 @@ DEFECTS: dict[str, Defect] = {
         "The line is not complete, valid JSON.",
         "Write one whole JSON object on each line.",
     ),
+    "comma_after_json": Defect(
+        "record",
+        "A comma follows the JSON object on the line.",
+        "Remove the commas at the ends of the lines, or put the records into one list in [ and ].",
+    ),
+    "text_after_json_line": Defect(
+        "record",
+        "More text follows after the end of the JSON object on the line.",
+        "Write one JSON object, and nothing else, on each line.",
+    ),
     "not_an_object": Defect(
         "record",
         "The record is not a JSON object with named fields.",
@@ -192,7 +228,7 @@ DEFECTS: dict[str, Defect] = {
     "nested_value": Defect(
         "record",
         "A field that should be text or a number holds a list, an object or true/false.",
-        "Write a plain text or number into the field.",
+        "Write one plain text or number into the field; of several, write a record each.",
     ),
     "duplicate_field": Defect(
         "record",

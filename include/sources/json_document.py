@@ -8,48 +8,65 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from include.sources.defects import reject
+from include.sources.json_shapes import Path as LinePath
+from include.sources.json_shapes import line_paths, lines_at, named, records_in, the_path
+from include.sources.json_values import DECODER, Fields, plain_json
 from include.sources.model import SourceRejected
 from include.sources.text import TextEncoding, storable
 
 _READ_CHARACTERS = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
 _PARTIAL_TOKEN = re.compile(r'[.eE]?[+-]?|t|tr|tru|f|fa|fal|fals|n|nu|nul|N|Na|"?\\?(u[0-9a-fA-F]{0,4})?')
-_MAX_MEMBERS = 1_000
+_SAMPLE_RECORDS = 100
+WHOLE_CHARACTERS = 32 << 20
+"""Characters of a document that is not simply a list of records, which must be held as a whole."""
 
 
-class Fields(tuple[tuple[str, Any], ...]):
-    """The members of a JSON object in order, repeated names included."""
+class JsonRecord(NamedTuple):
+    """A record of a document.
 
-    __slots__ = ()
+    Attributes:
+        value: What it is.
+        raw: The text it was decoded from, which may hold other records beside it.
+        alone: Whether the text is that of the record alone.
+    """
 
+    value: object
+    raw: str
+    alone: bool = True
 
-def _constant(name: str) -> str | None:
-    """Return what NaN and the infinities stand for: pandas writes NaN for an absent value."""
-    return None if name == "NaN" else name
-
-
-DECODER = json.JSONDecoder(object_pairs_hook=Fields, parse_float=str, parse_int=str, parse_constant=_constant)
-
-
-def plain_json(value: object) -> object:
-    """Return a decoded value with objects as dictionaries again."""
-    if isinstance(value, Fields):
-        return {key: plain_json(item) for key, item in value}
-    if isinstance(value, list):
-        return [plain_json(item) for item in value]
-    return value
+    @property
+    def text(self) -> str:
+        """The record's own text."""
+        return self.raw if self.alone else json.dumps(plain_json(self.value), ensure_ascii=False)
 
 
 class JsonDocument:
     """A JSON document read through a sliding buffer."""
 
-    def __init__(self, path: Path, encoding: TextEncoding, max_record_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        encoding: TextEncoding,
+        max_record_bytes: int,
+        leave_out: Callable[[str, int, str], None],
+    ) -> None:
+        """Begin at the start.
+
+        Args:
+            path: Text file.
+            encoding: As detected.
+            max_record_bytes: Longest record that is read.
+            leave_out: Is told what is no record: its kind, ordinal number and text.
+        """
         self.path = path
+        self.leave_out = leave_out
         self.encoding = encoding
         self.max_record = max_record_bytes
         self.buffer = ""
@@ -57,21 +74,25 @@ class JsonDocument:
         self.at_end = False
         self.line = 1
 
-    def records(self) -> Iterator[tuple[object, str]]:
-        """Yield each record with its text.
+    def records(self) -> Iterator[JsonRecord]:
+        """Yield each record.
 
         Raises:
-            SourceRejected: truncated_json, invalid_json, json_record_too_long.
+            SourceRejected: truncated_json, invalid_json, json_record_too_long, unnamed_values, ambiguous_json,
+                json_too_large.
         """
         with self.encoding.open(self.path) as self.stream:
             self._more()
             self.position = 1 if self.buffer.startswith("\ufeff") else 0
             if self._peek() == "[":
-                yield from self._elements()
+                if self._first_element() == "[":
+                    raise reject("unnamed_values", line=self._line(), value=self._excerpt(self.position))
+                sample, elements = self._sampled()
+                yield from self._lines(elements, the_path(line_paths(value for value, _ in sample)) or ())
             else:
-                yield from self._wrapped()
+                yield from self._object()
             if self._peek().strip("\x1a"):
-                raise self._invalid("there is more text after its end")
+                raise reject("text_after_json", line=self._line(), value=self._excerpt(self.position))
 
     def _elements(self) -> Iterator[tuple[object, str]]:
         self.position += 1
@@ -83,10 +104,75 @@ class JsonDocument:
             if self._separator("]"):
                 return
 
-    def _wrapped(self) -> Iterator[tuple[object, str]]:
-        """Yield the records of the one list of objects in an object; an object without a list is a record itself."""
+    def _sampled(self) -> tuple[list[tuple[object, str]], Iterator[tuple[object, str]]]:
+        """Return the first elements of the list at the current position, and all of them."""
+        elements = self._elements()
+        sample: list[tuple[object, str]] = []
+        length = 0
+        for element in elements:
+            sample.append(element)
+            length += len(element[1])
+            if len(sample) == _SAMPLE_RECORDS or length > self.max_record:
+                break
+        return sample, chain(sample, elements)
+
+    def _lines(self, elements: Iterable[tuple[object, str]], path: LinePath) -> Iterator[JsonRecord]:
+        """Yield the lines at a path below each element."""
+        for ordinal, (value, raw) in enumerate(elements, start=1):
+            if not path:
+                yield JsonRecord(value, raw)
+                continue
+            empty = True
+            for line in lines_at(value, path):
+                empty = False
+                yield JsonRecord(line, raw, alone=False)
+            if empty:
+                self.leave_out("invoice without lines", ordinal, storable(raw))
+
+    def _object(self) -> Iterator[JsonRecord]:
+        """Yield the records of an object: of the one list with lines in it, else of the object as a whole."""
         members: list[tuple[str, object]] = []
-        lists = 0
+        found: list[LinePath] = []
+        room = WHOLE_CHARACTERS
+        for key in self._keys():
+            begins = self._first_element() if self._peek() == "[" else ""
+            columns = next((value for name, value in members if name == "columns"), None)
+            if begins == "{":
+                sample, elements = self._sampled()
+                paths = line_paths(value for value, _ in sample)
+                found += [(key, *path) for path in paths]
+                if the_path(found) is not None and paths:
+                    yield from self._lines(elements, paths[0])
+                    continue
+                values: list[object] = []
+                members.append((key, values))
+                for value, raw in elements:
+                    values.append(value)
+                    room = self._room(room - len(raw), found)
+            elif begins == "[" and key == "data" and isinstance(columns, list):
+                found.append((key,))
+                the_path(found)
+                for value, raw in self._elements():
+                    yield JsonRecord(named(columns, value), raw, alone=False)
+            elif begins and key == "index":
+                for _ in self._elements():
+                    continue  # row numbers of pandas, one for each record
+            else:
+                value, raw = self._value(WHOLE_CHARACTERS)
+                members.append((key, value))
+                room = self._room(room - len(raw), found)
+        if not found:
+            for record in records_in(Fields(members)):
+                yield JsonRecord(record, json.dumps(plain_json(record)))
+
+    def _room(self, room: int, found: list[LinePath]) -> int:
+        """Return the room that is left for what must be held as a whole; all of it once the lines are found."""
+        if room < 0 and not found:
+            raise reject("json_too_large", line=self._line(), limit=WHOLE_CHARACTERS)
+        return room
+
+    def _keys(self) -> Iterator[str]:
+        """Yield the names of an object's members; the value of each is to be read before the next is asked for."""
         self.position += 1
         if self._peek() == "}":
             raise self._invalid("the object is empty")
@@ -97,29 +183,17 @@ class JsonDocument:
             if self._peek() != ":":
                 raise self._invalid('":" is expected after a name') if self._peek() else self._truncated()
             self.position += 1
-            if self._peek() == "[" and self._holds_objects():
-                lists += 1
-                if lists > 1:
-                    raise self._invalid("the object holds more than one list of records")
-                yield from self._elements()
-            else:
-                value, _ = self._value()
-                members.append((str(key), value))
-                if len(members) > _MAX_MEMBERS:
-                    raise self._invalid(f"the object has more than {_MAX_MEMBERS} members besides its list")
+            yield str(key)
             if self._separator("}"):
-                break
-        if not lists:
-            record = Fields(members)
-            yield record, json.dumps(plain_json(record))
+                return
 
-    def _holds_objects(self) -> bool:
-        """Return whether the list at the current position is empty or begins with an object."""
+    def _first_element(self) -> str:
+        """Return the character with which the first element of the list at the current position begins, or "]"."""
         while True:
             found = _SPACE.match(self.buffer, self.position + 1)
             end = found.end() if found else self.position + 1
             if end < len(self.buffer) or not self._more():
-                return self.buffer[end : end + 1] in {"{", "]"}
+                return self.buffer[end : end + 1]
 
     def _separator(self, closing: str) -> bool:
         """Step over "," or the closing bracket and return whether it was the latter."""
@@ -129,32 +203,35 @@ class JsonDocument:
         if found not in {",", closing}:
             raise self._invalid(f'"," or "{closing}" is expected')
         self.position += 1
+        if found == "," and self._peek() == closing:
+            raise self._invalid(f'a comma stands before the closing "{closing}"')
         return found == closing
 
-    def _value(self) -> tuple[object, str]:
-        """Decode the value at the current position."""
+    def _value(self, limit: int | None = None) -> tuple[object, str]:
+        """Decode the value at the current position, of at most `limit` characters, by default those of a record."""
+        limit = self.max_record if limit is None else limit
         self._peek()
         while True:
             try:
                 value, end = DECODER.raw_decode(self.buffer, self.position)
             except json.JSONDecodeError as error:
-                if not self._more_for_record():
-                    raise self._broken(error) from error
+                if not self._more_for(limit):
+                    raise self._broken(error, limit) from error
             except RecursionError as error:
                 raise self._invalid("its values are nested too deeply") from error
             else:
                 # a number at the very end of the buffer may go on in the next piece
-                if end < len(self.buffer) or not self._more_for_record():
+                if end < len(self.buffer) or not self._more_for(limit):
                     raw = self.buffer[self.position : end]
-                    if len(raw) > self.max_record:
-                        raise reject("json_record_too_long", line=self._line(), value=raw, limit=self.max_record)
+                    if len(raw) > limit:
+                        raise reject("json_record_too_long", line=self._line(), value=raw, limit=limit)
                     self.position = end
                     return value, raw
 
-    def _more_for_record(self) -> bool:
-        if len(self.buffer) - self.position > self.max_record + _READ_CHARACTERS:
-            return False
-        return self._more()
+    def _more_for(self, limit: int) -> bool:
+        """Append as much again as there is of the value, for it is decoded anew; False if it is longer than `limit`."""
+        length = len(self.buffer) - self.position
+        return length <= limit + _READ_CHARACTERS and self._more(max(length, _READ_CHARACTERS))
 
     def _peek(self) -> str:
         """Return the next character that is not white space, "" at the end."""
@@ -164,11 +241,11 @@ class JsonDocument:
             if self.position < len(self.buffer) or not self._more():
                 return self.buffer[self.position : self.position + 1]
 
-    def _more(self) -> bool:
+    def _more(self, size: int | None = None) -> bool:
         """Drop what was read, append the next piece of the file and return whether there was one."""
         if self.at_end:
             return False
-        piece = self.stream.read(_READ_CHARACTERS)
+        piece = self.stream.read(size or _READ_CHARACTERS)
         self.at_end = not piece
         if piece:
             self.line += self.buffer.count("\n", 0, self.position)
@@ -179,14 +256,13 @@ class JsonDocument:
     def _line(self, position: int | None = None) -> int:
         return self.line + self.buffer.count("\n", 0, self.position if position is None else position)
 
-    def _broken(self, error: json.JSONDecodeError) -> SourceRejected:
+    def _broken(self, error: json.JSONDecodeError, limit: int) -> SourceRejected:
         """Return the rejection for a value that cannot be decoded: cut off, too long or wrong."""
         rest = self.buffer[error.pos :].rstrip()
         unfinished = "Unterminated string" in error.msg or _PARTIAL_TOKEN.fullmatch(rest) is not None
         if self.at_end and unfinished:
             return self._truncated()
-        if not self.at_end and (unfinished or error.pos - self.position > self.max_record):
-            limit = self.max_record
+        if not self.at_end and (unfinished or error.pos - self.position > limit):
             return reject("json_record_too_long", line=self._line(), value=self._excerpt(self.position), limit=limit)
         return reject(
             "invalid_json", line=self._line(error.pos), value=self._excerpt(error.pos), detail=_sentence_part(error.msg)

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from include.sources.columns import canonical, check_required, optional_column_warnings, unique_name
-from include.sources.json_document import DECODER, Fields, JsonDocument, plain_json
+from include.sources.columns import (
+    canonical,
+    check_required,
+    is_general,
+    names_time,
+    optional_column_warnings,
+    unique_name,
+)
+from include.sources.json_document import JsonDocument, JsonRecord
+from include.sources.json_shapes import Path as LinePath
+from include.sources.json_shapes import line_paths, lines_at, the_path
+from include.sources.json_values import DECODER, Fields, plain_json
+from include.sources.layout import moment, only_records, time_belongs
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions
 from include.sources.staged import Batch, RecordBuffer
 from include.sources.text import TextEncoding, line_blocks, storable
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _REMEMBERED_KEYS = 1_000
+_DATE = CANONICAL_COLUMNS.index("invoice_date")
 
 
 def read_json(path: Path, encoding: TextEncoding, max_record_bytes: int, decisions: FileDecisions) -> Iterator[Batch]:
-    """Yield the records of a JSON list, or of the one list of objects inside an object.
+    """Yield the records of a JSON document: a list of objects, or what `json_shapes` finds.
 
     Args:
         path: Text file.
@@ -27,12 +39,19 @@ def read_json(path: Path, encoding: TextEncoding, max_record_bytes: int, decisio
         decisions: Gets header, extra columns and warnings.
 
     Raises:
-        SourceRejected: truncated_json, invalid_json, json_record_too_long, missing_columns.
+        SourceRejected: truncated_json, invalid_json, json_record_too_long, unnamed_values, ambiguous_json,
+            json_too_large, missing_columns.
     """
+    yield from only_records(_document_batches(path, encoding, max_record_bytes, decisions), decisions)
+
+
+def _document_batches(
+    path: Path, encoding: TextEncoding, max_record_bytes: int, decisions: FileDecisions
+) -> Iterator[Batch]:
     records = _Records(encoding, decisions)
-    document = JsonDocument(path, encoding, max_record_bytes)
-    for ordinal, (value, raw) in enumerate(document.records(), start=1):
-        records.add(ordinal, value, raw)
+    document = JsonDocument(path, encoding, max_record_bytes, decisions.leave_out)
+    for ordinal, record in enumerate(document.records(), start=1):
+        records.add(ordinal, record)
         if records.buffer.full:
             yield records.take()
     yield records.take()
@@ -51,8 +70,12 @@ def read_json_lines(
         decisions: Gets header, extra columns and warnings.
 
     Raises:
-        SourceRejected: empty_file, missing_columns.
+        SourceRejected: ambiguous_json, missing_columns.
     """
+    yield from only_records(_line_batches(path, encoding, max_line_bytes, decisions), decisions)
+
+
+def _line_batches(path: Path, encoding: TextEncoding, max_line_bytes: int, decisions: FileDecisions) -> Iterator[Batch]:
     records = _Records(encoding, decisions)
     for block in line_blocks(path, encoding, max_line_bytes):
         for index, line in enumerate(block.lines):
@@ -76,6 +99,10 @@ class _Records:
         self._positions: dict[str, int | None] = {}
         self._header: dict[str, str] = {}
         self._extras: dict[str, None] = {}
+        self._yielding: set[str] = set()
+        self._times: set[str] = set()
+        self._joins_time: bool | None = None
+        self._path: LinePath | None = None
 
     def add_line(self, number: int, text: str, overlong: bool) -> None:
         """Add the record on one physical line."""
@@ -88,17 +115,27 @@ class _Records:
         try:
             value = DECODER.decode(text)
         except (json.JSONDecodeError, RecursionError):
-            self.buffer.add_defect(number, "invalid_json_line", storable(text))
+            self.buffer.add_defect(number, _line_defect(text), storable(text))
             return
-        self.add(number, value, text)
+        if self._path is None:
+            self._path = the_path(line_paths([value]))
+        if not self._path:
+            self.add(number, JsonRecord(value, text))
+            return
+        lines = [JsonRecord(line, text, alone=False) for line in lines_at(value, self._path)]
+        for line in lines:
+            self.add(number, line)
+        if not lines:
+            self.decisions.leave_out("invoice without lines", number, storable(text))
 
-    def add(self, number: int, value: object, raw: str) -> None:
-        """Add a decoded record with its text."""
+    def add(self, number: int, record: JsonRecord) -> None:
+        """Add a record."""
+        value = record.value
         row: list[str | None] = [None] * len(CANONICAL_COLUMNS)
         extras: dict[str, str] = {}
-        defect = self._fill(row, extras, value, raw) if isinstance(value, Fields) else "not_an_object"
+        defect = self._fill(row, extras, value, record.raw) if isinstance(value, Fields) else "not_an_object"
         if defect is not None:
-            self.buffer.add_defect(number, defect, storable(raw))
+            self.buffer.add_defect(number, defect, storable(record.text))
         else:
             self.buffer.add(number, row, json.dumps(extras, ensure_ascii=False) if extras else None)
 
@@ -124,9 +161,14 @@ class _Records:
         self.objects += 1
         defect: str | None = None
         names: set[str] = set()
-        for key, value in fields:
-            position = self._position(key)
-            if position is None:
+        times: list[tuple[str, str]] = []
+        meant = [(key, value, self._position(key)) for key, value in fields]
+        own = {place for key, value, place in meant if value is not None and key not in self._yielding}
+        for key, value, place in meant:
+            position = None if key in self._yielding and place in own else place
+            if position is None and key in self._times and isinstance(value, str) and value:
+                times.append((key, value))
+            elif position is None:
                 name = self._extra(key, names)
                 if value is not None and value != "":
                     extras[name] = (
@@ -140,6 +182,8 @@ class _Records:
                 defect = "duplicate_field"
             else:
                 row[position] = value
+        if times:
+            self._take_times(row, extras, times, names)
         if defect is None and ("\\u" in raw or (self.damage is not None and self.damage.search(raw))):
             text = "".join(filter(None, (*row, *extras, *extras.values())))
             if "\0" in text:
@@ -148,14 +192,39 @@ class _Records:
                 return "undecodable_bytes"
         return defect
 
+    def _take_times(
+        self, row: list[str | None], extras: dict[str, str], times: Sequence[tuple[str, str]], names: set[str]
+    ) -> None:
+        """Join the time of day to the date of a record, or keep it as a field of the sender's own.
+
+        Which of the two is decided by the first record that has both.
+        """
+        date = row[_DATE]
+        if len(times) == 1 and date is not None:
+            ((key, time),) = times
+            if self._joins_time is None:
+                self._joins_time = time_belongs([date], [time])
+                if self._joins_time:
+                    self._header["invoice_date"] += f" and {storable(key)}"
+            if self._joins_time:
+                row[_DATE] = moment(date, time)
+                return
+        for key, time in times:
+            extras[self._extra(key, names)] = time
+
     def _position(self, key: str) -> int | None:
         """Return the position of the canonical column that `key` means, None for one of the sender's own."""
         if key in self._positions:
             return self._positions[key]
         column = canonical(key)
         position = None if column is None else CANONICAL_COLUMNS.index(column)
-        if column is not None:
-            self._header.setdefault(column, storable(key))
+        known = self._header.get(column or "")
+        if is_general(key) or names_time(key):
+            self._yielding.add(key)
+        if names_time(key):
+            self._times.add(key)
+        if column is not None and (known is None or (known in self._yielding and key not in self._yielding)):
+            self._header[column] = storable(key)
         if len(self._positions) < _REMEMBERED_KEYS:
             self._positions[key] = position
         return position
@@ -166,3 +235,12 @@ class _Records:
         if len(self._extras) < _REMEMBERED_KEYS:
             self._extras[storable(name)] = None
         return name
+
+
+def _line_defect(text: str) -> str:
+    """Return the reason why a line is not JSON."""
+    try:
+        _, end = DECODER.raw_decode(text)
+    except (json.JSONDecodeError, RecursionError):
+        return "invalid_json_line"
+    return "comma_after_json" if text[end:].strip() == "," else "text_after_json_line"

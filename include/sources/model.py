@@ -20,9 +20,27 @@ CANONICAL_COLUMNS = (
     "country",
 )
 
+_EXAMPLE_LIMIT = 100
+
 DateKind = Literal["numeric", "named", "compact", "serial", "epoch_seconds", "epoch_milliseconds"]
 DateOrder = Literal["ymd", "mdy", "dmy"]
 DateBasis = Literal["evidence", "convention", "setting"]
+
+
+class LeftOut(Model):
+    """Rows of one kind that are no records of sales and no mistake of the sender's.
+
+    Attributes:
+        what: Kind, such as `total row`, `repeated header` or `title row`.
+        count: How many there are.
+        first_line: Line of the first one, from 1.
+        example: Its text, shortened.
+    """
+
+    what: str
+    count: int
+    first_line: int
+    example: str
 
 
 class FileDecisions(Model):
@@ -43,6 +61,7 @@ class FileDecisions(Model):
         date_basis: `evidence` (values above 12 decide), `convention` (nothing was there to decide) or `setting`
             (RETAIL_DATE_ORDER).
         decimal_mark: Decimal mark of `quantity` and `price`.
+        left_out: Rows that are no records: totals, footers, titles, repeated headers. Blank rows are not told.
         warnings: Sentences a person should read, such as an ambiguous date style.
     """
 
@@ -58,7 +77,23 @@ class FileDecisions(Model):
     date_separator: str = "-"
     date_basis: DateBasis = "evidence"
     decimal_mark: Literal[".", ","] = "."
+    left_out: list[LeftOut] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
+
+    def leave_out(self, what: str, line: int, text: str) -> None:
+        """Count a row that is no record.
+
+        Args:
+            what: Kind of row.
+            line: Where it stands.
+            text: What it says; shortened.
+        """
+        for entry in self.left_out:
+            if entry.what == what:
+                entry.count += 1
+                return
+        example = text if len(text) <= _EXAMPLE_LIMIT else text[: _EXAMPLE_LIMIT - 1] + "…"
+        self.left_out.append(LeftOut(what=what, count=1, first_line=line, example=example))
 
 
 class SourceReading(Model):

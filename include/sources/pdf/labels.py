@@ -5,10 +5,18 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from include.sources.columns import SPELLINGS, canonical
+from include.sources.columns import SPELLINGS, canonical, normalised
 from include.sources.pdf.layout import Grid, Line
 
-LABEL_COLUMNS = ("invoice", "invoice_date", "customer_id", "country")
+_NAMES = {
+    "invoice": SPELLINGS["invoice"],
+    "invoice_date": SPELLINGS["invoice_date"],
+    "customer_id": (*SPELLINGS["customer_id"], "Customer"),
+    "country": SPELLINGS["country"],
+}
+"""Column -> names of its labels. The general names are left out: an order's number may stand beside the invoice's."""
+
+_COLUMNS = {normalised(name): column for column, names in _NAMES.items() for name in names}
 
 
 def _label_pattern() -> re.Pattern[str]:
@@ -17,9 +25,9 @@ def _label_pattern() -> re.Pattern[str]:
     One of several words counts anywhere, with a mark or a value with digits after it; a single word only where a text
     begins, so that "Due Date:" is not taken for "Date:".
     """
-    spellings = sorted((name for column in LABEL_COLUMNS for name in SPELLINGS[column]), key=len, reverse=True)
-    phrases = "|".join(name.replace(" ", "[ _]?") for name in spellings if " " in name)
-    words = "|".join(name for name in spellings if " " not in name)
+    spellings = sorted((re.escape(name) for names in _NAMES.values() for name in names), key=len, reverse=True)
+    phrases = "|".join(name.replace(r"\ ", "[ _]?") for name in spellings if r"\ " in name)
+    words = "|".join(name for name in spellings if r"\ " not in name)
     return re.compile(
         rf"(?:^|(?<=\s))(?P<phrase>{phrases})(?:\.?\s*[:#]+|\.?(?=\s+[A-Z]?[0-9]))\s*"
         rf"|(?:^|(?<=\s\s))(?P<word>{words})\s*[:#]+\s*",
@@ -57,13 +65,13 @@ class Labels:
             stop = found[index + 1].start() if index + 1 < len(found) else len(text)
             value = text[label.end() : stop].strip().split("  ")[0].strip()
             name = label["phrase"] or label["word"]
-            column = canonical(name)
+            column = _COLUMNS.get(normalised(name))
             if column is not None and value:
                 labels.append((column, name, value))
         if not found:
             for name, value in pairwise(re.split(r"\s{2,}", text)):
-                column = canonical(name)
-                if column in LABEL_COLUMNS and canonical(value) is None:
+                column = _COLUMNS.get(normalised(name))
+                if column is not None and canonical(value) is None:
                     labels.append((column, name, value))
         for column, name, value in labels:
             self._take(column, name, value)
@@ -73,8 +81,8 @@ class Labels:
         """Take label and value from neighbouring cells of a box that is not a table of lines."""
         for cells in grid.rows:
             for name, value in pairwise((cell or "").strip() for cell in cells):
-                column = canonical(name)
-                if column in LABEL_COLUMNS and value and canonical(value) is None:
+                column = _COLUMNS.get(normalised(name))
+                if column is not None and value and canonical(value) is None:
                     self._take(column, name, value)
 
     def for_next_row(self) -> dict[str, str]:

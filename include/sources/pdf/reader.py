@@ -87,6 +87,8 @@ class _Reader:
         found: list[str | None] = []
         for column in CANONICAL_COLUMNS:
             text = row.cell(column) if column in row.header.positions else row.labels.get(column, "")
+            if column == "invoice_date" and row.header.time is not None and ":" not in text:
+                text = f"{text} {row.cells[row.header.time]}".strip()
             if column in {"quantity", "price"}:
                 plain = _plain_number(text)
                 self.cleaned += plain != text

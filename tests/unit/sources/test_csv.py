@@ -158,10 +158,10 @@ def test_header_without_rows_is_no_error(stage: Stage) -> None:
 
 
 def test_missing_columns_are_named_with_their_spellings(rejection: Reject) -> None:
-    error = rejection("Invoice;StockCode;Menge;InvoiceDate;Country\n1;2;3;2010-12-01;France\n")
+    error = rejection("Invoice;StockCode;Bestand;InvoiceDate;Country\n1;2;3;2010-12-01;France\n")
     assert error.code == "missing_columns"
     assert "quantity, price" in error.problem
-    assert "'Menge'" in error.problem
+    assert "'Bestand'" in error.problem
     assert "Unit Price" in error.remedy
     assert error.line == 1
 

@@ -120,7 +120,8 @@ def test_an_empty_list_has_no_records(stage: Stage) -> None:
     staged = stage("[ ]\n", "sales.json")
     assert staged.rows == []
     assert staged.reading.decisions.warnings == ["The file has no records."]
-    assert stage('{"invoices": []}', "sales.json").reading.decisions.warnings == ["The file has no records."]
+    for text in ('{"invoices": []}', '{"data": [], "next": null, "errors": []}'):
+        assert stage(text, "sales.json").reading.decisions.warnings == ["The file has no records."]
 
 
 def test_byte_order_mark_and_utf_16(stage: Stage) -> None:
@@ -164,15 +165,13 @@ def test_a_cut_off_list_is_reported_with_its_line(rejection: Reject) -> None:
     [
         "[%s, ]",
         "[%s %s]",
-        "[%s] []",
         "[%s, {'Invoice': 1}]",
         '[%s, {"Invoice": 1,}]',
         '[%s, {"Invoice": nope}]',
         '[%s, {"Invoice": "a\nb"}]',
-        '{"a": [%s], "b": [%s]}',
         '{"a" [%s]}',
         "{}",
-        "[" * 100_000,
+        '[{"a":' + "[" * 100_000,
     ],
 )
 def test_invalid_json_is_rejected_whole(rejection: Reject, text: str) -> None:
@@ -206,6 +205,8 @@ def test_lines(stage: Stage) -> None:
         ("Invoice,StockCode", "invalid_json_line"),
         ('{"a":' * 100_000, "invalid_json_line"),
         ("[1]", "not_an_object"),
+        ('{"Invoice": 1},', "comma_after_json"),
+        ('{"Invoice": 1} {"Invoice": 2}', "text_after_json_line"),
         ('{"Invoice": "\0"}', "nul_byte"),
         ('{"Invoice": "' + "x" * 2_000_000 + '"}', "line_too_long"),
     ],
@@ -223,3 +224,14 @@ def test_broken_bytes_cost_only_their_line(stage: Stage) -> None:
     line = json.dumps(RECORD, ensure_ascii=False).encode()
     staged = stage(b"\n".join([*[line] * 5, line.replace(b"MUG", b"M\xffG")]), "sales.jsonl")
     assert staged.defects == [(6, "undecodable_bytes")]
+
+
+@pytest.mark.parametrize("text", ["[%s] []", "%s,\n%s,", "[%s]\n[%s]", "%s\n%s"])
+def test_text_after_the_end(rejection: Reject, text: str) -> None:
+    error = rejection(text.replace("%s", json.dumps(RECORD, indent=1)), "sales.json")
+    assert (error.code, error.line is not None) == ("text_after_json", True)
+    assert ".jsonl" in error.remedy
+
+
+def test_a_comma_before_the_end_is_named(rejection: Reject) -> None:
+    assert "comma stands before" in rejection(f"[{json.dumps(RECORD)},]", "sales.json").problem

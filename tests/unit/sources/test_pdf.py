@@ -226,10 +226,10 @@ def test_small_print_is_read_too(stage: Stage) -> None:
 
 
 def test_missing_columns(rejection: Reject) -> None:
-    page = [part for part in invoice("536365", "17850", "13/12/2010", 2) if "Country" not in part[2]]
+    page = [part for part in invoice("536365", "17850", "13/12/2010", 2) if "Invoice Date" not in part[2]]
     error = rejection(drawn(page), "invoices.pdf")
     assert error.code == "missing_columns"
-    assert "country" in error.problem
+    assert "invoice_date" in error.problem
 
 
 def test_a_password_is_needed(rejection: Reject) -> None:
