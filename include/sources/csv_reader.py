@@ -129,6 +129,12 @@ def _open_table(
                 decisions.leave_out("title row", title.line, storable(title.text.strip()))
             header = Header.of([storable(name) for name in found.names], found.line)
             table = _Table(header, found.delimiter, encoding)
+            records = sum(table.begins(head, title.line - head.first) for title in above)
+            if records:
+                decisions.warnings.append(
+                    f"{records} lines above the column names look like records; they were left out. Put the line with "
+                    "the column names above all records."
+                )
             below = head.after(index + found.lines)
             table.decide_time(below)
             return table, chain([below], blocks)
@@ -286,7 +292,7 @@ class _Table:
             return _Record(0)
         lines = block.lines[index : index + used]
         whole = values is not None and (used == 1 or len(values) == self.header.width)
-        if values is None or not whole or any(self._begins(block, index + i) for i in range(1, used)):
+        if values is None or not whole or any(self.begins(block, index + i) for i in range(1, used)):
             return _Record(1, defect=self._damage_of(block.lines[index]) or "unbalanced_quote")
         damage = self._damage_of("".join(lines)) if block.suspect else None
         if damage:
@@ -303,7 +309,7 @@ class _Table:
             return "undecodable_bytes"
         return None
 
-    def _begins(self, block: LineBlock, index: int) -> bool:
+    def begins(self, block: LineBlock, index: int) -> bool:
         """Return whether a record seems to begin at line `index`: a quoted field must not run across it.
 
         An odd number of quotes is no record's beginning: one of them closes a field that began on a line above.

@@ -133,10 +133,10 @@ class JsonDocument:
         """Yield the records of an object: of the one list with lines in it, else of the object as a whole."""
         members: list[tuple[str, object]] = []
         found: list[LinePath] = []
+        columns: object = None
         room = WHOLE_CHARACTERS
         for key in self._keys():
             begins = self._first_element() if self._peek() == "[" else ""
-            columns = next((value for name, value in members if name == "columns"), None)
             if begins == "{":
                 sample, elements = self._sampled()
                 paths = line_paths(value for value, _ in sample)
@@ -160,6 +160,7 @@ class JsonDocument:
             else:
                 value, raw = self._value(WHOLE_CHARACTERS)
                 members.append((key, value))
+                columns = value if key == "columns" else columns
                 room = self._room(room - len(raw), found)
         if not found:
             for record in records_in(Fields(members)):

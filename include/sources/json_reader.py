@@ -162,10 +162,15 @@ class _Records:
         defect: str | None = None
         names: set[str] = set()
         times: list[tuple[str, str]] = []
-        meant = [(key, value, self._position(key)) for key, value in fields]
-        own = {place for key, value, place in meant if value is not None and key not in self._yielding}
-        for key, value, place in meant:
-            position = None if key in self._yielding and place in own else place
+        for key, value in fields:
+            position = self._position(key)
+            if position is not None and value is not None and row[position] is not None:
+                before = next(name for name, other in fields if other is not None and self._position(name) == position)
+                if before in self._yielding and key not in self._yielding and isinstance(value, str):
+                    key, value, row[position] = before, row[position], value
+                    position = None
+                elif key in self._yielding and before not in self._yielding:
+                    position = None
             if position is None and key in self._times and isinstance(value, str) and value:
                 times.append((key, value))
             elif position is None:

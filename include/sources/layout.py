@@ -225,14 +225,17 @@ def _suspects(batch: Batch, *, first: bool) -> list[int]:
     """
     if not batch.line_numbers:
         return []
-    found = [_telling(batch.columns[name], blank=name == "stock_code") for name in ("stock_code", "invoice")]
-    rows = {row for mask in found if mask is not None for row in pc.indices_nonzero(mask).to_pylist()}
+    rows: set[int] = set()
+    for name in ("stock_code", "invoice"):
+        array = batch.columns[name] = text_array(batch.columns[name])
+        mask = _telling(array, blank=name == "stock_code")
+        rows.update(pc.indices_nonzero(mask).to_pylist() if mask is not None else ())
     return sorted(rows.union(range(min(_FIRST_ROWS, len(batch.line_numbers)))) if first else rows)
 
 
-def _telling(values: Values, *, blank: bool) -> pa.Array | None:
+def _telling(values: pa.Array, *, blank: bool) -> pa.Array | None:
     """Return which values are blank or may be the name of a total or of a column, None if none is."""
-    array = pc.fill_null(text_array(values), "")
+    array = pc.fill_null(values, "")
     other = array.filter(pc.or_(pc.less(array, "0"), pc.greater_equal(array, ":")))
     words = [
         text

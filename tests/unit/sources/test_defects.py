@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import include.sources
-from include.sources.columns import SPELLINGS, canonical
+from include.sources.columns import GENERAL_SPELLINGS, SPELLINGS, TIME_SPELLINGS, canonical
 from include.sources.defects import DEFECTS, reject
 from include.sources.model import CANONICAL_COLUMNS
 
@@ -38,6 +38,10 @@ def test_documentation_lists_the_codes_and_spellings() -> None:
     assert set(re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE)) == set(DEFECTS) | set(CANONICAL_COLUMNS)
     for names in SPELLINGS.values():
         assert f"| {', '.join(names)} |" in text
+    unwrapped = " ".join(text.split())
+    for column, names in GENERAL_SPELLINGS.items():
+        assert f"- {column}: {', '.join(names)}." in unwrapped
+    assert f"names: {', '.join(TIME_SPELLINGS)}." in unwrapped
 
 
 def test_values_are_shortened() -> None:

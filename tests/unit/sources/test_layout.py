@@ -48,6 +48,13 @@ def test_a_separator_line_below_a_title(stage: Stage, hint: str) -> None:
     assert left_out(staged) == [("title row", 1, 1)]
 
 
+def test_records_above_the_header_are_warned_about(stage: Stage) -> None:
+    staged = stage(text_of(["Sales report", LINE, OTHER, HEADER, LINE]))
+    assert "2 lines above the column names look like records" in staged.warnings
+    assert left_out(staged) == [("title row", 3, 1)]
+    assert stage(text_of(["Sales, 2010", HEADER, LINE])).warnings == ""
+
+
 def test_a_header_far_below_is_not_found(rejection: Reject) -> None:
     error = rejection(text_of([*(f"note {number}" for number in range(200)), HEADER, LINE]))
     assert (error.code, error.line) == ("missing_columns", 1)
