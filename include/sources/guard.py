@@ -27,7 +27,8 @@ _NAMES: dict[Role, str] = {
     "desconto; tax; taxes; tax amount; item tax; sales tax; vat; vat amount; mwst; ust; tva; iva; btw; shipping;"
     "shipping cost; shipping amount; shipping price; freight; postage; delivery; versand; versandkosten; frais de port;"
     "envio; spedizione; verzendkosten; frete; tip; gratuity; fee; fees; surcharge; refund; refund amount;"
-    "refunded amount; credit; credit amount; gift card",
+    "refunded amount; refunds; credit; credit amount; gift card; discount codes; discount lines; tax lines;"
+    "shipping lines; fee lines; coupon lines; discount allocations; total discount; total tax; total shipping; total discounts",
     "status": "status; order status; financial status; payment status; fulfillment status; fulfilment status;"
     "item status; invoice status; state; statut; estado; stato",
     "document_type": "type; document type; doc type; transaction type; invoice type; order type; record type; belegart;"
@@ -101,7 +102,7 @@ class _Guard:
         self.numbers = numbers
         self.connection = values.connection
         extras = ", ".join(
-            f"nullif(trim(json_extract_string(extras, {_path(name)})), '') AS {column}"
+            f"nullif(nullif(trim(json_extract_string(extras, {_path(name)})), ''), '[]') AS {column}"
             for name, column in self.column.items()
         )
         self.connection.execute(_LINES.format(extras=extras), {"path": str(values.path)})

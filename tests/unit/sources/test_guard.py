@@ -90,3 +90,18 @@ def test_prices_of_another_currency_are_never_taken_for_pounds(rejection: Reject
 def test_names_of_columns_may_hold_anything(rejection: Reject) -> None:
     content = text_of(['Invoice,SKU,Qty,Date,Price,Country,"Dis/count~\'$"', "1,A1,2,2024-02-13,10.00,France,5"])
     assert rejection(content).code == "unexplained_amounts"
+
+
+def order(name: str, value: object) -> str:
+    """Return an order of one line that has a list of its own."""
+    line = {"sku": "A1", "qty": 2, "price": "10.00"}
+    return json.dumps([{"invoice": "1", "date": "2024-02-13", "country": "France", "lines": [line], name: value}])
+
+
+@pytest.mark.parametrize("name", ["refunds", "discount_codes", "tax_lines"])
+def test_lists_beside_the_lines_of_an_order_are_looked_at(rejection: Reject, name: str) -> None:
+    assert rejection(order(name, [{"amount": 5}]), "orders.json").code == "unexplained_amounts"
+
+
+def test_an_empty_list_changes_nothing(stage: Stage) -> None:
+    assert stage(order("refunds", []), "orders.json").reading.amount == 20
