@@ -28,7 +28,8 @@ _NAMES: dict[Role, str] = {
     "shipping cost; shipping amount; shipping price; freight; postage; delivery; versand; versandkosten; frais de port;"
     "envio; spedizione; verzendkosten; frete; tip; gratuity; fee; fees; surcharge; refund; refund amount;"
     "refunded amount; refunds; credit; credit amount; gift card; discount codes; discount lines; tax lines;"
-    "shipping lines; fee lines; coupon lines; discount allocations; total discount; total tax; total shipping; total discounts",
+    "shipping lines; fee lines; coupon lines; discount allocations; total discount; total tax; total shipping;"
+    "total discounts",
     "status": "status; order status; financial status; payment status; fulfillment status; fulfilment status;"
     "item status; invoice status; state; statut; estado; stato",
     "document_type": "type; document type; doc type; transaction type; invoice type; order type; record type; belegart;"
