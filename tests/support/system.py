@@ -22,8 +22,8 @@ from rich.console import Console
 from sqlalchemy import create_engine, text
 
 from deploy.embedded import supervisor
-from deploy.embedded.__main__ import up
 from deploy.embedded.follow import DAG_ID, drop, find_run, follow
+from deploy.embedded.starting import up
 from deploy.embedded.state import CLI_USER, Instance
 from include.lake.connect_server import running_server
 from include.lake.submitting import ENTRY_POINT
