@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.embedded.postgres import PostgresServer, PostgresUnavailable
-from tests.support.ports import free_port
+from include.lake.connect_server import free_port
 from tests.support.waiting import eventually
 
 

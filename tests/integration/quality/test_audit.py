@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
+from include.lake.connect_server import free_port
 from include.pipeline import audit, index, publish, receipt
 from include.quality.audit import assess
 from include.quality.findings import QualityRecord
@@ -25,7 +26,6 @@ from include.runs.folder import ClaimedFile, RunFolder
 from include.runs.records import STILL_WRITTEN, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.settings import Settings
 from include.warehouse import open_engine, star_table, transaction, upgrade
-from tests.support.ports import free_port
 from tests.support.silver import CLAIMED_AT, load, rebuild, row, rows
 
 MONDAY = date(2010, 12, 6)
