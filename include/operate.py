@@ -14,16 +14,13 @@ from alembic.util import CommandError
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection, Engine
 
-from include.backup import BackedUp, BackupFailed, Backups, Restored, back_up, list_backups, restore
+from include.backup import BackupFailed, Backups, Restored, back_up, list_backups, restore
 from include.failover import (
-    CaughtUp,
     Comparison,
     IntegrityReport,
     Publication,
-    Refreshed,
     Repaired,
     ReplicaUnusable,
-    Status,
     apply_refused,
     catch_up,
     check_integrity,
@@ -141,11 +138,13 @@ def _parser() -> argparse.ArgumentParser:
 
     actions.add_parser(
         "status", help="both sides: reachable, rows, GBP, newest batch, pending batches, which one serves"
-    ).set_defaults(action=_status)
-    actions.add_parser("refresh-replica", help="rebuild the replica from Gold").set_defaults(action=_refresh_replica)
+    ).set_defaults(action=lambda _, settings: status(settings))
+    actions.add_parser("refresh-replica", help="rebuild the replica from Gold").set_defaults(
+        action=lambda _, settings: refresh_replica(settings)
+    )
     actions.add_parser(
         "catch-up", help="bring the primary what it lacks, compare it, and let it serve again"
-    ).set_defaults(action=_catch_up)
+    ).set_defaults(action=lambda _, settings: catch_up(settings))
 
     applying = actions.add_parser("apply", help="publish a batch that the primary refused, after that was mended")
     applying.add_argument("batch_id", help="batch that `status` lists as refused")
@@ -156,14 +155,20 @@ def _parser() -> argparse.ArgumentParser:
 
     comparing = actions.add_parser("compare", help="hold both sides against Gold, day by day and row by row")
     comparing.add_argument("--day", type=date.fromisoformat, metavar="YYYY-MM-DD", help="only this invoice day")
-    comparing.set_defaults(action=_compare)
+    comparing.set_defaults(
+        action=lambda options, settings: compare_sides(settings, [options.day] if options.day else None)
+    )
 
     checking = actions.add_parser(
         "integrity", help="check keys, orphans, duplicates, money, balances, and against Gold"
     )
     checking.add_argument("--side", choices=["primary", "replica"], help="default: the one that serves")
     _add_range(checking)
-    checking.set_defaults(action=_integrity)
+    checking.set_defaults(
+        action=lambda options, settings: check_integrity(
+            settings, options.side or serving_side(settings), options.first, options.last
+        )
+    )
 
     repairing = actions.add_parser("repair", help="make invoice days what Gold has")
     repairing.add_argument(
@@ -182,11 +187,11 @@ def _parser() -> argparse.ArgumentParser:
     backing_up.add_argument(
         "--without-primary", action="store_true", help="leave out the audit trail, as when PostgreSQL is away"
     )
-    backing_up.set_defaults(action=_backup)
+    backing_up.set_defaults(action=lambda options, settings: back_up(settings, without_primary=options.without_primary))
 
     listing = actions.add_parser("backups", help="list the backups, and which are damaged; 1 if one is")
     listing.add_argument("--quick", action="store_true", help="compare the sizes of files only, not their content")
-    listing.set_defaults(action=_backups)
+    listing.set_defaults(action=lambda options, settings: list_backups(settings, hashed=not options.quick))
 
     restoring = actions.add_parser("restore", help="make everything what a backup has, and compare it to the row")
     restoring.add_argument(
@@ -196,7 +201,11 @@ def _parser() -> argparse.ArgumentParser:
     restoring.add_argument(
         "--only-primary", action="store_true", help="make PostgreSQL alone, from the Gold in use, with the audit trail"
     )
-    restoring.set_defaults(action=_restore)
+    restoring.set_defaults(
+        action=lambda options, settings: restore(
+            settings, options.backup, replace=options.replace, only_primary=options.only_primary
+        )
+    )
 
     show = actions.add_parser("totals", help="rows and GBP in the fact table, by kind")
     show.add_argument("--latest", type=int, default=0, metavar="N", help="show the newest N sales too")
@@ -210,10 +219,10 @@ def _parser() -> argparse.ArgumentParser:
     counts.set_defaults(action=_statistics)
 
     security = actions.add_parser("secure", help="put every table of a Supabase warehouse under row-level security")
-    security.set_defaults(action=_secure)
+    security.set_defaults(action=lambda options, settings: secure(settings).model_dump())
 
     dictionary = actions.add_parser("dictionary", help="print the data dictionary, as docs/data-dictionary.md holds it")
-    dictionary.set_defaults(action=_dictionary)
+    dictionary.set_defaults(action=lambda options, settings: data_dictionary())
     return parser
 
 
@@ -257,10 +266,7 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> dict[str, str |
     if options.down and options.revision == "head":
         raise ValueError("Say which --revision to go back to; `base` drops the warehouse's tables and data.")
     if settings.database_type == "sqlite":
-        return {
-            "schema": None,
-            "revision": schema_version(),
-        }  # publishing makes the file
+        return {"schema": None, "revision": schema_version()}  # publishing makes the file
     run = downgrade if options.down else upgrade
     return {"schema": settings.warehouse_schema, "revision": run(settings, options.revision)}
 
@@ -279,43 +285,11 @@ def _publish(options: argparse.Namespace, settings: Settings) -> Publication:
     return publication.with_replica(update.warnings, update.seconds)
 
 
-def _status(_: argparse.Namespace, settings: Settings) -> Status:
-    return status(settings)
-
-
-def _refresh_replica(_: argparse.Namespace, settings: Settings) -> Refreshed:
-    return refresh_replica(settings)
-
-
-def _catch_up(_: argparse.Namespace, settings: Settings) -> CaughtUp:
-    return catch_up(settings)
-
-
-def _compare(options: argparse.Namespace, settings: Settings) -> Comparison:
-    return compare_sides(settings, [options.day] if options.day else None)
-
-
-def _integrity(options: argparse.Namespace, settings: Settings) -> IntegrityReport:
-    return check_integrity(settings, options.side or serving_side(settings), options.first, options.last)
-
-
 def _repair(options: argparse.Namespace, settings: Settings) -> Repaired:
     days: list[date] = options.day
     if options.first or options.last or not days:
         days = days + days_with_facts(settings, options.first, options.last)
     return repair(settings, days, options.side)
-
-
-def _backup(options: argparse.Namespace, settings: Settings) -> BackedUp:
-    return back_up(settings, without_primary=options.without_primary)
-
-
-def _backups(options: argparse.Namespace, settings: Settings) -> Backups:
-    return list_backups(settings, hashed=not options.quick)
-
-
-def _restore(options: argparse.Namespace, settings: Settings) -> Restored:
-    return restore(settings, options.backup, replace=options.replace, only_primary=options.only_primary)
 
 
 def _totals(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -331,14 +305,6 @@ def _purge_staging(options: argparse.Namespace, settings: Settings) -> dict[str,
     older_than = timedelta(days=options.older_than_days)
     with open_engine(settings) as engine:
         return {"dropped": purge_staging(engine, settings, older_than)}
-
-
-def _secure(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    return secure(settings).model_dump()
-
-
-def _dictionary(options: argparse.Namespace, settings: Settings) -> str:
-    return data_dictionary()
 
 
 if __name__ == "__main__":

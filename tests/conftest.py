@@ -13,8 +13,8 @@ import pytest
 
 from deploy.embedded.postgres import PostgresServer
 from deploy.embedded.search import TypesenseServer
+from include.lake.connect_server import free_port
 from include.settings import get_settings
-from tests.support.ports import free_port
 from tests.support.servers import running_postgres
 from tests.support.shop import TYPESENSE_KEY
 

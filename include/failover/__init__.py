@@ -16,7 +16,7 @@ from include.failover.replica.file import ReplicaUnusable, put_replica_in_place,
 from include.failover.replica.schema import REPLICA_TABLES, schema_version, unknown_member
 from include.failover.sides import SIDES, open_side
 from include.failover.standby import REPLICA_ERRORS, ReplicaUpdate, refresh_replica, replica_of, update_replica
-from include.failover.state import Breaker, FailoverState, Side, State, StateFile, locked
+from include.failover.state import Breaker, FailoverState, Side, StateFile, locked
 from include.failover.status import Status, status
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "ReplicaUpdate",
     "Scope",
     "Side",
-    "State",
     "StateFile",
     "Status",
     "Warehouse",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from functools import partial
 
@@ -128,12 +128,13 @@ def _rows(connection: Connection, gold: GoldStar, settings: Settings, day: date,
     return [f"{len(keys)} {kind}: {', '.join(sorted(keys)[:EXAMPLES])}" for kind, keys in kinds.items() if keys]
 
 
-def member_differences(connection: Connection, gold: GoldStar, settings: Settings, scope: Scope) -> list[Difference]:
+def member_differences(
+    connection: Connection, gold: GoldStar, settings: Settings, scope: Scope
+) -> Iterator[Difference]:
     """Return the dimension members of a side that differ from Gold, of those that the facts in scope refer to.
 
     Members that unpublished facts refer to are passed over: Gold is ahead of both sides there.
     """
-    found = []
     for dimension in DIMENSION_RULES:
         days = _first_days(gold, dimension, scope)
         expected = member_hashes(gold, settings, dimension)
@@ -142,17 +143,14 @@ def member_differences(connection: Connection, gold: GoldStar, settings: Setting
         missing = Counter(days[key] for key in differing if key not in there)
         for day in sorted({days[key] for key in differing}):
             keys = sorted(key for key in differing if days[key] == day)
-            found.append(
-                Difference(
-                    check="members",
-                    subject=f"{dimension.table}, members first seen {day}",
-                    expected=f"{len(keys)} as in Gold",
-                    found=f"{missing[day]} missing, {len(keys) - missing[day]} other",
-                    examples=[str(key) for key in keys[:EXAMPLES]],
-                    remedy=repair_command(day),
-                )
+            yield Difference(
+                check="members",
+                subject=f"{dimension.table}, members first seen {day}",
+                expected=f"{len(keys)} as in Gold",
+                found=f"{missing[day]} missing, {len(keys) - missing[day]} other",
+                examples=[str(key) for key in keys[:EXAMPLES]],
+                remedy=repair_command(day),
             )
-    return found
 
 
 def _first_days(gold: GoldStar, dimension: Dimension, scope: Scope) -> dict[int, date]:

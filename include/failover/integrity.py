@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
@@ -117,27 +118,22 @@ def _file(settings: Settings) -> list[Difference]:
     ]
 
 
-def _unknown_members(connection: Connection) -> list[Difference]:
-    found = []
+def _unknown_members(connection: Connection) -> Iterator[Difference]:
     for rule in DIMENSION_RULES:
         table = star_table(rule.table)
         query = select(func.count()).select_from(table).where(table.c[rule.key] == UNKNOWN_KEY)
         if connection.execute(query).scalar_one() != 1:
-            found.append(
-                Difference(
-                    check="keys",
-                    subject=rule.table,
-                    expected="member 0 for what is not known",
-                    found="none",
-                    remedy="python -m include.operate migrate --down --revision base, then migrate and catch-up",
-                )
+            yield Difference(
+                check="keys",
+                subject=rule.table,
+                expected="member 0 for what is not known",
+                found="none",
+                remedy="python -m include.operate migrate --down --revision base, then migrate and catch-up",
             )
-    return found
 
 
-def _keys(connection: Connection) -> list[Difference]:
+def _keys(connection: Connection) -> Iterator[Difference]:
     """Surrogate keys are the first 60 bits of SHA-256 of the natural key, of dim_date the day as yyyymmdd."""
-    found = []
     for rule in DIMENSION_RULES:
         table = star_table(rule.table)
         rows = connection.execute(
@@ -145,17 +141,14 @@ def _keys(connection: Connection) -> list[Difference]:
         )
         wrong = [str(natural) for key, natural in rows if key != _surrogate(natural)]
         if wrong:
-            found.append(
-                Difference(
-                    check="keys",
-                    subject=rule.table,
-                    expected=f"{rule.key} made from {rule.natural}",
-                    found=f"{len(wrong)} members with another key",
-                    examples=sorted(wrong)[:EXAMPLES],
-                    remedy="python -m include.operate repair, with the days their facts are listed for",
-                )
+            yield Difference(
+                check="keys",
+                subject=rule.table,
+                expected=f"{rule.key} made from {rule.natural}",
+                found=f"{len(wrong)} members with another key",
+                examples=sorted(wrong)[:EXAMPLES],
+                remedy="python -m include.operate repair, with the days their facts are listed for",
             )
-    return found
 
 
 def _surrogate(natural: str | date) -> int:
@@ -164,8 +157,8 @@ def _surrogate(natural: str | date) -> int:
     return int(hashlib.sha256(natural.encode()).hexdigest()[:15], 16)
 
 
-def _orphans(connection: Connection, scope: Scope) -> list[Difference]:
-    fact, found = star_table(FACT), []
+def _orphans(connection: Connection, scope: Scope) -> Iterator[Difference]:
+    fact = star_table(FACT)
     references = [(FACT, rule.key, rule.table, text(scope.condition())) for rule in DIMENSION_RULES]
     customer = ("dim_customer", "country_key", "dim_country", text("1 = 1"))
     for name, column, dimension, condition in [*references, customer]:
@@ -175,20 +168,16 @@ def _orphans(connection: Connection, scope: Scope) -> list[Difference]:
         query = select(func.count(), *([day] if day is not None else [])).select_from(table).where(lost, condition)
         rows, *first = connection.execute(query).one()
         if rows:
-            found.append(
-                Difference(
-                    check="orphans",
-                    subject=f"{name}.{column}",
-                    expected=f"a member of {dimension}",
-                    found=f"{rows} rows without one",
-                    remedy=repair_command(first[0].date()) if first else "python -m include.operate repair, all days",
-                )
+            yield Difference(
+                check="orphans",
+                subject=f"{name}.{column}",
+                expected=f"a member of {dimension}",
+                found=f"{rows} rows without one",
+                remedy=repair_command(first[0].date()) if first else "python -m include.operate repair, all days",
             )
-    return found
 
 
-def _duplicates(connection: Connection) -> list[Difference]:
-    found = []
+def _duplicates(connection: Connection) -> Iterator[Difference]:
     identities = [(FACT, "sale_id"), *[(rule.table, rule.natural) for rule in DIMENSION_RULES]]
     for name, column in identities:
         table = star_table(name)
@@ -196,27 +185,23 @@ def _duplicates(connection: Connection) -> list[Difference]:
         query = select(held, func.count()).where(held.is_not(None)).group_by(held).having(func.count() > 1)
         rows = connection.execute(query.limit(EXAMPLES)).all()
         if rows:
-            found.append(
-                Difference(
-                    check="duplicates",
-                    subject=f"{name}.{column}",
-                    expected="one row each",
-                    found=f"{len(rows)} or more values in several rows",
-                    examples=[str(row[0]) for row in rows],
-                    remedy="restore the side from a backup; its unique indices no longer hold",
-                )
+            yield Difference(
+                check="duplicates",
+                subject=f"{name}.{column}",
+                expected="one row each",
+                found=f"{len(rows)} or more values in several rows",
+                examples=[str(row[0]) for row in rows],
+                remedy="restore the side from a backup; its unique indices no longer hold",
             )
-    return found
 
 
-def _contradictions(connection: Connection, scope: Scope) -> list[Difference]:
+def _contradictions(connection: Connection, scope: Scope) -> Iterator[Difference]:
     fact = star_table(FACT)
     day_of_sale = (
         "CAST(replace(substr(sold_at, 1, 10), '-', '') AS INTEGER)"
         if connection.dialect.name == SQLITE
         else r"CAST(to_char(sold_at, 'YYYYMMDD') AS INTEGER)"
     )
-    found = []
     for check, expected, broken in (
         ("amounts", "amount = quantity x unit_price", "amount <> quantity * unit_price"),
         ("dates", "date_key is the day of sold_at", f"date_key <> {day_of_sale}"),
@@ -224,19 +209,16 @@ def _contradictions(connection: Connection, scope: Scope) -> list[Difference]:
         query = select(func.count(), func.min(fact.c.sold_at)).where(and_(text(broken), text(scope.condition())))
         rows, first = connection.execute(query.select_from(fact)).one()
         if rows:
-            found.append(
-                Difference(
-                    check=check,
-                    subject=FACT,
-                    expected=expected,
-                    found=f"{rows} facts where it does not hold",
-                    remedy=repair_command(first.date()),
-                )
+            yield Difference(
+                check=check,
+                subject=FACT,
+                expected=expected,
+                found=f"{rows} facts where it does not hold",
+                remedy=repair_command(first.date()),
             )
-    return found
 
 
-def _balances(connection: Connection, first: date | None, last: date | None) -> list[Difference]:
+def _balances(connection: Connection, first: date | None, last: date | None) -> Iterator[Difference]:
     """A drop's receipt says how many lines and how much money it loaded: its facts are as many and as much.
 
     Drops of which a later rebuild touched a day are passed over: their receipts speak of before it.
@@ -253,7 +235,6 @@ def _balances(connection: Connection, first: date | None, last: date | None) -> 
     loads = select(receipt.c.batch_id, receipt.c.rows_loaded, receipt.c.amount_loaded, receipt.c.document).where(
         receipt.c.kind == "drop", receipt.c.status == "loaded"
     )
-    found = []
     for batch_id, rows, amount, document in connection.execute(loads.order_by(receipt.c.batch_id)):
         days = [date.fromisoformat(day) for day in document.get("invoice_days") or []]
         outside = bool(days) and ((first and days[-1] < first) or (last and days[0] > last))
@@ -261,16 +242,13 @@ def _balances(connection: Connection, first: date | None, last: date | None) -> 
             continue
         there = facts.get(batch_id, (0, Decimal(0)))
         if there != (rows, amount):
-            found.append(
-                Difference(
-                    check="balances",
-                    subject=batch_id,
-                    expected=f"{rows} facts, GBP {amount}, by its receipt",
-                    found=f"{there[0]} facts, GBP {there[1]}",
-                    remedy=f"python -m include.operate repair --from {days[0]} --to {days[-1]}" if days else "",
-                )
+            yield Difference(
+                check="balances",
+                subject=batch_id,
+                expected=f"{rows} facts, GBP {amount}, by its receipt",
+                found=f"{there[0]} facts, GBP {there[1]}",
+                remedy=f"python -m include.operate repair --from {days[0]} --to {days[-1]}" if days else "",
             )
-    return found
 
 
 def _rebuilt(batch_id: str, days: list[date], rebuilds: list[PublishReport]) -> bool:

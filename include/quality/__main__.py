@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,7 +15,6 @@ from include.quality.holding import release as release_run
 from include.runs.folder import RunFolder, RunRecordMissing
 from include.runs.records import BronzeRecord, SilverRecord
 from include.settings import get_settings
-from include.sources.model import SourceRejected
 
 app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
@@ -28,7 +26,7 @@ def _errors_in_a_sentence() -> Iterator[None]:
     """Print an error that a person can mend, and end with exit code 1."""
     try:
         yield
-    except (RunRecordMissing, NotReleased, SourceRejected, ValueError, OSError) as error:
+    except (RunRecordMissing, NotReleased, ValueError, OSError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(1) from error
 
@@ -102,25 +100,6 @@ def history(last: Annotated[int, typer.Option(min=1, help="how many")] = 20) -> 
     waiting = [release_command(run_id) for run_id in held_batches(settings).values()]
     if waiting:
         print("\nHeld until released:", *waiting, sep="\n")
-
-
-@app.command()
-@_errors_in_a_sentence()
-def drift_replay(file: Annotated[Path, typer.Argument(help="source file that spans many days")]) -> None:
-    """Count false alarms and found faults of the drift statistics, day by day over a file."""
-    from include.quality.drift import STATISTICS
-    from include.quality.replay import replay
-
-    outcome = replay(file)
-    print(f"{outcome.days} invoice days, {outcome.compared} compared; percent of them beyond the bound:\n")
-    names = ["any", *STATISTICS]
-    widths = [max(len(name) + 2, 7) for name in names]
-    width = max(len(rates.of) for rates in outcome.faults)
-    print(" " * width + "".join(f"{name:>{size}}" for name, size in zip(names, widths, strict=True)))
-    for rates in (outcome.false_alarms, *outcome.faults):
-        shares = [rates.any, *(rates.by_statistic[name] for name in STATISTICS)]
-        cells = (f"{100 * share:{size}.1f}" for share, size in zip(shares, widths, strict=True))
-        print(f"{rates.of:<{width}}" + "".join(cells))
 
 
 if __name__ == "__main__":

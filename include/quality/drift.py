@@ -2,7 +2,7 @@
 
 A day is compared with up to `COMPARED` earlier days of its weekday, at least `NEEDED`. Each statistic is a distance
 with a bound; a day beyond the bound raises an alert, which is a warning and never stops a run. The bounds were chosen
-by `python -m include.quality drift-replay` on two years of a real shop's days, so that each statistic is beyond its
+by `python -m tests.drift_quality` on two years of a real shop's days, so that each statistic is beyond its
 bound on fewer than 2 % of ordinary days; docs/quality.md has the rates, and those at which injected faults are found.
 """
 

@@ -64,8 +64,6 @@ class Rule:
         formula: How the score is made, in words.
         relation: Where failing rows are found.
         fails: SQL condition, true for a failing row of `relation`.
-        of: Rows looked at: `rows_in` for every row that came in (loaded + duplicate + quarantined + already seen),
-            else those of a relation.
     """
 
     name: str
@@ -75,7 +73,11 @@ class Rule:
     formula: str
     relation: Relation
     fails: str
-    of: Literal["rows_in", "lines", "legible", "files", "totals"]
+
+    @property
+    def of(self) -> str:
+        """Rows looked at: every row that came in for what was quarantined or repeated, else those of `relation`."""
+        return "rows_in" if self.relation in {"broken", "repeats"} else self.relation
 
 
 def has_code(*codes: str) -> str:
@@ -99,7 +101,6 @@ def _completeness() -> list[Rule]:
             f"1 - rows without {name} / all rows in. The row is quarantined, so it fails row_valid too.",
             "broken",
             has_code(f"missing_{name}"),
-            "rows_in",
         )
         for name in REQUIRED
     ]
@@ -121,7 +122,6 @@ def _completeness() -> list[Rule]:
             "Repeats count with the line they repeat.",
             "legible",
             condition,
-            "legible",
         )
         for name, (condition, words) in optional.items()
     ]
@@ -138,7 +138,6 @@ def _validity() -> list[Rule]:
             "1 - quarantined rows / all rows in. A row is quarantined if it breaks any rule of docs/sources.md.",
             "broken",
             "true",
-            "rows_in",
         ),
         Rule(
             "record_readable",
@@ -148,7 +147,6 @@ def _validity() -> list[Rule]:
             f"1 - rows whose values cannot be told apart / all rows in. {carried}",
             "broken",
             has_code(*STRUCTURAL),
-            "rows_in",
         ),
         *[
             Rule(
@@ -159,7 +157,6 @@ def _validity() -> list[Rule]:
                 f"1 - rows whose {name} is malformed or out of range / all rows in. {carried}",
                 "broken",
                 has_code(f"malformed_{name}", f"{name}_out_of_range"),
-                "rows_in",
             )
             for name in COLUMNS
         ],
@@ -177,7 +174,6 @@ def _uniqueness() -> list[Rule]:
             "Not for a rebuild, which reads a day from every batch that holds it.",
             "repeats",
             "twin_line IS NOT NULL",
-            "rows_in",
         ),
         Rule(
             "line_new",
@@ -188,7 +184,6 @@ def _uniqueness() -> list[Rule]:
             "Informative: sending a file that overlaps with an earlier one is no fault.",
             "repeats",
             "twin_line IS NULL",
-            "rows_in",
         ),
         Rule(
             "line_once_in_silver",
@@ -198,7 +193,6 @@ def _uniqueness() -> list[Rule]:
             "1 - lines whose sale_id is in Silver more than once / loaded lines. A failure is a fault of the pipeline.",
             "lines",
             "sale_id IN (SELECT sale_id FROM lines GROUP BY sale_id HAVING count(*) > 1)",
-            "lines",
         ),
     ]
 
@@ -213,7 +207,6 @@ def _consistency() -> list[Rule]:
             "1 - lines of invoices with several customers, or with and without one / loaded lines.",
             "lines",
             several("customer_id", of="invoice"),
-            "lines",
         ),
         Rule(
             "invoice_has_one_country",
@@ -223,7 +216,6 @@ def _consistency() -> list[Rule]:
             "1 - lines of invoices with several countries / loaded lines.",
             "lines",
             several("country", of="invoice"),
-            "lines",
         ),
         Rule(
             "invoice_has_one_day",
@@ -233,7 +225,6 @@ def _consistency() -> list[Rule]:
             "1 - lines of invoices with several days / loaded lines. Several times of one day are ordinary.",
             "lines",
             several("invoice_day", of="invoice"),
-            "lines",
         ),
         Rule(
             "cancellation_takes_back",
@@ -243,7 +234,6 @@ def _consistency() -> list[Rule]:
             "1 - lines of cancellations (invoice C...) whose quantity is not negative / loaded lines.",
             "lines",
             "kind = 'cancellation' AND quantity >= 0",
-            "lines",
         ),
         Rule(
             "customer_has_one_country",
@@ -254,7 +244,6 @@ def _consistency() -> list[Rule]:
             "People do move, so it weighs little.",
             "lines",
             several("country", of="customer_id"),
-            "lines",
         ),
         Rule(
             "amount_is_quantity_times_price",
@@ -264,7 +253,6 @@ def _consistency() -> list[Rule]:
             "1 - lines whose amount is not quantity x price / loaded lines. A failure is a fault of the pipeline.",
             "lines",
             "amount <> quantity * price",
-            "lines",
         ),
     ]
 
@@ -280,7 +268,6 @@ def _timeliness() -> list[Rule]:
             "How old lines are is shown as lag, not scored: loading history is no fault.",
             "lines",
             f"invoice_date > getvariable('claimed_at') + INTERVAL {FUTURE_TOLERANCE_DAYS} DAY",
-            "lines",
         )
     ]
 
@@ -296,7 +283,6 @@ def _reconciliation() -> list[Rule]:
             "The rows in them are not known, so they are in no other formula.",
             "files",
             "NOT readable",
-            "files",
         ),
         Rule(
             "rows_recounted",
@@ -306,7 +292,6 @@ def _reconciliation() -> list[Rule]:
             "1 - tables (Silver, quarantine) whose rows of the batch differ from what Silver recorded / 2.",
             "totals",
             "rows_recorded <> rows_found",
-            "totals",
         ),
         Rule(
             "money_recounted",
@@ -316,7 +301,6 @@ def _reconciliation() -> list[Rule]:
             "1 - tables (Silver, quarantine) whose GBP of the batch differ from what Silver recorded / 2.",
             "totals",
             "amount_recorded <> amount_found",
-            "totals",
         ),
     ]
 

@@ -125,12 +125,6 @@ def open_lake(settings: Settings) -> PublishedLake | None:
     return PublishedLake(tables, unpublished_batches(settings))
 
 
-def read_products(settings: Settings) -> list[Product]:
-    """Return every product as sold in every country; none if there is no Gold yet."""
-    lake = open_lake(settings)
-    return lake.products() if lake is not None else []
-
-
 def table_mark(table: DeltaTable) -> TableMark:
     """Return what identifies this version of a table."""
     files = "\n".join(sorted(table.file_uris()))

@@ -91,7 +91,7 @@ def index_status(settings: Settings) -> IndexStatus:
     Raises:
         SearchUnavailable: If it does not answer.
     """
-    with SearchServer(settings) as server:
+    with SearchServer(settings, indexing=True) as server:
         current = server.current(settings.search_alias)
         return IndexStatus(
             version=server.features().version,

@@ -4,7 +4,7 @@ Other packages import from here alone.
 """
 
 from include.warehouse.audit_trail import AuditEntry, Outcome, save_entries
-from include.warehouse.connection.configuration import masked, problems, transaction_pooler
+from include.warehouse.connection.configuration import masked, problems
 from include.warehouse.connection.engine import (
     WarehouseMisconfigured,
     WarehouseUnavailable,
@@ -64,7 +64,7 @@ from include.warehouse.schema.migrations import (
     secure,
     upgrade,
 )
-from include.warehouse.schema.portable import SQLITE, places, rounded_product, upsert
+from include.warehouse.schema.portable import SQLITE, places, rounded_product
 from include.warehouse.schema.security import unsecured
 from include.warehouse.schema.tables import (
     FACT,
@@ -148,10 +148,8 @@ __all__ = [
     "timed_out",
     "totals",
     "transaction",
-    "transaction_pooler",
     "unsecured",
     "upgrade",
-    "upsert",
     "warehouse_url",
     "watched_engine",
     "write_receipt",

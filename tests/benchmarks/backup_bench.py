@@ -22,11 +22,11 @@ from deploy.embedded.postgres import PostgresServer
 from include.backup import back_up, list_backups, restore
 from include.backup.manifest import read_manifest
 from include.failover import StateFile, catch_up, compare_sides, publish, refresh_replica, update_replica
+from include.lake.connect_server import free_port
 from include.settings import Settings
 from include.warehouse import GoldBatch, open_engine, transaction, upgrade
 from tests.benchmarks.failover_bench import small_batch
 from tests.benchmarks.real_gold import BATCH_ID, write
-from tests.support.ports import free_port
 
 
 def destroy(settings: Settings) -> None:

@@ -31,9 +31,9 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.sample import SampleStyle, generate_lines, write_sample
+from include.lake.connect_server import free_port
 from include.settings import PROJECT_ROOT
 from tests.benchmarks import duckdb_pipeline, polars_pipeline
-from tests.support.ports import free_port
 
 BASELINE = Path(__file__).with_name("baseline.json")
 LARGE_ROWS = 1_067_371

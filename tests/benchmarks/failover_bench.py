@@ -33,10 +33,10 @@ from include.failover import (
     status,
     update_replica,
 )
+from include.lake.connect_server import free_port
 from include.settings import Settings
 from include.warehouse import GoldBatch, upgrade
 from tests.benchmarks.real_gold import BATCH_ID, write
-from tests.support.ports import free_port
 
 DAY = date(2011, 12, 8)
 

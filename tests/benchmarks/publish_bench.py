@@ -22,12 +22,12 @@ from rich.table import Table
 from sqlalchemy import event
 
 from deploy.embedded.postgres import PostgresServer
+from include.lake.connect_server import free_port
 from include.settings import Settings
 from include.warehouse import FACT, GoldBatch, GoldStar, downgrade, open_engine, stage_picked, upgrade
 from include.warehouse.publishing import indices
 from include.warehouse.publishing.publish import publish
 from tests.benchmarks.real_gold import BATCH_ID, write
-from tests.support.ports import free_port
 
 BATCH = GoldBatch(batch_id=BATCH_ID, run_id="all", kind="drop", token="1")
 SHOWN_SECONDS = 0.3

@@ -16,13 +16,13 @@ import duckdb
 import pyarrow as pa
 import typer
 
-from include.search.catalogue import read_products
 from include.search.entities import Mode, SearchRequest
 from include.search.service import SearchService
 from include.settings import Settings, get_settings
 from tests.search_quality.lake import make_lake
 from tests.search_quality.load import latencies, summary
 from tests.search_quality.measures import RECALL_DEPTH, Query, chance, load_queries, mean, ndcg, recall, reciprocal_rank
+from tests.support.shop import read_products
 
 COUNTRY = "United Kingdom"
 """Where every query is asked: nearly the whole catalogue is sold there."""

@@ -20,11 +20,11 @@ from pydantic import SecretStr
 from werkzeug.security import generate_password_hash
 
 from deploy.embedded.postgres import PostgresServer
+from include.lake.connect_server import free_port
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse import upgrade
 from tests.support.batches import lines_of
 from tests.support.lake import Lake
-from tests.support.ports import free_port
 from tests.support.servers import Victim
 from tests.support.steps import publish
 from tests.support.waiting import eventually

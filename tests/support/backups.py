@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import select
 
+from include.backup import back_up, restore
 from include.failover import (
     SIDES,
     StateFile,
     open_side,
 )
+from include.lake.in_use import lake_in_use
 from include.settings import Settings
 from include.warehouse import (
     AuditEntry,
@@ -67,9 +72,26 @@ def destroy(settings: Settings) -> None:
         shutil.rmtree(settings.data_dir / name)
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    return {
-        "RETAIL_DATA_DIR": str(settings.data_dir),
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "RETAIL_PRIMARY_PATIENCE_SECONDS": "2",
-    }
+def killed_in(what: str, module: str, name: str, number: int = 1) -> None:
+    """Back up or restore, and kill this process when it calls a function for the `number`-th time."""
+    calls: list[None] = []
+    place = import_module(module)
+    real = getattr(place, name)
+
+    def dying(*arguments: Any, **named: Any) -> Any:
+        calls.append(None)
+        if len(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **named)
+
+    setattr(place, name, dying)
+    if what == "backup":
+        back_up(Settings())
+    else:
+        restore(Settings(), replace=True)
+
+
+def killed_step() -> None:
+    """Kill this process while it works on the lake, as a step of a run does."""
+    with lake_in_use(Settings()):
+        os.kill(os.getpid(), signal.SIGKILL)

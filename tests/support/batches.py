@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -37,9 +38,9 @@ class Line:
     country: str = "United Kingdom"
     kind: str = "sale"
 
-    @property
+    @cached_property
     def sale_id(self) -> UUID:
-        identity = repr(replace(self, kind="").__dict__)
+        identity = repr(asdict(replace(self, kind="")))
         return UUID(hashlib.sha256(identity.encode()).hexdigest()[:32])
 
     @property
@@ -51,9 +52,17 @@ def key(natural: str | None) -> int:
     return 0 if natural is None else int(hashlib.sha256(natural.encode()).hexdigest()[:15], 16)
 
 
+def _grouped(lines: Iterable[Line], name: str) -> dict[Any, list[Line]]:
+    found: dict[Any, list[Line]] = {}
+    for line in lines:
+        found.setdefault(getattr(line, name), []).append(line)
+    return found
+
+
 def star_of(lines: Iterable[Line], batch_id: str) -> Rows:
     """Return the rows of each table of the star, as the Gold job makes them of a batch."""
     lines = sorted(set(lines), key=lambda line: (line.sold_at, line.sale_id))
+    codes, customers, invoices = (_grouped(lines, name) for name in ("code", "customer", "invoice"))
     rows: dict[str, dict[Any, tuple[Any, ...]]] = {table: {} for table in STAR}
     for line in lines:
         day = line.sold_at.date()
@@ -62,7 +71,7 @@ def star_of(lines: Iterable[Line], batch_id: str) -> Rows:
         names = (day.strftime("%B"), day.day, iso.weekday, day.strftime("%A"), iso.week, iso.weekday > 5)
         rows["dim_date"][date_key] = (date_key, day, day.year, (day.month + 2) // 3, day.month, *names)
         rows["dim_country"][line.country] = (key(line.country), line.country)
-        of_code = [other for other in lines if other.code == line.code]
+        of_code = codes[line.code]
         described = [other for other in of_code if other.description is not None]
         rows["dim_product"][line.code] = (
             key(line.code),
@@ -75,7 +84,7 @@ def star_of(lines: Iterable[Line], batch_id: str) -> Rows:
             of_code[-1].sold_at,
         )
         if line.customer is not None:
-            of_customer = [other for other in lines if other.customer == line.customer]
+            of_customer = customers[line.customer]
             rows["dim_customer"][line.customer] = (
                 key(line.customer),
                 line.customer,
@@ -83,7 +92,7 @@ def star_of(lines: Iterable[Line], batch_id: str) -> Rows:
                 of_customer[0].sold_at,
                 of_customer[-1].sold_at,
             )
-        of_invoice = [other for other in lines if other.invoice == line.invoice]
+        of_invoice = invoices[line.invoice]
         invoice_kind = "cancellation" if line.invoice.startswith("C") else "sale"
         rows["dim_invoice"][line.invoice] = (
             key(line.invoice),

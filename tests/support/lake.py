@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -85,6 +86,15 @@ def merged(dimension: Dimension, rows: Iterable[dict[str, Any]]) -> list[dict[st
     return list(members.values())
 
 
+@cache
+def calendar(year: int) -> list[dict[str, Any]]:
+    """Return every day of a year."""
+    first = datetime(year, 1, 1)
+    days = [first + timedelta(days=number) for number in range((datetime(year + 1, 1, 1) - first).days)]
+    names = [column.name for column in loaded_columns("dim_date")]
+    return [dict(zip(names, row, strict=True)) for row in star_of([Line(sold_at=day) for day in days], "")["dim_date"]]
+
+
 def _audited(run_id: str, number: int, kind: Any, rows: int) -> QualityRecord:
     return QualityRecord(
         run_id=run_id,
@@ -140,7 +150,7 @@ class Lake:
         for row in found["dim_product"]:
             names = [column.name for column in loaded_columns("dim_product")][-6:]
             row |= dict(zip(names, (*CATEGORY, ENRICHED_AT), strict=True))
-        found["dim_date"] = self._calendar(found["dim_date"])
+        found["dim_date"] = [dict(row) for year in {row["year"] for row in found["dim_date"]} for row in calendar(year)]
         for row in found[FACT]:
             row["batch_id"] = of_id[row["sale_id"]]
             if row["sold_at"].minute % 10 == 0:
@@ -149,18 +159,6 @@ class Lake:
                 row |= {"fx_date": row["sold_at"].date(), "fx_source": "ecb"}
                 row |= {f"rate_{name.lower()}": Decimal(RATES[name]) for name in CURRENCIES}
         return found
-
-    def _calendar(self, days: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return every day of the years of `days`."""
-        years = {row["year"] for row in days}
-        all_days = [
-            date.fromordinal(number)
-            for year in years
-            for number in range(date(year, 1, 1).toordinal(), date(year + 1, 1, 1).toordinal())
-        ]
-        lines = [Line(sold_at=datetime(day.year, day.month, day.day)) for day in all_days]
-        names = [column.name for column in loaded_columns("dim_date")]
-        return [dict(zip(names, row, strict=True)) for row in star_of(lines, "")["dim_date"]]
 
     def _run(
         self,

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy import URL, make_url
 
 from deploy.embedded.postgres import unprivileged
-from tests.support.ports import free_port
+from include.lake.connect_server import free_port
 from tests.support.waiting import eventually
 
 BINARY = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")

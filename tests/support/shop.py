@@ -17,6 +17,8 @@ from deltalake import write_deltalake
 from pydantic import SecretStr
 
 from deploy.embedded.search import TypesenseServer
+from include.search.catalogue import open_lake
+from include.search.entities import Product
 from include.settings import Settings
 
 TYPESENSE_KEY = secrets.token_urlsafe(16)
@@ -136,6 +138,12 @@ def write_shop(settings: Settings, lines: Iterable[Line]) -> None:
         ("gold", "dim_product", products, PRODUCTS),
     ):
         write_deltalake(settings.table(layer, name), pa.Table.from_pylist(rows, schema=schema), mode="overwrite")  # type: ignore[arg-type]
+
+
+def read_products(settings: Settings) -> list[Product]:
+    """Return every product as sold in every country; none if there is no Gold yet."""
+    lake = open_lake(settings)
+    return lake.products() if lake is not None else []
 
 
 def catalogue() -> list[Line]:

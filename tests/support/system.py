@@ -18,13 +18,13 @@ from rich.console import Console
 from sqlalchemy import create_engine, text
 
 from deploy.embedded import supervisor
-from deploy.embedded.__main__ import up
 from deploy.embedded.follow import DAG_ID, drop, find_run, follow
+from deploy.embedded.starting import up
 from deploy.embedded.state import CLI_USER, Instance
+from include.lake.connect_server import free_port
 from include.receipts.model import Receipt
 from include.settings import PROJECT_ROOT, Settings, get_settings
 from include.warehouse import open_engine, transaction
-from tests.support.ports import free_port
 
 
 @contextmanager

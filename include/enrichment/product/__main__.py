@@ -1,20 +1,21 @@
-"""Classifies descriptions, or measures the product model on the labelled stock codes of a file of invoice lines."""
+"""Says what descriptions of products are."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from include.enrichment.product.evaluation import confusion_table, descriptions_of, load_labels
-from include.enrichment.product.evaluation import evaluate as scores_of
 from include.enrichment.product.training import train
-from include.sources.model import SourceRejected
 
-app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def commands() -> None:
+    """Says what descriptions of products are."""
 
 
 @app.command()
@@ -22,28 +23,6 @@ def classify(descriptions: Annotated[list[str], typer.Argument()]) -> None:
     """Print one JSON object a description."""
     for description, facts in zip(descriptions, train().classify(descriptions), strict=True):
         print(json.dumps({"description": description, **asdict(facts)}, ensure_ascii=False))
-
-
-@app.command()
-def evaluate(
-    file: Annotated[Path, typer.Argument(help="invoice lines in the shape of Online Retail II")],
-    held_out: Annotated[bool, typer.Option("--held-out", help="use the labels that were not used for tuning")] = False,
-) -> None:
-    """Print accuracy, macro-F1, coverage and the confusion matrix."""
-    labels = load_labels("held_out" if held_out else "tuning")
-    model = train()
-    try:
-        scores = scores_of(model, labels, descriptions_of(file))
-    except (SourceRejected, OSError, ValueError) as error:
-        typer.echo(error, err=True)
-        raise typer.Exit(1) from error
-    print(f"model              {model.version}")
-    print(f"labels             {'held out' if held_out else 'tuning'}, {scores.rows} of {len(labels)} in the file")
-    print(f"accuracy           {scores.accuracy:.3f}")
-    print(f"macro-F1           {scores.macro_f1:.3f}")
-    print(f"coverage           {scores.coverage:.3f}")
-    print(f"accuracy, answered {scores.accuracy_answered:.3f}")
-    print(f"\nRows: label; columns: answer.\n{confusion_table(scores.confusion)}")
 
 
 if __name__ == "__main__":

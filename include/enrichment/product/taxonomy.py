@@ -191,6 +191,3 @@ CATEGORIES = (
     ),
 )
 """Every category, in the order of the documentation."""
-
-SUBCATEGORIES = {category.name: tuple(category.subcategories) for category in CATEGORIES}
-"""Category -> its subcategories."""

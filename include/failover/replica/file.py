@@ -74,11 +74,6 @@ def sqlite_engine(path: Path, *, write: bool, create: bool = False) -> Engine:
     return engine
 
 
-def replica_reader(settings: Settings) -> Engine:
-    """Return an engine that reads the replica in use, whichever file that is at the time of a connection."""
-    return sqlite_engine(replica_link(settings), write=False)
-
-
 @contextmanager
 def reading(settings: Settings) -> Iterator[Connection]:
     """Yield a connection that reads one state of the replica.

@@ -174,15 +174,10 @@ class AuditTrail:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self._path, timeout=_LOCK_SECONDS, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
                 connection.execute(_TABLE)
                 yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
 
 
 def _taken(engine: Any, entry: AuditEntry) -> bool:

@@ -128,14 +128,9 @@ class LoginThrottle:
             if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'known'").fetchone():
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(_TABLES)
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
 
 
 def _hash(value: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
 import zipfile
@@ -10,30 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import BinaryIO
 
+from retail_api.data.sink import Sink
+
 PIECE_BYTES = 262_144
 
 _FIRST_MOMENT = (1980, 1, 1, 0, 0, 0)
 """The earliest that a ZIP archive can hold."""
-
-
-class _Outgoing(io.RawIOBase):
-    """What an archive is written to: it holds what has not been sent yet."""
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: bytes, /) -> int:  # type: ignore[override]
-        self._held += data
-        return len(data)
-
-    def take(self) -> bytes:
-        """Return what is held, and hold it no more."""
-        taken = bytes(self._held)
-        self._held.clear()
-        return taken
 
 
 def zipped(contents: Mapping[str, BinaryIO]) -> Iterator[bytes]:
@@ -42,7 +23,7 @@ def zipped(contents: Mapping[str, BinaryIO]) -> Iterator[bytes]:
     Args:
         contents: Name -> content, opened at its begin; closed when the archive ends, however it does.
     """
-    outgoing = _Outgoing()
+    outgoing = Sink()
     with ExitStack() as opened:
         for content in contents.values():
             opened.enter_context(content)

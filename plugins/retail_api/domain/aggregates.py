@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from retail_api.domain.paging import Day, Entity, Paging
+from retail_api.domain.paging import Days, Entity, Paging
 from retail_api.domain.sales import Text
 
 
-class AggregateQuery(Paging):
+class AggregateQuery(Days, Paging):
     """Which lines to sum."""
-
-    date_from: Day | None = Field(None, description="First invoice day.", examples=["2010-12-01"])
-    date_to: Day | None = Field(None, description="Last invoice day, itself included.", examples=["2010-12-31"])
-
-    @model_validator(mode="after")
-    def _days_in_order(self) -> Self:
-        if self.date_from and self.date_to and self.date_from > self.date_to:
-            raise ValueError("date_from is after date_to: exchange them")
-        return self
 
 
 class CountryAggregateQuery(AggregateQuery):

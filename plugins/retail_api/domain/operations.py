@@ -6,10 +6,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field
 
 from include.runs.folder import RUN_ID
-from retail_api.domain.paging import Entity, Paging
+from retail_api.domain.paging import Entity, Paging, Printable
 
 BATCH_PATTERN = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
 
@@ -97,14 +97,9 @@ class QuarantineQuery(Paging):
     code: str | None = Field(
         None, pattern=r"^[a-z_]{1,60}$", description="Reason code, first or not.", examples=["malformed_quantity"]
     )
-    file: str | None = Field(None, min_length=1, max_length=255, description="Name of the source file.")
-
-    @field_validator("file")
-    @classmethod
-    def _printable(cls, value: str | None) -> str | None:
-        if value is not None and not value.isprintable():
-            raise ValueError("it has characters that cannot be seen")
-        return value
+    file: Annotated[str, Field(min_length=1, max_length=255), Printable] | None = Field(
+        None, description="Name of the source file."
+    )
 
 
 class Reason(Entity):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import re
 from datetime import date
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from include.domain.model import Model
 
@@ -30,6 +30,16 @@ def _iso_day(value: Any) -> Any:
 
 Day = Annotated[date, BeforeValidator(_iso_day)]
 """A day, written YYYY-MM-DD and in no other way."""
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("it has characters that cannot be seen")
+    return value
+
+
+Printable = AfterValidator(_printable)
+"""Refuses a text with characters that cannot be seen."""
 
 EntityT = TypeVar("EntityT")
 CursorT = TypeVar("CursorT", bound=BaseModel)
@@ -59,6 +69,19 @@ class Paging(Parameters):
         return (self.page - 1) * self.size
 
 
+class Days(Parameters):
+    """A range of invoice days."""
+
+    date_from: Day | None = Field(None, description="First invoice day; all if left out.", examples=["2010-12-01"])
+    date_to: Day | None = Field(None, description="Last invoice day, itself included.", examples=["2010-12-31"])
+
+    @model_validator(mode="after")
+    def _days_in_order(self) -> Self:
+        if self.date_from and self.date_to and self.date_from > self.date_to:
+            raise ValueError("date_from is after date_to: exchange them")
+        return self
+
+
 class Page(Entity, Generic[EntityT]):
     """One page of what was found."""
 
@@ -72,6 +95,11 @@ class Page(Entity, Generic[EntityT]):
 def pages_of(total: int, size: int) -> int:
     """Return how many pages `total` items fill."""
     return -(-total // size)
+
+
+def page_of(items: list[EntityT], total: int, paging: Paging) -> Page[EntityT]:
+    """Return the page that was asked for, with `items` of the `total` that there are."""
+    return Page(items=items, total=total, page=paging.page, size=paging.size, pages=pages_of(total, paging.size))
 
 
 def encode_cursor(cursor: BaseModel) -> str:

@@ -12,10 +12,10 @@ from functools import cached_property
 from typing import Annotated, Literal, NamedTuple, Self
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from include.domain.line import ShopTime
-from retail_api.domain.paging import Day, Entity, Page, Paging, Parameters, decode_cursor
+from retail_api.domain.paging import Days, Entity, Page, Paging, Parameters, Printable, decode_cursor
 
 UNKNOWN_CUSTOMER = "(unknown)"
 """What is asked for to get the lines without a customer."""
@@ -90,11 +90,11 @@ class SaleCursor(Parameters):
     id: UUID
 
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT)]
-Code = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT, to_upper=True)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT), Printable]
+Code = Annotated[Text, AfterValidator(str.upper)]
 
 
-class SalesFilter(Parameters):
+class SalesFilter(Days):
     """Which lines; every condition that is given has to hold."""
 
     country: Text | None = Field(None, description="Country as on the invoices.", examples=["France"])
@@ -103,22 +103,7 @@ class SalesFilter(Parameters):
         None, description=f"Customer id; `{UNKNOWN_CUSTOMER}` for lines without one.", examples=["17850"]
     )
     invoice: Code | None = Field(None, description="Invoice number.", examples=["536365"])
-    date_from: Day | None = Field(None, description="First invoice day, YYYY-MM-DD.", examples=["2010-12-01"])
-    date_to: Day | None = Field(None, description="Last invoice day, itself included.", examples=["2010-12-31"])
     kind: Kind | None = Field(None, description="Kind of transaction.", examples=["sale"])
-
-    @model_validator(mode="after")
-    def _days_in_order(self) -> Self:
-        if self.date_from and self.date_to and self.date_from > self.date_to:
-            raise ValueError("date_from is after date_to: exchange them")
-        return self
-
-    @field_validator("country", "product", "customer", "invoice")
-    @classmethod
-    def _printable(cls, value: str | None) -> str | None:
-        if value is not None and not value.isprintable():
-            raise ValueError("it has characters that cannot be seen")
-        return value
 
 
 class SalesQuery(SalesFilter, Paging):

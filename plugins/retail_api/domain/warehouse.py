@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
-
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from include.failover import Side
 from include.warehouse import NewestBatch
-from retail_api.domain.paging import Day, Entity, Parameters
+from retail_api.domain.paging import Days, Entity
 
 
 class TableSize(Entity):
@@ -57,18 +55,10 @@ class TablesCreated(Entity):
     changed: bool
 
 
-class ValidateRequest(Parameters):
+class ValidateRequest(Days):
     """What to check."""
 
     side: Side | None = Field(None, description="By default the side that serves.", examples=["primary"])
-    date_from: Day | None = Field(None, description="First invoice day; all if left out.", examples=["2010-12-01"])
-    date_to: Day | None = Field(None, description="Last invoice day, itself included.", examples=["2010-12-02"])
-
-    @model_validator(mode="after")
-    def _days_in_order(self) -> Self:
-        if self.date_from and self.date_to and self.date_from > self.date_to:
-            raise ValueError("date_from is after date_to: exchange them")
-        return self
 
 
 class Difference(Entity):

@@ -15,7 +15,7 @@ from retail_api.domain.aggregates import (
     DailySales,
     ProductSales,
 )
-from retail_api.domain.paging import Entity, Page, pages_of
+from retail_api.domain.paging import Entity, Page, page_of
 
 EntityT = TypeVar("EntityT", bound=Entity)
 
@@ -47,11 +47,5 @@ class AggregatesService:
     ) -> Answer[Page[EntityT]]:
         answer = self._warehouse.read(lambda connection: read(AggregatesRepository(connection, self._cache)))
         chosen = answer.value[query.offset : query.offset + query.size]
-        page = Page[entity](  # type: ignore[valid-type]
-            items=[entity.model_validate(dict(row)) for row in chosen],
-            total=len(answer.value),
-            page=query.page,
-            size=query.size,
-            pages=pages_of(len(answer.value), query.size),
-        )
-        return Answer(page, answer.side)
+        items = [entity.model_validate(dict(row)) for row in chosen]
+        return Answer(page_of(items, len(answer.value), query), answer.side)

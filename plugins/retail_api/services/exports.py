@@ -19,6 +19,7 @@ from include.failover import Warehouse
 from include.quality.sender_report import inert
 from retail_api.data.cache import DataCache
 from retail_api.data.sales import COLUMNS, SalesRepository
+from retail_api.data.sink import Sink
 from retail_api.domain.errors import TooBusy
 from retail_api.domain.sales import ExportQuery
 
@@ -137,7 +138,7 @@ def _taken(text: io.StringIO) -> bytes:
 def _parquet(batches: Iterator[Sequence[Any]]) -> Iterator[bytes]:
     """Yield a Parquet file with a row group for each batch."""
     schema = pa.schema([pa.field(column.name, _arrow_type(column.type)) for column in COLUMNS])
-    sink = _Sink()
+    sink = Sink()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for rows in batches:
             columns = zip(*rows, strict=True)
@@ -146,8 +147,8 @@ def _parquet(batches: Iterator[Sequence[Any]]) -> Iterator[bytes]:
                 for field, values in zip(schema, columns, strict=True)
             ]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-            yield sink.taken()
-    yield sink.taken()
+            yield sink.take()
+    yield sink.take()
 
 
 def _arrow_type(kind: Any) -> pa.DataType:
@@ -162,28 +163,3 @@ def _arrow_type(kind: Any) -> pa.DataType:
             return pa.date32()
         case _:
             return pa.string()  # of texts and ids
-
-
-class _Sink(io.RawIOBase):
-    """A file that forgets what has been taken from it."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._written = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._written
-
-    def write(self, content: Any) -> int:
-        piece = bytes(content)
-        self._pieces.append(piece)
-        self._written += len(piece)
-        return len(piece)
-
-    def taken(self) -> bytes:
-        content = b"".join(self._pieces)
-        self._pieces.clear()
-        return content

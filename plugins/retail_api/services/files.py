@@ -24,7 +24,7 @@ from retail_api.domain.files import (
     StoredFile,
     checked_name,
 )
-from retail_api.domain.paging import Page, pages_of
+from retail_api.domain.paging import Page, page_of
 
 Body = AsyncIterator[bytes]
 
@@ -49,13 +49,7 @@ class FilesService:
             raise Invalid("run_id goes with area=quarantine.")
         kept_out = query.area == "quarantine" or query.run_id is not None
         found = list(self._files.quarantined(query.run_id) if kept_out else self._files.landed())
-        return Page(
-            items=found[query.offset : query.offset + query.size],
-            total=len(found),
-            page=query.page,
-            size=query.size,
-            pages=pages_of(len(found), query.size),
-        )
+        return page_of(found[query.offset : query.offset + query.size], len(found), query)
 
     def one(self, name: str, run_id: str | None = None) -> StoredFile:
         """Return what is known of a file.

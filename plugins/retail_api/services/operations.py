@@ -22,7 +22,7 @@ from retail_api.domain.operations import (
     ReceiptQuery,
     ReceiptSummary,
 )
-from retail_api.domain.paging import Entity, Page, Paging, pages_of
+from retail_api.domain.paging import Entity, Page, Paging, page_of
 
 EntityT = TypeVar("EntityT", bound=Entity)
 
@@ -75,7 +75,7 @@ class OperationsService:
     ) -> Answer[Page[EntityT]]:
         answer = self._warehouse.read(lambda connection: read(OperationsRepository(connection)))
         rows, total = answer.value
-        return Answer(_page_of([entity.model_validate(dict(row)) for row in rows], total, paging), answer.side)
+        return Answer(page_of([entity.model_validate(dict(row)) for row in rows], total, paging), answer.side)
 
 
 class QuarantineService:
@@ -97,8 +97,4 @@ class QuarantineService:
             )
             for row in rows
         ]
-        return _page_of(items, total, query)
-
-
-def _page_of(items: list[EntityT], total: int, paging: Paging) -> Page[EntityT]:
-    return Page(items=items, total=total, page=paging.page, size=paging.size, pages=pages_of(total, paging.size))
+        return page_of(items, total, query)

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from retail_api.data.airflow_api import AirflowApi
-from retail_api.domain.paging import Page, pages_of
+from retail_api.domain.paging import Page, page_of
 from retail_api.domain.runs import Backfill, BackfillRequest, Run, RunPaging, RunQuery, RunRequest
 
 DAG_ID = "retail_medallion"
@@ -27,7 +27,7 @@ class RunsService:
         found = await self._airflow.get(
             "dags", DAG_ID, "dagRuns", limit=query.size, offset=query.offset, order_by="-run_after", **only
         )
-        return _page([_run(entry) for entry in found["dag_runs"]], found["total_entries"], query)
+        return page_of([_run(entry) for entry in found["dag_runs"]], found["total_entries"], query)
 
     async def one(self, run_id: str) -> Run:
         """Return a run."""
@@ -48,7 +48,7 @@ class RunsService:
         found = await self._airflow.get(
             "backfills", dag_id=DAG_ID, limit=paging.size, offset=paging.offset, order_by="-id"
         )
-        return _page([_backfill(entry) for entry in found["backfills"]], found["total_entries"], paging)
+        return page_of([_backfill(entry) for entry in found["backfills"]], found["total_entries"], paging)
 
     async def backfill(self, request: BackfillRequest) -> Backfill:
         """Start a backfill."""
@@ -93,7 +93,3 @@ def _backfill(entry: dict[str, Any]) -> Backfill:
         created_at=entry["created_at"],
         completed_at=entry["completed_at"],
     )
-
-
-def _page(items: list[Any], total: int, paging: RunPaging) -> Page[Any]:
-    return Page(items=items, total=total, page=paging.page, size=paging.size, pages=pages_of(total, paging.size))

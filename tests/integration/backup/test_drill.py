@@ -30,13 +30,12 @@ from include.pipeline import receipt
 from include.runs.folder import RunFolder
 from include.runs.marks import mark_unpublished
 from include.settings import Settings, get_settings
-from tests.support.backups import destroy, environment, everything
+from tests.support.backups import destroy, everything
 from tests.support.batches import batch, lines_of
 from tests.support.lake import Lake
+from tests.support.processes import environment
 from tests.support.sides import contents
 from tests.support.steps import publish
-
-pytestmark = pytest.mark.usefixtures("published")
 
 
 def test_everything_lost_comes_back_to_the_row(lake: Lake, settings: Settings) -> None:

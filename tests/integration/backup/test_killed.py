@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,53 +16,23 @@ from include.failover import (
 from include.files import write_durably
 from include.lake.in_use import LakeNotFree
 from include.pipeline import receipt
-from include.settings import PROJECT_ROOT, Settings
+from include.settings import Settings
 from include.warehouse import (
     WarehouseUnavailable,
 )
-from tests.support.backups import environment, everything
+from tests.support.backups import everything, killed_in, killed_step
 from tests.support.batches import lines_of
 from tests.support.lake import Lake
+from tests.support.processes import started
 from tests.support.servers import Victim
 from tests.support.steps import publish
 
-pytestmark = pytest.mark.usefixtures("published")
 
-DYING = """
-import os, signal, sys
-from include.settings import Settings
-from include.backup import lake, ledger, making, primary, restoring
-
-def die(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-what, module, name, number = sys.argv[1:]
-calls = []
-real = getattr(sys.modules[module], name)
-def dying(*arguments, **named):
-    calls.append(1)
-    if len(calls) == int(number):
-        die()
-    return real(*arguments, **named)
-setattr(sys.modules[module], name, dying)
-if what == "backup":
-    making.back_up(Settings())
-else:
-    restoring.restore(Settings(), replace=True)
-"""
-
-
-def die_in(settings: Settings, what: str, module: str, name: str, number: int = 1) -> None:
-    """Make a process back up or restore, and kill itself when it calls a function for the `number`-th time."""
-    done = subprocess.run(
-        [sys.executable, "-c", DYING, what, module, name, str(number)],
-        env=os.environ | environment(settings) | {"PYTHONPATH": str(PROJECT_ROOT)},
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+def die_in(settings: Settings, *when: str | int) -> None:
+    """Make a process back up or restore, and kill itself at a call (see `killed_in`)."""
+    process = started(killed_in, *when, settings=settings, output=settings.data_dir / "dying.log")
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, (settings.data_dir / "dying.log").read_text()
 
 
 @pytest.mark.parametrize(
@@ -173,13 +140,7 @@ def test_a_primary_that_dies_before_its_commit_is_given_the_backup_again(
 
 def test_a_step_that_was_killed_does_not_keep_restores_away(settings: Settings) -> None:
     back_up(settings)
-    script = "import os, signal\nfrom include.lake.in_use import lake_in_use\nfrom include.settings import Settings\n"
-    script += "with lake_in_use(Settings()):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | environment(settings) | {"PYTHONPATH": str(PROJECT_ROOT)},
-        cwd=PROJECT_ROOT,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL
+    step = started(killed_step, settings=settings, output=settings.data_dir / "dying.log")
+    step.join()
+    assert step.exitcode == -signal.SIGKILL
     assert restore(settings, replace=True).whole

@@ -47,8 +47,6 @@ from tests.support.steps import publish
 
 DAY = date(2010, 12, 2)
 
-pytestmark = pytest.mark.usefixtures("published")
-
 
 @pytest.mark.parametrize("replica_there", [True, False])
 def test_a_primary_alone_is_made_from_the_gold_in_use(lake: Lake, settings: Settings, replica_there: bool) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from deltalake import DeltaTable, write_deltalake
 from sqlalchemy import select
 
@@ -29,24 +30,33 @@ from tests.support.steps import publish
 REBUILT, STALE = date(2010, 12, 2), date(2010, 12, 3)
 
 
-def history(lake: Lake, settings: Settings, victim: Victim) -> None:
-    """Publish drops that share lines, one that takes lines over, a rebuild, and new rates; the last with one side."""
+def load(settings: Settings, run_id: str) -> None:
+    publish(settings, run_id)
+    receipt(settings, run_id)
 
-    def load(run_id: str) -> None:
-        publish(settings, run_id)
-        receipt(settings, run_id)
 
-    load(lake.drop(1, lines_of(40), stage=True))
-    load(lake.drop(2, lines_of(40, start=30)))
+def history(lake: Lake) -> None:
+    """Publish drops that share lines, one that takes lines over, a rebuild, and new rates."""
+    settings = lake.settings
+    load(settings, lake.drop(1, lines_of(40), stage=True))
+    load(settings, lake.drop(2, lines_of(40, start=30)))
     taken_over(lake, settings)
-    load("run_4")
+    load(settings, "run_4")
     lone = Line(invoice="540000", code="LONE", customer="99999", sold_at=datetime(2010, 12, 2, 9, 1), country="Malta")
-    load(lake.drop(5, [lone, *lines_of(20, start=90)]))
+    load(settings, lake.drop(5, [lone, *lines_of(20, start=90)]))
     of_day = [line for line in lake.lines if line.sold_at.date() == REBUILT and line != lone]
-    load(lake.rebuild(6, REBUILT, [*of_day[3:], Line(sold_at=datetime(2010, 12, 2, 23, 1), quantity=99)]))
-    load(with_new_rates(lake, settings, 7))
+    load(settings, lake.rebuild(6, REBUILT, [*of_day[3:], Line(sold_at=datetime(2010, 12, 2, 23, 1), quantity=99)]))
+    load(settings, with_new_rates(lake, settings, 7))
+
+
+@pytest.fixture
+def lake(copy_of: Callable[[Callable[[Lake], None]], Lake], victim: Victim) -> Lake:
+    """The lake and warehouse under test, with a history whose last batch the primary lacks."""
+    lake = copy_of(history)
     with victim.down():
-        load(lake.drop(8, [*lines_of(20, start=110), Line(invoice="550000", sold_at=datetime(2011, 1, 5, 9, 1))]))
+        late = Line(invoice="550000", sold_at=datetime(2011, 1, 5, 9, 1))
+        load(lake.settings, lake.drop(8, [*lines_of(20, start=110), late]))
+    return lake
 
 
 def taken_over(lake: Lake, settings: Settings) -> None:
@@ -119,9 +129,8 @@ def restored_elsewhere(settings: Settings, make: Callable[[str], Lake]) -> Setti
 
 
 def test_the_star_made_from_gold_is_the_one_that_is_there(
-    lake: Lake, settings: Settings, victim: Victim, make: Callable[[str], Lake]
+    lake: Lake, settings: Settings, make: Callable[[str], Lake]
 ) -> None:
-    history(lake, settings, victim)
     assert len(StateFile(settings).read().batches_in_state("pending")) == 1
     served = contents(settings, "replica")
     catch_up(settings)
@@ -138,9 +147,8 @@ def test_the_star_made_from_gold_is_the_one_that_is_there(
 
 
 def test_before_the_primary_has_the_pending_batch_it_is_the_same(
-    lake: Lake, settings: Settings, victim: Victim, make: Callable[[str], Lake]
+    lake: Lake, settings: Settings, make: Callable[[str], Lake]
 ) -> None:
-    history(lake, settings, victim)
     empty = restored_elsewhere(settings, make)
     for side in SIDES:
         assert contents(empty, side) == contents(settings, "replica")
@@ -148,9 +156,8 @@ def test_before_the_primary_has_the_pending_batch_it_is_the_same(
 
 
 def test_of_a_batch_between_gold_and_publish_only_members_are_ahead(
-    lake: Lake, settings: Settings, victim: Victim, make: Callable[[str], Lake]
+    lake: Lake, settings: Settings, make: Callable[[str], Lake]
 ) -> None:
-    history(lake, settings, victim)
     catch_up(settings)
     there = contents(settings, "primary")
     ahead = in_flight(lake, settings)
@@ -161,9 +168,7 @@ def test_of_a_batch_between_gold_and_publish_only_members_are_ahead(
         for rule in DIMENSION_RULES:
             found = made[rule.table].items() ^ there[rule.table].items()
             assert {(rule.table, key) for key, _ in found} <= ahead
-    publish(settings, "run_9")
-    receipt(settings, "run_9")
-    publish(empty, "run_9")
-    receipt(empty, "run_9")
+    load(settings, "run_9")
+    load(empty, "run_9")
     for side in SIDES:
         assert contents(empty, side) == contents(settings, side)

@@ -11,9 +11,9 @@ import pytest
 from deploy.embedded import supervisor
 from deploy.embedded.addresses import save_ports
 from deploy.embedded.state import Instance
+from include.lake.connect_server import free_port
 from include.search.server import SearchServer
 from include.settings import Settings
-from tests.support.ports import free_port
 
 
 def test_it_starts_comes_back_and_stops_with_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

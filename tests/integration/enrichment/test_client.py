@@ -15,8 +15,8 @@ from pydantic import BaseModel, TypeAdapter
 from include.enrichment.client import ServiceClient
 from include.enrichment.http import MAX_ATTEMPTS
 from include.enrichment.service import REASONS, QuestionRefused, Service, ServiceUnavailable
+from include.lake.connect_server import free_port
 from include.settings import Settings
-from tests.support.ports import free_port
 from tests.support.services import (
     Behaviour,
     FakeServer,

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from include.enrichment import fx
 from include.enrichment.client import ServiceClient
 from include.enrichment.service import ServiceUnavailable
-from tests.support.ports import free_port
+from include.lake.connect_server import free_port
 from tests.support.services import (
     KEY,
     Behaviour,

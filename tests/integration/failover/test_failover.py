@@ -4,8 +4,6 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -31,13 +29,14 @@ from include.failover.standby import refresh_replica
 from include.failover.state import StateFile
 from include.failover.status import status
 from include.pipeline import receipt
-from include.settings import PROJECT_ROOT, Settings
+from include.settings import Settings
 from include.warehouse.connection.engine import WarehouseUnavailable, open_engine, transaction
 from include.warehouse.publishing.batches import PublishError
 from include.warehouse.schema.migrations import downgrade, upgrade
 from include.warehouse.schema.tables import star_table
 from tests.support.batches import Line, batch, lines_of
 from tests.support.lake import Lake
+from tests.support.processes import commands
 from tests.support.servers import Victim
 from tests.support.sides import both_sides_equal, contents, totals_of
 from tests.support.steps import publish
@@ -304,8 +303,8 @@ def test_ten_publishes_at_once(lake: Lake, undisturbed: Lake, settings: Settings
     for number, part in parts.items():
         publish(undisturbed.settings, undisturbed.drop(number, part))
     with nullcontext() if alive else victim.down():
-        code, told = processes([["include.pipeline", "publish", run_id] for run_id in runs], settings)
-    assert code == [0] * 10, told
+        codes, told = commands([["include.pipeline", "publish", run_id] for run_id in runs], settings)
+    assert codes == [0] * 10, told
     assert all(f'"warehouse": "{"primary" if alive else "replica"}"' in text for text in told)
     replicated(runs[:2], settings)
     if not alive:
@@ -314,38 +313,9 @@ def test_ten_publishes_at_once(lake: Lake, undisturbed: Lake, settings: Settings
     assert StateFile(settings).read().batches == []
 
 
-def processes(
-    commands: list[list[str]], settings: Settings, kill_after: float | None = None
-) -> tuple[list[int], list[str]]:
-    """Run modules side by side, each a process; return their exit codes and what they printed."""
-    environment = os.environ | {
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "RETAIL_DATA_DIR": str(settings.data_dir),
-        "RETAIL_PRIMARY_PATIENCE_SECONDS": str(settings.primary_patience_seconds),
-        "PYTHONPATH": str(PROJECT_ROOT),
-    }
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", *command],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=PROJECT_ROOT,
-        )
-        for command in commands
-    ]
-    if kill_after is not None:
-        time.sleep(kill_after)
-        for process in running:
-            process.kill()
-    told = [process.communicate(timeout=120)[0] for process in running]
-    return [process.returncode for process in running], told
-
-
 def replicated(runs: list[str], settings: Settings) -> None:
     """Bring the replica what the primary has, by a process for each run, side by side."""
-    codes, told = processes([["include.pipeline", "replicate", run_id] for run_id in runs], settings)
+    codes, told = commands([["include.pipeline", "replicate", run_id] for run_id in runs], settings)
     assert codes == [0] * len(runs), told
 
 
@@ -355,7 +325,7 @@ def test_two_processes_decide_alike(lake: Lake, undisturbed: Lake, settings: Set
     with victim.down():
         publish(settings, lake.drop(2, lines_of(30, start=20)))
         runs = [lake.drop(number, lines_of(30, start=20 * number)) for number in (3, 4)]
-    codes, told = processes(
+    codes, told = commands(
         [
             ["include.pipeline", "publish", runs[0]],
             ["include.operate", "catch-up"],
@@ -386,7 +356,7 @@ def test_a_catch_up_killed_anywhere_is_repeated(
     for number in range(2, 6):
         publish(undisturbed.settings, f"run_{number}")
     for _ in range(6):
-        processes([["include.operate", "catch-up"]], settings, kill_after=chance.uniform(1.0, 4.0))
+        commands([["include.operate", "catch-up"]], settings, kill_after=chance.uniform(0.1, 1.0))
         with open_side(settings, "primary") as connection:
             rows = connection.exec_driver_sql("SELECT count(*) FROM retail_dwh.fact_sales").scalar_one()
         if StateFile(settings).read().state == "primary":

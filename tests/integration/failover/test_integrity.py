@@ -14,23 +14,21 @@ from include.failover.repair import compare_sides, days_with_facts, repair
 from include.failover.sides import SIDES
 from include.failover.state import Side
 from include.operate import main
-from include.pipeline import receipt
 from include.settings import Settings, get_settings
 from include.warehouse.connection.engine import open_engine, transaction
 from tests.support.batches import Line, batch, key, lines_of
 from tests.support.lake import Lake
 from tests.support.servers import Victim
 from tests.support.sides import both_sides_equal, contents
-from tests.support.steps import publish
+from tests.support.steps import publish, two_drops
 
 DAY = date(2010, 12, 3)
 
 
-@pytest.fixture(autouse=True)
-def published(lake: Lake, settings: Settings) -> None:
-    for number, start in ((1, 0), (2, 40)):
-        publish(settings, lake.drop(number, lines_of(40, start=start)))
-        receipt(settings, f"run_{number}")
+@pytest.fixture
+def lake(copy_of: Callable[[Callable[[Lake], None]], Lake]) -> Lake:
+    """The lake and warehouse under test, with two drops."""
+    return copy_of(two_drops)
 
 
 def tamper(settings: Settings, side: Side, statement: str) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,10 +18,9 @@ from include.files import lock
 from include.settings import Settings
 from include.warehouse.connection.engine import WarehouseUnavailable
 from include.warehouse.schema.tables import star_table
-from tests.support.batches import lines_of
 from tests.support.lake import Lake
 from tests.support.servers import Victim
-from tests.support.steps import publish
+from tests.support.steps import one_drop
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
@@ -37,6 +36,12 @@ def slow(connection: Connection) -> Decimal | None:
 
 
 @pytest.fixture
+def lake(copy_of: Callable[[Callable[[Lake], None]], Lake]) -> Lake:
+    """The lake and warehouse under test, with one drop."""
+    return copy_of(one_drop)
+
+
+@pytest.fixture
 def patient(settings: Settings) -> Settings:
     """Settings with which nobody gives up a silent primary of their own accord before the test has failed."""
     return settings.model_copy(update={"primary_patience_seconds": 3600.0})
@@ -44,7 +49,6 @@ def patient(settings: Settings) -> Settings:
 
 @pytest.fixture
 def warehouse(lake: Lake, patient: Settings) -> Iterator[Warehouse]:
-    publish(patient, lake.drop(1, lines_of(40)))
     with Warehouse(patient, pulse=True) as opened:
         opened.read(total)
         yield opened
@@ -144,7 +148,6 @@ def test_the_asking_ends_when_nobody_wants_to_know(
     lake: Lake, patient: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("include.warehouse.connection.heartbeat.PULSE_IDLE_SECONDS", 0.2)
-    publish(patient, lake.drop(1, lines_of(40)))
     with Warehouse(patient, pulse=True) as warehouse:
         warehouse.read(total)
         query = text("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '% pulse'")

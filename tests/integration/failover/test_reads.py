@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,8 @@ from include.warehouse.schema.tables import star_table
 from tests.support.batches import lines_of
 from tests.support.lake import Lake
 from tests.support.servers import Victim
-from tests.support.steps import publish
+from tests.support.steps import one_drop, publish
+from tests.support.waiting import PATIENCE_SECONDS
 
 FACT = star_table("fact_sales")
 
@@ -36,8 +37,13 @@ def total(connection: Connection) -> tuple[int, Decimal]:
 
 
 @pytest.fixture
+def lake(copy_of: Callable[[Callable[[Lake], None]], Lake]) -> Lake:
+    """The lake and warehouse under test, with one drop."""
+    return copy_of(one_drop)
+
+
+@pytest.fixture
 def warehouse(lake: Lake, settings: Settings) -> Iterator[Warehouse]:
-    publish(settings, lake.drop(1, lines_of(40)))
     with Warehouse(settings) as opened:
         yield opened
 
@@ -181,7 +187,7 @@ def test_a_read_sees_one_state_whatever_is_published_meanwhile(
         publish(settings, lake.drop(2, lines_of(10, start=40)))
         return [before, total(connection)]
 
-    answer = warehouse.read(work)
+    answer = warehouse.read(work, timeout_seconds=PATIENCE_SECONDS)
     assert (answer.value, answer.side) == ([expected(), expected()], "primary")
     assert warehouse.read(total).value[0] == 50
 

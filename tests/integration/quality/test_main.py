@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date
 
 import pytest
 from typer.testing import CliRunner
 
-from deploy.sample import generate_lines, write_sample
 from include.pipeline import audit
 from include.quality.__main__ import app
 from include.quality.holding import QualityBelowBar
@@ -70,7 +68,6 @@ def test_the_user_of_the_system_releases(settings: Settings, monkeypatch: pytest
         (["release", "nobody", "--reason", "x", "--by", "y"], 1, "has not been audited"),
         (["release", "nobody"], 2, "--reason"),
         (["history", "--last", "0"], 2, "greater than or equal to 1"),
-        (["drift-replay", "/nowhere.csv"], 1, "No such file"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(arguments: list[str], code: int, sentence: str) -> None:
@@ -79,29 +76,4 @@ def test_what_is_wrong_is_said_in_a_sentence(arguments: list[str], code: int, se
 
 def test_help() -> None:
     out = run("--help")
-    assert all(action in out for action in ("score", "release", "report", "history", "drift-replay"))
-
-
-def test_replay(settings: Settings) -> None:
-    path = settings.data_dir / "sample.csv"
-    write_sample(generate_lines(20_000, 5, date(2011, 1, 3), 60), path, "csv")
-    head, _, names, *table = run("drift-replay", str(path)).splitlines()
-    assert head.startswith("60 invoice days, 32 compared")
-    assert names.split() == [
-        "any",
-        "lines",
-        "hours_without_lines",
-        "lines_per_invoice",
-        "customer_missing",
-        "description_missing",
-        "prices",
-        "quantities",
-    ]
-    rates = {}
-    for line in table:
-        name, *shares = line.rsplit(maxsplit=8)
-        rates[name.strip()] = [float(share) for share in shares]
-    assert rates["ordinary days"][0] < 25
-    assert rates["prices x 100 (in pence)"][6] == 100
-    assert rates["quantities zero"][7] == 100
-    assert rates["customer ids lost"][4] > 90
+    assert all(action in out for action in ("score", "release", "report", "history"))

@@ -16,12 +16,11 @@ import pytest
 from deltalake import DeltaTable
 
 from include.runs.marks import mark_published, mark_unpublished, unpublished_batches
-from include.search.catalogue import read_products
 from include.search.documents import CONTENT_HASH, document
 from include.search.index import bring_up_to_date
 from include.search.server import SearchServer
 from include.settings import Settings
-from tests.support.shop import Line, catalogue, write_shop
+from tests.support.shop import Line, catalogue, read_products, write_shop
 
 Change = Callable[[random.Random, list[Line], str], list[Line]]
 

@@ -12,7 +12,6 @@ from decimal import Decimal
 import pytest
 
 from include.runs.marks import mark_published, mark_unpublished
-from include.search.catalogue import read_products
 from include.search.documents import document_id, line
 from include.search.entities import SearchRequest
 from include.search.index import bring_up_to_date, index_status
@@ -20,7 +19,7 @@ from include.search.last_indexing import pending
 from include.search.server import SearchServer
 from include.search.service import SearchService
 from include.settings import Settings
-from tests.support.shop import Line, MakeSettings, catalogue, write_shop
+from tests.support.shop import Line, MakeSettings, catalogue, read_products, write_shop
 
 
 def held(server: SearchServer, settings: Settings) -> dict[str, dict[str, object]]:

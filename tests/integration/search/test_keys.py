@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from include.search.entities import SearchMisconfigured, SearchRequest
-from include.search.index import bring_up_to_date
+from include.search.index import bring_up_to_date, index_status
 from include.search.server import SearchServer
 from include.search.service import SearchService
 from include.settings import Settings
@@ -28,6 +28,10 @@ def keyed(make_settings: MakeSettings) -> Settings:
     write_shop(settings, catalogue())
     assert bring_up_to_date(settings, "r1").status == "indexed"
     return settings
+
+
+def test_the_status_is_told_although_the_search_key_may_not_ask_for_it(keyed: Settings) -> None:
+    assert index_status(keyed).collection
 
 
 def test_the_search_key_searches(keyed: Settings) -> None:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from deploy.embedded.search import TypesenseServer
+from include.lake.connect_server import free_port
 from include.pipeline import index
 from include.runs.folder import RunFolder
 from include.runs.records import IndexRecord
@@ -23,7 +24,6 @@ from include.search.index import bring_up_to_date
 from include.search.last_indexing import pending
 from include.search.service import SearchService
 from include.settings import Settings, get_settings
-from tests.support.ports import free_port
 from tests.support.shop import Line, catalogue, write_shop
 
 BRITISH = SearchRequest(country="United Kingdom", q="candle")

@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 from deploy.embedded.postgres import PostgresServer
 from deploy.sample import SampleStyle, generate_lines, write_sample
 from include.failover import catch_up, check_integrity, compare_sides, serving_side
+from include.lake.connect_server import free_port
 from include.pipeline import claim, index, receipt
 from include.runs.folder import RunFolder
 from include.runs.landing import landing
@@ -27,7 +28,6 @@ from include.settings import Settings
 from include.warehouse import upgrade
 from spark_jobs import gold
 from tests.integration.spark_jobs.test_stages import run_until
-from tests.support.ports import free_port
 from tests.support.servers import Victim
 from tests.support.steps import publish
 

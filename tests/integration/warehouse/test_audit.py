@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import ProgrammingError
 
+from include.lake.connect_server import free_port
 from include.settings import Settings
 from include.warehouse.audit_trail import LONGEST, AuditEntry, save_entries, storable
 from include.warehouse.connection.engine import WarehouseUnavailable, transaction
@@ -16,7 +17,6 @@ from include.warehouse.schema.migrations import upgrade
 from include.warehouse.schema.tables import star_table
 from retail_api.access import audit_trail as audit
 from retail_api.access.audit_trail import AuditTrail
-from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 AUDIT = star_table("etl_audit")

@@ -20,9 +20,9 @@ from deploy.embedded.addresses import (
     save_ports,
 )
 from deploy.embedded.state import Instance
+from include.lake.connect_server import free_port
 from include.settings import get_settings
 from tests.support.instances import pretending_to_run
-from tests.support.ports import free_port
 
 
 def test_a_taken_port_is_named_with_its_remedy() -> None:

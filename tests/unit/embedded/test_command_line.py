@@ -15,10 +15,10 @@ from deploy.embedded import jars
 from deploy.embedded.addresses import Ports, save_ports
 from deploy.embedded.state import Instance
 from include.lake import connect_server
+from include.lake.connect_server import free_port
 from include.runs.landing import landing
 from include.settings import Settings, get_settings
 from tests.support.instances import pretending_to_run
-from tests.support.ports import free_port
 
 
 @pytest.fixture

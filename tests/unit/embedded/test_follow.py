@@ -22,13 +22,13 @@ from deploy.embedded.addresses import Ports
 from deploy.embedded.follow import Airflow, NotFollowed, drop, landing_name, never_claimed, print_receipt
 from deploy.embedded.state import Instance
 from include.failover import ReplicaUpdate
+from include.lake.connect_server import free_port
 from include.quality.findings import QualityRecord
 from include.receipts.model import FileEntry, Receipt
 from include.runs.folder import RunFolder
 from include.runs.landing import landing, waiting_files
 from include.runs.records import IndexRecord
 from include.settings import Settings
-from tests.support.ports import free_port
 
 
 @contextmanager

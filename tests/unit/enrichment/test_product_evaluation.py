@@ -11,7 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from include.enrichment.product.__main__ import app
-from include.enrichment.product.evaluation import (
+from include.enrichment.product.model import ProductModel
+from include.enrichment.product.training import train
+from include.sources.model import CANONICAL_COLUMNS
+from tests.product_quality.__main__ import app as measure
+from tests.product_quality.measures import (
     NAMES,
     LabelSet,
     confusion_table,
@@ -19,9 +23,6 @@ from include.enrichment.product.evaluation import (
     evaluate,
     load_labels,
 )
-from include.enrichment.product.model import ProductModel
-from include.enrichment.product.training import train
-from include.sources.model import CANONICAL_COLUMNS
 
 REAL_FILE = os.environ.get("RETAIL_REAL_FILE", "")
 
@@ -81,7 +82,7 @@ def test_labels_that_meet_no_line(model: ProductModel) -> None:
 
 
 @pytest.mark.parametrize(("which", "rows"), [("tuning", 700), ("held_out", 200)])
-def test_the_packaged_labels(which: LabelSet, rows: int) -> None:
+def test_the_labels(which: LabelSet, rows: int) -> None:
     labels = load_labels(which)
     assert len(labels) == rows
     assert set(labels.values()) <= set(NAMES)
@@ -91,15 +92,15 @@ def test_no_code_is_in_both_sets() -> None:
     assert not load_labels("tuning").keys() & load_labels("held_out").keys()
 
 
-def test_the_command_line(tmp_path: Path, model: ProductModel) -> None:
+def test_the_command_lines(tmp_path: Path, model: ProductModel) -> None:
     done = CliRunner().invoke(app, ["classify", "MEADOW MUG", "SPACEBOY"])
     first, second = map(json.loads, done.stdout.splitlines())
     assert (first["category"], first["brand"], first["model_version"]) == ("tableware", None, model.version)
     assert second["brand"] == "Spaceboy"
     path = invoice_lines(tmp_path / "lines.csv", [(code, "MEADOW MUG") for code in list(load_labels("tuning"))[:9]])
-    done = CliRunner().invoke(app, ["evaluate", str(path)])
+    done = CliRunner().invoke(measure, [str(path)])
     assert (done.exit_code, "tuning, 9 of 700 in the file" in done.stdout) == (0, True)
-    done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "absent.csv")])
+    done = CliRunner().invoke(measure, [str(tmp_path / "absent.csv")])
     assert (done.exit_code, "absent.csv" in done.stderr) == (1, True)
 
 

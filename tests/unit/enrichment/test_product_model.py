@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from include.enrichment.product.model import THRESHOLD, ProductModel, model_version
 from include.enrichment.product.packaged import content
-from include.enrichment.product.taxonomy import CATEGORIES, SUBCATEGORIES, UNCATEGORISED
+from include.enrichment.product.taxonomy import CATEGORIES, UNCATEGORISED
 from include.enrichment.product.text import head_noun, words
 from include.enrichment.product.training import Fitted, fit, keep, kept_model, load_phrases, train, weights_of
+
+SUBCATEGORIES = {category.name: tuple(category.subcategories) for category in CATEGORIES}
 
 CATALOGUE = [
     ("MEADOW MUG LARGE", "tableware", "cups_and_mugs"),

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from include.lake.connect_server import free_port
 from include.search.documents import schema
 from include.search.entities import SearchRequest, SearchUnavailable
 from include.search.server import Features, SearchServer
 from include.search.service import SearchService
 from include.settings import Settings
-from tests.support.ports import free_port
 
 
 def settings_of(folder: Path, **changes: Any) -> Settings:

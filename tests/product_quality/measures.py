@@ -1,11 +1,12 @@
 """Measures the product model on labelled stock codes of a file of invoice lines.
 
-The packaged labels, `labels_tuning.tsv` and `labels_held_out.tsv`, have columns stock_code and category. They hold no
+The labels, `labels_tuning.tsv` and `labels_held_out.tsv`, have columns stock_code and category. They hold no
 text of the file; descriptions come from the file that is evaluated.
 """
 
 from __future__ import annotations
 
+import csv
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ import pyarrow.parquet as pq
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from include.enrichment.product.model import ProductModel
-from include.enrichment.product.packaged import table
 from include.enrichment.product.taxonomy import CATEGORIES, UNCATEGORISED
 from include.sources.staging import stage_file
 
@@ -49,8 +49,9 @@ class Scores:
 
 
 def load_labels(which: LabelSet) -> dict[str, str]:
-    """Return stock code -> category of a packaged set of labels."""
-    return {row["stock_code"]: row["category"] for row in table(f"labels_{which}.tsv")}
+    """Return stock code -> category of a set of labels."""
+    lines = Path(__file__).with_name(f"labels_{which}.tsv").read_text(encoding="utf-8").splitlines()
+    return {row["stock_code"]: row["category"] for row in csv.DictReader(lines, delimiter="\t")}
 
 
 def descriptions_of(path: Path) -> dict[str, str]:
