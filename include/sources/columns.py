@@ -11,6 +11,9 @@ from include.sources.model import CANONICAL_COLUMNS
 
 REQUIRED_COLUMNS = ("invoice", "stock_code", "quantity", "invoice_date", "price", "country")
 
+TABLE_COLUMNS = ("stock_code", "quantity", "price")
+"""Columns that a header must name to begin a table of lines, in a document that holds other things too."""
+
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "invoice": ("Invoice", "Invoice No", "Invoice Number", "Invoice Nr", "Invoice ID"),
     "stock_code": ("Stock Code", "StockCode No", "SKU", "Product Code", "Item Code"),

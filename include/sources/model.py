@@ -20,7 +20,26 @@ CANONICAL_COLUMNS = (
     "country",
 )
 
+_EXAMPLE_LIMIT = 100
+
+Format = Literal["csv", "json", "jsonl", "pdf", "xlsx", "xls", "xlsb", "ods", "parquet"]
 DateOrder = Literal["ymd", "mdy", "dmy"]
+
+
+class LeftOut(Model):
+    """Rows of one kind that are no records of sales and no mistake of the sender's.
+
+    Attributes:
+        what: Kind, such as `total row`, `repeated header` or `title row`.
+        count: How many there are.
+        first_line: Line of the first one, from 1.
+        example: Its text, shortened.
+    """
+
+    what: str
+    count: int
+    first_line: int
+    example: str
 
 
 class FileDecisions(Model):
@@ -29,7 +48,7 @@ class FileDecisions(Model):
     Attributes:
         format: Kind of source.
         compression: Outer compression that was removed.
-        encoding: Python codec name the text was decoded with (`utf-8`, `cp1252`, `utf-16`, ...); none for PDF.
+        encoding: Python codec name a text was decoded with (`utf-8`, `cp1252`, `utf-16`, ...).
         byte_order_mark: Whether the text began with a byte-order mark.
         delimiter: Field separator of a CSV file.
         header: Canonical column -> spelling found in the file.
@@ -39,10 +58,12 @@ class FileDecisions(Model):
         date_basis: `evidence` (values above 12 decide), `convention` (documented rule, nothing in the file decides) or
             `setting` (RETAIL_DATE_ORDER).
         decimal_mark: Decimal mark of `quantity` and `price`.
+        sheets: Names of the sheets of a workbook, in its order; the page of a row is the number of its sheet, from 1.
+        left_out: Rows that are no records: totals, footers, titles, repeated headers. Blank rows are not told.
         warnings: Sentences a person should read, such as an ambiguous date style.
     """
 
-    format: Literal["csv", "json", "jsonl", "pdf"]
+    format: Format
     compression: Literal["none", "gzip", "xz"] = "none"
     encoding: str | None = None
     byte_order_mark: bool = False
@@ -53,7 +74,24 @@ class FileDecisions(Model):
     date_separator: Literal["-", "/", "."] = "-"
     date_basis: Literal["evidence", "convention", "setting"] = "evidence"
     decimal_mark: Literal[".", ","] = "."
+    sheets: list[str] = Field(default_factory=list)
+    left_out: list[LeftOut] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
+
+    def leave_out(self, what: str, line: int, text: str) -> None:
+        """Count a row that is no record.
+
+        Args:
+            what: Kind of row.
+            line: Where it stands.
+            text: What it says; shortened.
+        """
+        for entry in self.left_out:
+            if entry.what == what:
+                entry.count += 1
+                return
+        example = text if len(text) <= _EXAMPLE_LIMIT else text[: _EXAMPLE_LIMIT - 1] + "…"
+        self.left_out.append(LeftOut(what=what, count=1, first_line=line, example=example))
 
 
 class SourceReading(Model):
