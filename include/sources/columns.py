@@ -12,6 +12,9 @@ from include.sources.model import CANONICAL_COLUMNS, SourceRejected
 
 REQUIRED_COLUMNS = ("invoice", "stock_code", "quantity", "invoice_date", "price")
 
+TABLE_COLUMNS = ("stock_code", "quantity", "price")
+"""Columns that a header must name to begin a table of lines, in a document that holds other things too."""
+
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "invoice": (
         *("Invoice", "Invoice No", "Invoice Number", "Invoice Num", "Invoice Nr", "Invoice ID", "Invoice Code"),

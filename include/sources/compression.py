@@ -35,6 +35,10 @@ class UnpackLimits:
     max_ratio: int = 250
     harmless_bytes: int = 64 << 20
 
+    def allowed(self, packed_bytes: int) -> int:
+        """Return the bytes that a file of `packed_bytes` may unpack to."""
+        return min(self.max_bytes, max(self.harmless_bytes, packed_bytes * self.max_ratio))
+
 
 def compression_of(path: Path) -> Compression:
     """Return how `path` is compressed, by its first bytes."""
@@ -55,7 +59,7 @@ def unpacked(path: Path, folder: Path, limits: UnpackLimits) -> Iterator[tuple[P
         yield path, compression
         return
     folder.mkdir(parents=True, exist_ok=True)
-    allowed = min(limits.max_bytes, max(limits.harmless_bytes, path.stat().st_size * limits.max_ratio))
+    allowed = limits.allowed(path.stat().st_size)
     with NamedTemporaryFile(dir=folder, prefix=".unpacked-") as target:
         with path.open("rb") as source:
             pieces = _gzip_pieces(source) if compression == "gzip" else _xz_pieces(source)

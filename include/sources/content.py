@@ -11,9 +11,10 @@ from pydantic import ConfigDict
 from include.domain.model import Model
 from include.sources.compression import Compression, compression_of, head_of
 from include.sources.detection import HEAD_BYTES, kind_of, text_format
+from include.sources.model import Format
 from include.sources.text import encoding_of
 
-Format = Literal["csv", "json", "jsonl", "pdf"]
+Received = Format | Literal["zip"]
 
 
 class Content(Model):
@@ -21,7 +22,7 @@ class Content(Model):
 
     model_config = ConfigDict(frozen=True)
 
-    format: Format
+    format: Received
     compression: Compression
 
 
@@ -40,5 +41,6 @@ def content_of(path: Path, name: str) -> Content:
         head.write(head_of(path, compression, HEAD_BYTES))
         head.flush()
         beginning = Path(head.name)
-        kind: Format = "pdf" if kind_of(beginning) == "pdf" else text_format(beginning, encoding_of(beginning), name)
-    return Content(format=kind, compression=compression)
+        kind = kind_of(path if compression == "none" else beginning)
+        form: Received = text_format(beginning, encoding_of(beginning), name) if kind == "text" else kind
+    return Content(format=form, compression=compression)

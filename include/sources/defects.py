@@ -118,6 +118,31 @@ DEFECTS: dict[str, Defect] = {
         "The compressed file unpacks to more than {limit}.",
         "Drop the data uncompressed, or split it into smaller files.",
     ),
+    "corrupt_workbook": Defect(
+        "file",
+        "The workbook is damaged and cannot be opened: {detail}.",
+        "Open it in a spreadsheet program and save it again, or ask the sender for a new copy.",
+    ),
+    "encrypted_workbook": Defect(
+        "file",
+        "The workbook is protected by a password.",
+        "Save a copy without a password and drop that.",
+    ),
+    "sheet_too_large": Defect(
+        "file",
+        "The sheet reaches to row {rows} of column {column}, which is more than can be read.",
+        "Delete the rows and columns beyond the table, even if they seem empty, or save the table as CSV (UTF-8).",
+    ),
+    "corrupt_parquet": Defect(
+        "file",
+        "The Parquet file is damaged, encrypted or of an unknown kind, and cannot be read: {detail}.",
+        "Write it again without encryption, or export the data as CSV (UTF-8).",
+    ),
+    "unreadable_column": Defect(
+        "file",
+        "The column {name} holds values of the type {type}, which are no plain texts, numbers or dates.",
+        "Write one row per invoice line with a plain value in each column, or leave the column out.",
+    ),
     "corrupt_pdf": Defect(
         "file",
         "The PDF is damaged and cannot be opened: {detail}.",

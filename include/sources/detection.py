@@ -6,20 +6,22 @@ import json
 import re
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile, ZipFile
 
 from include.sources.defects import reject
 from include.sources.text import TextEncoding
+
+Kind = Literal["text", "pdf", "xlsx", "xls", "xlsb", "ods", "parquet", "zip"]
 
 HEAD_BYTES = 1 << 16
 """Bytes of a file that are looked at."""
 
 _CONTROL_SHARE = 0.05
 _CONVERT = "Export the data as CSV (UTF-8), JSON or PDF."
-_EXCEL = "Open it in a spreadsheet program and save the sheet as CSV (UTF-8)."
 _UNPACK = "Unpack it and drop the files in it, or compress a single file with gzip (.gz) or xz (.xz)."
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
-    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Office document", _EXCEL),
-    (0, b"PAR1", "a Parquet file", _CONVERT),
     (0, b"Obj\x01", "an Avro file", _CONVERT),
     (0, b"SQLite format 3\0", "an SQLite database", _CONVERT),
     (0, b"BZh", "a bzip2 archive", _UNPACK),
@@ -37,8 +39,10 @@ _NAME_IN_BRACKETS = re.compile(r'\[[^\[\]{}"\n\r]+\][ \t]*[,;\t|]')
 _PRINTING = frozenset(b"\t\n\r\f\v\x1a\x1b\b\x00")
 
 
-def kind_of(path: Path) -> Literal["pdf", "text"]:
-    """Return whether an uncompressed file is a PDF or text.
+def kind_of(path: Path) -> Kind:
+    """Return what kind of source an uncompressed file is.
+
+    The beginning of a file is enough, except to tell kinds of archives apart: there it is a guess.
 
     Raises:
         SourceRejected: empty_file, unsupported_type, not_text.
@@ -49,10 +53,12 @@ def kind_of(path: Path) -> Literal["pdf", "text"]:
         raise reject("empty_file")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"%PDF-"):
         return "pdf"
-    if head.startswith(b"PK\x03\x04"):
-        excel = b"xl/" in head or b"[Content_Types].xml" in head
-        kind, advice = ("an Excel workbook", _EXCEL) if excel else ("a ZIP archive", _UNPACK)
-        raise reject("unsupported_type", kind=kind, advice=advice)
+    if head.startswith(_ZIP):
+        return _kind_of_zip(path, head)
+    if head.startswith(_OLE):
+        return "xls"
+    if head.startswith(b"PAR1"):
+        return "parquet"
     for offset, signature, kind, advice in _SIGNATURES:
         if head[offset:].startswith(signature):
             raise reject("unsupported_type", kind=kind, advice=advice)
@@ -63,6 +69,24 @@ def kind_of(path: Path) -> Literal["pdf", "text"]:
     if _is_binary(head):
         raise reject("not_text")
     return "text"
+
+
+def _kind_of_zip(path: Path, head: bytes) -> Kind:
+    """Return what a ZIP archive is: a workbook by the members that make one, else an archive of files."""
+    try:
+        with ZipFile(path) as archive:
+            names = "\n".join(archive.namelist()).encode()
+    except (BadZipFile, NotImplementedError, UnicodeError):
+        names = head + (b"xl/workbook.xml" if b"[Content_Types].xml" in head else b"")
+    if b"xl/workbook.bin" in names:
+        return "xlsb"
+    if b"xl/workbook.xml" in names:
+        return "xlsx"
+    if b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet" in head:
+        return "ods"
+    if b"word/document.xml" in names or b"ppt/presentation.xml" in names or b"mimetypeapplication/vnd" in head:
+        raise reject("unsupported_type", kind="a document that is no workbook", advice=_CONVERT)
+    return "zip"
 
 
 def _is_binary(head: bytes) -> bool:

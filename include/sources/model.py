@@ -23,6 +23,7 @@ CANONICAL_COLUMNS = (
 _EXAMPLE_LIMIT = 100
 
 DateKind = Literal["numeric", "named", "compact", "serial", "epoch_seconds", "epoch_milliseconds"]
+Format = Literal["csv", "json", "jsonl", "pdf", "xlsx", "xls", "xlsb", "ods", "parquet"]
 DateOrder = Literal["ymd", "mdy", "dmy"]
 DateBasis = Literal["evidence", "convention", "setting"]
 
@@ -49,7 +50,7 @@ class FileDecisions(Model):
     Attributes:
         format: Kind of source.
         compression: Outer compression that was removed.
-        encoding: Python codec name the text was decoded with (`utf-8`, `cp1252`, `utf-16`, ...); none for PDF.
+        encoding: Python codec name a text was decoded with (`utf-8`, `cp1252`, `utf-16`, ...).
         byte_order_mark: Whether the text began with a byte-order mark.
         delimiter: Field separator of a CSV file.
         header: Canonical column -> spelling found in the file.
@@ -61,11 +62,12 @@ class FileDecisions(Model):
         date_basis: `evidence` (values above 12 decide), `convention` (nothing was there to decide) or `setting`
             (RETAIL_DATE_ORDER).
         decimal_mark: Decimal mark of `quantity` and `price`.
+        sheets: Names of the sheets of a workbook, in its order; the page of a row is the number of its sheet, from 1.
         left_out: Rows that are no records: totals, footers, titles, repeated headers. Blank rows are not told.
         warnings: Sentences a person should read, such as an ambiguous date style.
     """
 
-    format: Literal["csv", "json", "jsonl", "pdf"]
+    format: Format
     compression: Literal["none", "gzip", "xz"] = "none"
     encoding: str | None = None
     byte_order_mark: bool = False
@@ -77,6 +79,7 @@ class FileDecisions(Model):
     date_separator: str = "-"
     date_basis: DateBasis = "evidence"
     decimal_mark: Literal[".", ","] = "."
+    sheets: list[str] = Field(default_factory=list)
     left_out: list[LeftOut] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
 

@@ -63,8 +63,9 @@ def stage_file(
         OSError: If a file cannot be read or written.
     """
     started = time.perf_counter()
-    with unpacked(path, out.parent, limits or UnpackLimits()) as (plain, compression):
-        decisions, batches = _open(plain, name, max_line_bytes)
+    limits = limits or UnpackLimits()
+    with unpacked(path, out.parent, limits) as (plain, compression):
+        decisions, batches = _open(plain, name, max_line_bytes, limits)
         decisions.compression = compression
         with replacing(out) as partial:
             with StagedWriter(partial) as writer:
@@ -123,19 +124,33 @@ def _brought_to_one_form(
     return values.amount()
 
 
-def _open(plain: Path, name: str, max_line_bytes: int) -> tuple[FileDecisions, Iterator[Batch]]:
-    """Return what is known before reading, and the batches; reading them completes the decisions."""
-    if kind_of(plain) == "pdf":
-        from include.sources.pdf.reader import read_pdf  # other files need not wait for the PDF library to be imported
+def _open(plain: Path, name: str, max_line_bytes: int, limits: UnpackLimits) -> tuple[FileDecisions, Iterator[Batch]]:
+    """Return what is known before reading, and the batches; reading them completes the decisions.
 
-        decisions = FileDecisions(format="pdf")
+    The libraries of a format are imported with the first file of it: other files need not wait for them.
+    """
+    kind = kind_of(plain)
+    if kind == "zip":
+        raise reject("unsupported_type", kind="a ZIP archive", advice="")
+    if kind == "text":
+        encoding = encoding_of(plain)
+        decisions = FileDecisions(
+            format=text_format(plain, encoding, name),
+            encoding=encoding.name,
+            byte_order_mark=encoding.byte_order_mark,
+            warnings=list(encoding.warnings),
+        )
+        read = _READERS[decisions.format]
+        return decisions, read(plain, encoding, max_line_bytes, decisions)
+    decisions = FileDecisions(format=kind)
+    if kind == "pdf":
+        from include.sources.pdf.reader import read_pdf
+
         return decisions, read_pdf(plain, decisions)
-    encoding = encoding_of(plain)
-    decisions = FileDecisions(
-        format=text_format(plain, encoding, name),
-        encoding=encoding.name,
-        byte_order_mark=encoding.byte_order_mark,
-        warnings=list(encoding.warnings),
-    )
-    read = _READERS[decisions.format]
-    return decisions, read(plain, encoding, max_line_bytes, decisions)
+    if kind == "parquet":
+        from include.sources.parquet_reader import read_parquet
+
+        return decisions, read_parquet(plain, decisions)
+    from include.sources.workbook_reader import read_workbook
+
+    return decisions, read_workbook(plain, decisions, limits)

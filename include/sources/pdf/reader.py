@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from include.sources.columns import Header, check_required, optional_column_warnings
+from include.sources.columns import TABLE_COLUMNS, Header, check_required, optional_column_warnings
 from include.sources.defects import reject, shortened
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions
 from include.sources.pdf.labels import Labels
 from include.sources.pdf.layout import Line, Page, pages
-from include.sources.pdf.rows import DIGIT, TABLE_COLUMNS, Row
+from include.sources.pdf.rows import DIGIT, Row
 from include.sources.pdf.ruled import RuledTable, table_in
 from include.sources.pdf.text_tables import LooseLine, TextTable, table_at
 from include.sources.staged import Batch, RecordBuffer

@@ -7,10 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from include.sources.columns import Header, canonical
-
-TABLE_COLUMNS = ("stock_code", "quantity", "price")
-"""Columns a header line must have to begin a table; the others may come from labels."""
+from include.sources.columns import TABLE_COLUMNS, Header, canonical
 
 DIGIT = re.compile(r"[0-9]")
 

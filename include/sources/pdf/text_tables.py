@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
-from include.sources.columns import Header, canonical
+from include.sources.columns import TABLE_COLUMNS, Header, canonical
 from include.sources.pdf.labels import begins_with_label
 from include.sources.pdf.layout import WORD_GAP, Line, Word
-from include.sources.pdf.rows import DIGIT, TABLE_COLUMNS, Row, is_header, sums_up
+from include.sources.pdf.rows import DIGIT, Row, is_header, sums_up
 
 _LINE_GAP = 0.9
 """Widest gap between lines of one record, in heights of a line."""

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from include.runs.landing import UNFINISHED_SUFFIXES
 from include.sources.compression import Compression
-from include.sources.content import Format
+from include.sources.content import Received
 from retail_api.domain.operations import RunId
 from retail_api.domain.paging import Entity, Paging, Parameters
 
@@ -96,7 +96,7 @@ class LandedFile(Entity):
     name: str
     bytes: int
     sha256: str = Field(description="Identity of the content: the same bytes are loaded once.")
-    format: Format = Field(description="By content.")
+    format: Received = Field(description="By content.")
     compression: Compression
     replaced: bool = Field(description="Whether a file of this name was there.")
 

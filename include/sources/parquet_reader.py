@@ -1,0 +1,55 @@
+"""Parquet: the records with their typed values as exact text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.sources.columns import Header, check_required, optional_column_warnings
+from include.sources.defects import reject
+from include.sources.model import FileDecisions
+from include.sources.staged import Batch
+from include.sources.typed import NoText, batch_of, text_of
+
+_BATCH_ROWS = 20_000
+
+
+def read_parquet(path: Path, decisions: FileDecisions) -> Iterator[Batch]:
+    """Yield the records of a Parquet file; their numbers count from 1.
+
+    Args:
+        path: The file.
+        decisions: Gets header, extra columns and warnings.
+
+    Raises:
+        SourceRejected: corrupt_parquet, unreadable_column, missing_columns, duplicate_columns.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            yield from _records(file, decisions)
+    except (pa.ArrowException, OSError) as error:
+        raise reject("corrupt_parquet", detail=str(error).splitlines()[0]) from error
+
+
+def _records(file: pq.ParquetFile, decisions: FileDecisions) -> Iterator[Batch]:
+    names = file.schema_arrow.names
+    header = Header.of(names)
+    check_required(header.positions, names)
+    decisions.header = dict(header.spellings)
+    decisions.extra_columns = list(header.extras.values())
+    decisions.warnings += optional_column_warnings(header.positions)
+    first = 1
+    for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+        columns = [_text(name, column) for name, column in zip(names, batch.columns, strict=True)]
+        yield batch_of(header, columns, range(first, first + batch.num_rows))
+        first += batch.num_rows
+
+
+def _text(name: str, column: pa.Array) -> pa.Array:
+    try:
+        return text_of(column)
+    except (NoText, pa.ArrowInvalid):
+        raise reject("unreadable_column", name=repr(name), type=column.type) from None
