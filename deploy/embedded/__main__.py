@@ -36,6 +36,7 @@ from include.failover import read, replica_link
 from include.lake.connect_server import ClassesNotRecorded, record_classes, running_server
 from include.lake.submitting import class_archive
 from include.receipts.model import Receipt
+from include.runs.folder import dropped_as
 from include.runs.landing import landing, waiting_files
 from include.settings import PROJECT_ROOT, Settings
 from include.warehouse import WarehouseUnavailable, latest_sales, primary_is_up
@@ -225,7 +226,7 @@ def load(instance: Instance, files: list[str]) -> int:
         console.print(f"Run {manifest.run_id}", markup=False, highlight=False, soft_wrap=True)
         receipt = follow(instance, manifest.run_id, console)
         print_receipt(receipt, instance.settings, console)
-        if any(file.name == name and file.status == "rejected" for file in receipt.files):
+        if any(dropped_as(file.name) == name and file.status == "rejected" for file in receipt.files):
             code = 1
     return code
 
