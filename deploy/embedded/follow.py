@@ -172,7 +172,8 @@ def find_run(instance: Instance, name: str, sha256: str, seconds: float = NOTICE
             if path.stat().st_mtime < dropped_after:
                 continue
             manifest = Manifest.model_validate_json(path.read_bytes())
-            if any(file.name == name and file.sha256 == sha256 for file in manifest.files):
+            # The hash of an archive is not in the manifest: those of the files in it are.
+            if any(file.dropped_as == name and (file.name != name or file.sha256 == sha256) for file in manifest.files):
                 return manifest
         time.sleep(0.5)
     raise NotFollowed(

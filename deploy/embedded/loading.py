@@ -11,6 +11,7 @@ from deploy.embedded.starting import require_running, run_module, up
 from deploy.embedded.state import Instance
 from deploy.embedded.terminal import console, say, working
 from include.failover import read
+from include.runs.folder import dropped_as
 from include.settings import Settings
 from include.warehouse import latest_sales
 
@@ -35,7 +36,7 @@ def load(instance: Instance, files: list[str]) -> int:
         say(f"Run {manifest.run_id}")
         receipt = follow(instance, manifest.run_id, console)
         print_receipt(receipt, instance.settings, console)
-        if any(file.name == name and file.status == "rejected" for file in receipt.files):
+        if any(dropped_as(file.name) == name and file.status == "rejected" for file in receipt.files):
             code = 1
     return code
 

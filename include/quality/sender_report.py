@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from deltalake import DeltaTable
 
 from include.files import replacing, write_atomically
 from include.quality.reasons import explain, field_of
-from include.runs.folder import ClaimedFile, Manifest, RunFolder
-from include.runs.records import StagedFile
+from include.runs.folder import ClaimedFile, Manifest, RunFolder, RunRecordMissing
+from include.runs.marks import first_run_of
+from include.runs.records import BronzeRecord, StagedFile
 from include.settings import Settings
 from include.sources.defects import VALUE_LIMIT, shortened
 from include.sources.model import CANONICAL_COLUMNS
@@ -50,7 +51,7 @@ def row_reports(run: RunFolder, manifest: Manifest) -> dict[str, str]:
     reports = {}
     for sha256, found in groupby(_in_order(rows), key=lambda row: str(row["source_sha256"])):
         path = run.quarantine / names[sha256]
-        _write_rows(path, found)
+        _write_rows(path, found, _sheets(run, sha256))
         reports[sha256] = _below_data(run, path)
     return reports
 
@@ -64,7 +65,7 @@ def rejection_report(run: RunFolder, file: ClaimedFile, staged: StagedFile) -> s
         Path of the report below the data folder.
     """
     run.quarantine.mkdir(parents=True, exist_ok=True)
-    copy = run.quarantine / file.name
+    copy = run.quarantine / _flat(file.name)
     original = run.original(file.name)
     if file.status != "unreadable" and original.exists() and not copy.exists():
         copy.hardlink_to(original)
@@ -86,9 +87,10 @@ def report_names(files: Mapping[str, str], ending: str, taken: Collection[str] =
         ending: What the names of the reports end in.
         taken: Names that other files in the folder have or may get.
     """
-    times = Counter(files.values())
+    flat = {sha256: _flat(name) for sha256, name in files.items()}
+    times = Counter(flat.values())
     names = {}
-    for sha256, name in files.items():
+    for sha256, name in flat.items():
         names[sha256] = f"{name}{ending}"
         if times[name] > 1 or names[sha256] in taken:
             names[sha256] = f"{name}.{sha256[:8]}{ending}"
@@ -96,6 +98,11 @@ def report_names(files: Mapping[str, str], ending: str, taken: Collection[str] =
             begin = os.fsencode(name)[:KEPT_BYTES].decode("utf-8", "ignore")
             names[sha256] = f"{begin}.{sha256[:8]}{ending}"
     return names
+
+
+def _flat(name: str) -> str:
+    """Return the name for a file beside others that a file from an archive gets: `archive.zip!sales.csv`."""
+    return name.replace("/", "!")
 
 
 def as_text(value: str | None) -> str:
@@ -140,15 +147,31 @@ def _in_order(rows: pa.Table) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a CSV with one line for each problem of each row."""
+def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]], sheets: Sequence[str]) -> None:
+    """Write a CSV with one line for each problem of each row; `sheets` are the names of a workbook's sheets."""
     with replacing(path) as partial, partial.open("w", encoding="utf-8-sig", newline="") as stream:
         report = csv.writer(stream)
-        report.writerow(["file", "page", "line", "code", "value", "problem", "remedy"])
+        report.writerow(["file", "sheet", "page", "line", "code", "value", "problem", "remedy"])
         for row in rows:
-            origin = [as_text(row["source_file"]), row["source_page"], row["source_line"]]
+            page = row["source_page"]
+            sheet, page = (sheets[page - 1], None) if sheets else (None, page)
+            origin = [as_text(row["source_file"]), as_text(sheet), page, row["source_line"]]
             for code in row["codes"]:
                 report.writerow([*origin, code, as_text(row[field_of(code) or "raw"]), *explain(code)])
+
+
+def _sheets(run: RunFolder, sha256: str) -> list[str]:
+    """Return the names of the sheets of a workbook, as the run that read it recorded them; none for other files."""
+    reader = first_run_of(run.settings, sha256)
+    for folder in (run, *([RunFolder(run.settings, reader)] if reader else [])):
+        try:
+            files = folder.stage("bronze", BronzeRecord).files
+        except RunRecordMissing:
+            continue
+        for file in files:
+            if file.sha256 == sha256 and file.reading is not None:
+                return file.reading.decisions.sheets
+    return []
 
 
 def _below_data(run: RunFolder, path: Path) -> str:

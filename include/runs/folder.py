@@ -29,12 +29,13 @@ class RunRecordMissing(Exception):
 
 
 class ClaimedFile(Model):
-    """A file that this run took out of the landing folder.
+    """A file that this run took out of the landing folder, or out of an archive that it took from there.
 
     Attributes:
+        name: Its name; `archive.zip/sales.csv` for a file from an archive. No file of the landing folder has a `/`.
         status: `already_seen` when `first_run_id` loaded these bytes before or takes them from another file of the same
             drop; `unreadable` when the system did not open the file.
-        modified_ns: Modification time at the claim, ns.
+        modified_ns: Modification time at the claim, ns; that of the archive for a file from one.
         problem: Why the system did not open an unreadable file.
     """
 
@@ -45,6 +46,16 @@ class ClaimedFile(Model):
     modified_ns: int = 0
     first_run_id: str | None = None
     problem: str | None = None
+
+    @property
+    def dropped_as(self) -> str:
+        """Name of the file that lay in the landing folder: its own, or that of the archive it comes from."""
+        return dropped_as(self.name)
+
+
+def dropped_as(name: str) -> str:
+    """Return under which name a claimed file lay in the landing folder."""
+    return name.partition("/")[0]
 
 
 class Manifest(Model):
@@ -94,6 +105,7 @@ class RunFolder:
         self.run_id = run_id
         self.path = settings.data_dir / "runs" / run_id
         self.archive = settings.data_dir / "archive" / run_id
+        self.members = self.archive / ".members"
         self.quarantine = settings.data_dir / "quarantine" / run_id
         self.staged = self.path / "staged"
         self.receipt = settings.data_dir / "receipts" / f"{run_id}.json"
@@ -145,7 +157,7 @@ class RunFolder:
 
     def original(self, name: str) -> Path:
         """Return where the claimed bytes of file `name` are."""
-        return self.archive / name
+        return (self.members if "/" in name else self.archive) / name
 
     def _read(self, path: Path, model: type[ModelT], stage: str) -> ModelT:
         try:

@@ -19,6 +19,9 @@ from include.files import move_to_free_name, sha256_of
 from include.runs.folder import ClaimedFile, Manifest, RunFolder
 from include.runs.marks import batches_of_day, first_run_of
 from include.settings import Settings
+from include.sources.compression import UnpackLimits
+from include.sources.model import SourceRejected
+from include.sources.zip_archive import unpack
 
 UNFINISHED_SUFFIXES = (".part", ".tmp", ".partial", ".crdownload", ".filepart", ".swp")
 
@@ -97,13 +100,23 @@ def settled_files(settings: Settings) -> list[Path]:
 
 
 def has_changed(run: RunFolder, file: ClaimedFile) -> bool:
-    """Return whether a claimed file is no longer what was claimed: its writer went on after a long pause."""
+    """Return whether a claimed file is no longer what was claimed: its writer went on after a long pause.
+
+    Of a file from an archive, the archive counts.
+    """
+    if file.dropped_as != file.name:
+        seen = signature(run.original(file.dropped_as))
+        return seen is None or seen[1] != file.modified_ns
     return signature(run.original(file.name)) != (file.bytes, file.modified_ns)
 
 
 def put_back(run: RunFolder, file: ClaimedFile) -> str:
-    """Return a claimed file to the landing folder, to be claimed again once it has settled; return its name there."""
-    return move_to_free_name(run.original(file.name), landing(run.settings) / file.name).name
+    """Return a claimed file to the landing folder, to be claimed again once it has settled; return its name there.
+
+    A file from an archive goes back as the archive: all that was unpacked of it is gone then.
+    """
+    shutil.rmtree(run.members / file.dropped_as, ignore_errors=True)
+    return move_to_free_name(run.original(file.dropped_as), landing(run.settings) / file.dropped_as).name
 
 
 def batch_id_of(run_id: str, claimed_at: datetime) -> str:
@@ -147,9 +160,9 @@ def claim_drop(settings: Settings, run_id: str, only: list[str] | None = None) -
     claimed_at = datetime.now(UTC)
     files = []
     hashes: set[str] = set()
-    for path in sorted(run.archive.iterdir()):
-        stat = path.stat()
-        file = ClaimedFile(name=path.name, sha256="", bytes=stat.st_size, status="new", modified_ns=stat.st_mtime_ns)
+    for name, modified_ns in _dropped(run):
+        path = run.original(name)
+        file = ClaimedFile(name=name, sha256="", bytes=path.stat().st_size, status="new", modified_ns=modified_ns)
         try:
             file.sha256 = sha256_of(path)
         except PermissionError as error:
@@ -166,10 +179,27 @@ def claim_drop(settings: Settings, run_id: str, only: list[str] | None = None) -
         kind="drop",
         claimed_at=claimed_at,
         files=files,
-        not_found=sorted({*(only or [])} - {file.name for file in files}),
+        not_found=sorted({*(only or [])} - {file.dropped_as for file in files}),
     )
     run.save_manifest(manifest)
     return manifest
+
+
+def _dropped(run: RunFolder) -> Iterator[tuple[str, int]]:
+    """Yield the name and modification time (ns) of each claimed file; of an archive those of the files in it.
+
+    An archive that cannot be unpacked stays one file, which is refused with the reason when it is read.
+    """
+    for path in sorted(run.archive.iterdir()):
+        if path == run.members:
+            continue
+        modified_ns = path.stat().st_mtime_ns
+        try:
+            members = unpack(path, run.members / path.name, UnpackLimits())
+        except (SourceRejected, PermissionError):
+            members = None
+        names = [path.name] if members is None else [f"{path.name}/{member}" for member in members]
+        yield from ((name, modified_ns) for name in names)
 
 
 def claim_rebuild(settings: Settings, run_id: str, day: date) -> Manifest:

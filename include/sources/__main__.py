@@ -10,31 +10,43 @@ from typing import Annotated, Any
 import pyarrow.parquet as pq
 import typer
 
+from include.sources.compression import UnpackLimits
 from include.sources.dates import DateSetting
 from include.sources.defects import DEFECTS, shortened
 from include.sources.model import SourceRejected
 from include.sources.staging import MAX_LINE_BYTES, stage_file
+from include.sources.zip_archive import unpack
 
 _SHOWN = 20
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-def describe(path: Path, out: Path, date_order: DateSetting, max_line_bytes: int) -> dict[str, Any]:
+def _sources(path: Path, folder: Path) -> list[tuple[Path, str]]:
+    """Return a file and its name, or those of the files in an archive, unpacked into `folder`."""
+    try:
+        members = unpack(path, folder, UnpackLimits())
+    except (SourceRejected, OSError):  # which describing it will tell
+        members = None
+    return [(path, path.name)] if members is None else [(folder / name, f"{path.name}/{name}") for name in members]
+
+
+def describe(path: Path, name: str, out: Path, date_order: DateSetting, max_line_bytes: int) -> dict[str, Any]:
     """Stage one file and return an account of it that can be written as JSON.
 
     Args:
         path: Source file.
+        name: Its name as dropped.
         out: Parquet file to make.
         date_order: As for `stage_file`.
         max_line_bytes: As for `stage_file`.
     """
     try:
-        reading = stage_file(path, path.name, out, date_order=date_order, max_line_bytes=max_line_bytes)
+        reading = stage_file(path, name, out, date_order=date_order, max_line_bytes=max_line_bytes)
     except (SourceRejected, OSError) as error:
         rejection = vars(error) if isinstance(error, SourceRejected) else {"code": "unreadable", "problem": str(error)}
-        return {"file": str(path), "rejected": rejection}
-    return {"file": str(path), **reading.model_dump(mode="json"), "defective_records": _defective(out)}
+        return {"file": name, "rejected": rejection}
+    return {"file": name, **reading.model_dump(mode="json"), "defective_records": _defective(out)}
 
 
 def _defective(staged: Path) -> list[dict[str, Any]]:
@@ -59,7 +71,11 @@ def main(
     """Describe files as JSON; the exit code is 1 if one was rejected."""
     with TemporaryDirectory() as scratch:
         folder = out or Path(scratch)
-        accounts = [describe(path, folder / f"{path.name}.parquet", date_order, max_line_bytes) for path in files]
+        accounts = [
+            describe(source, name, folder / f"{name.replace('/', '!')}.parquet", date_order, max_line_bytes)
+            for number, path in enumerate(files)
+            for source, name in _sources(path, Path(scratch) / f"members-{number}")
+        ]
     print(json.dumps(accounts, indent=2, ensure_ascii=False))
     raise typer.Exit(any("rejected" in account for account in accounts))
 

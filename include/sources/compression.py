@@ -29,11 +29,13 @@ class UnpackLimits:
         max_bytes: Largest unpacked size.
         max_ratio: Largest unpacked size for each compressed byte.
         harmless_bytes: Up to this unpacked size any ratio is fine.
+        max_members: Most files in an archive.
     """
 
     max_bytes: int = 8 << 30
     max_ratio: int = 250
     harmless_bytes: int = 64 << 20
+    max_members: int = 1_000
 
     def allowed(self, packed_bytes: int) -> int:
         """Return the bytes that a file of `packed_bytes` may unpack to."""

@@ -39,7 +39,7 @@ DEFECTS: dict[str, Defect] = {
     "not_text": Defect(
         "file",
         "The content is binary data, not a table in text form.",
-        "Export the data as CSV (UTF-8), JSON or PDF; renaming a file does not convert it.",
+        "Export the data as CSV (UTF-8), JSON, Excel or PDF; renaming a file does not convert it.",
     ),
     "unsupported_type": Defect(
         "file",
@@ -117,6 +117,26 @@ DEFECTS: dict[str, Defect] = {
         "file",
         "The compressed file unpacks to more than {limit}.",
         "Drop the data uncompressed, or split it into smaller files.",
+    ),
+    "encrypted_archive": Defect(
+        "file",
+        "The files in the archive are protected by a password.",
+        "Pack them without a password and drop that.",
+    ),
+    "unsafe_archive": Defect(
+        "file",
+        "A file in the archive {problem}.",
+        "Pack the files again, each once, under plain names and without links.",
+    ),
+    "empty_archive": Defect(
+        "file",
+        "There are no files in the archive.",
+        "Check what was packed, and drop it again.",
+    ),
+    "nested_archive": Defect(
+        "file",
+        "The content is a ZIP archive inside another archive.",
+        "Unpack the inner archive and drop the files in it, or pack them into one archive.",
     ),
     "corrupt_workbook": Defect(
         "file",

@@ -9,6 +9,7 @@ from typing import Literal
 from zipfile import BadZipFile, ZipFile
 
 from include.sources.defects import reject
+from include.sources.model import SourceRejected
 from include.sources.text import TextEncoding
 
 Kind = Literal["text", "pdf", "xlsx", "xls", "xlsb", "ods", "parquet", "zip"]
@@ -17,8 +18,8 @@ HEAD_BYTES = 1 << 16
 """Bytes of a file that are looked at."""
 
 _CONTROL_SHARE = 0.05
-_CONVERT = "Export the data as CSV (UTF-8), JSON or PDF."
-_UNPACK = "Unpack it and drop the files in it, or compress a single file with gzip (.gz) or xz (.xz)."
+_CONVERT = "Export the data as CSV (UTF-8), JSON, Excel or PDF."
+_UNPACK = "Unpack it and drop the files in it, or pack them as ZIP (.zip), gzip (.gz) or xz (.xz)."
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
@@ -69,6 +70,16 @@ def kind_of(path: Path) -> Kind:
     if _is_binary(head):
         raise reject("not_text")
     return "text"
+
+
+def is_zip_of_files(path: Path) -> bool:
+    """Return whether a file is a ZIP archive and neither a workbook nor another document."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    try:
+        return head.startswith(_ZIP) and _kind_of_zip(path, head) == "zip"
+    except SourceRejected:
+        return False
 
 
 def _kind_of_zip(path: Path, head: bytes) -> Kind:

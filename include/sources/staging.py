@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 from include.files import replacing
@@ -14,13 +15,14 @@ from include.sources.compression import UnpackLimits, unpacked
 from include.sources.csv_reader import read_csv
 from include.sources.dates import DateSetting
 from include.sources.defects import reject
-from include.sources.detection import kind_of, text_format
+from include.sources.detection import is_zip_of_files, kind_of, text_format
 from include.sources.guard import check_money_columns
 from include.sources.json_reader import read_json, read_json_lines
 from include.sources.model import FileDecisions, SourceReading
 from include.sources.numbers import MarkSetting, decide_numbers
 from include.sources.staged import Batch, StagedWriter
 from include.sources.text import encoding_of
+from include.sources.zip_archive import unpack
 
 MAX_LINE_BYTES = 1 << 20
 
@@ -64,6 +66,7 @@ def stage_file(
     """
     started = time.perf_counter()
     limits = limits or UnpackLimits()
+    _refuse_bad_archive(path, out.parent, limits)
     with unpacked(path, out.parent, limits) as (plain, compression):
         decisions, batches = _open(plain, name, max_line_bytes, limits)
         decisions.compression = compression
@@ -124,6 +127,18 @@ def _brought_to_one_form(
     return values.amount()
 
 
+def _refuse_bad_archive(path: Path, folder: Path, limits: UnpackLimits) -> None:
+    """Say what is wrong with a ZIP archive that could not be unpacked when it was claimed.
+
+    Raises:
+        SourceRejected: As `unpack`.
+    """
+    if is_zip_of_files(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder, prefix=".unpacked-") as scratch:
+            unpack(path, Path(scratch), limits)
+
+
 def _open(plain: Path, name: str, max_line_bytes: int, limits: UnpackLimits) -> tuple[FileDecisions, Iterator[Batch]]:
     """Return what is known before reading, and the batches; reading them completes the decisions.
 
@@ -131,7 +146,7 @@ def _open(plain: Path, name: str, max_line_bytes: int, limits: UnpackLimits) -> 
     """
     kind = kind_of(plain)
     if kind == "zip":
-        raise reject("unsupported_type", kind="a ZIP archive", advice="")
+        raise reject("nested_archive")
     if kind == "text":
         encoding = encoding_of(plain)
         decisions = FileDecisions(

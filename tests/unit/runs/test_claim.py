@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 import pytest
 
@@ -226,3 +228,60 @@ def test_a_rebuild_takes_the_batches_of_its_day(settings: Settings) -> None:
     assert batches_of_day(settings, date(2010, 12, 2)) == ["b1", "b2"]
     assert claim_rebuild(settings, "run-1", date(2010, 12, 1)).source_batches == ["b1"]
     assert not claim_rebuild(settings, "run-2", date(2010, 12, 3)).has_work
+
+
+def zipped(path: Path, **members: bytes) -> Path:
+    """Write an archive; a `__` in the name of a member stands for a point."""
+    with ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("__", "."), data)
+    return path
+
+
+def test_files_of_an_archive_are_claimed_one_by_one(settings: Settings) -> None:
+    mark_seen(settings, hashlib.sha256(b"b").hexdigest(), "run-0")
+    zipped(landing(settings) / "archive.zip", a__csv=b"a", b__csv=b"b")
+    (landing(settings) / "c.csv").write_bytes(b"a")
+    manifest = claim_drop(settings, "run-1", ["archive.zip", "c.csv"])
+    assert [(file.name, file.bytes, file.status, file.first_run_id) for file in manifest.files] == [
+        ("archive.zip/a.csv", 1, "new", None),
+        ("archive.zip/b.csv", 1, "already_seen", "run-0"),
+        ("c.csv", 1, "already_seen", "run-1"),
+    ]
+    assert manifest.not_found == []
+    run = RunFolder(settings, "run-1")
+    assert run.original("archive.zip/a.csv").read_bytes() == b"a"
+    assert run.original("archive.zip").is_file()
+
+
+def test_a_claim_cut_off_while_it_unpacks_is_completed_by_its_retry(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zipped(landing(settings) / "archive.zip", a__csv=b"a", b__csv=b"b")
+    with monkeypatch.context() as patched:
+        patched.setattr("include.runs.landing.sha256_of", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            claim_drop(settings, "run-1")
+    assert [file.name for file in claim_drop(settings, "run-1").files] == ["archive.zip/a.csv", "archive.zip/b.csv"]
+
+
+def test_an_archive_that_cannot_be_unpacked_stays_one_file(settings: Settings) -> None:
+    zipped(landing(settings) / "evil.zip", **{"../a": b"a"})
+    (landing(settings) / "good.csv").write_bytes(b"b")
+    files = claim_drop(settings, "run-1").files
+    assert [(file.name, file.status) for file in files] == [("evil.zip", "new"), ("good.csv", "new")]
+
+
+def test_an_archive_written_to_after_its_claim_is_put_back_as_a_whole(settings: Settings) -> None:
+    zipped(landing(settings) / "archive.zip", a__csv=b"a", b__csv=b"b")
+    first, second = claim_drop(settings, "run-1").files
+    run = RunFolder(settings, "run-1")
+    assert not has_changed(run, first)
+    zipped(run.original("archive.zip"), a__csv=b"a", b__csv=b"b", c__csv=b"c")
+    os.utime(run.original("archive.zip"), ns=(1, 1))
+    assert has_changed(run, first)
+    assert has_changed(run, second)
+    assert put_back(run, first) == "archive.zip"
+    assert not run.original(second.name).exists()
+    assert [path.name for path in waiting_files(settings)] == ["archive.zip"]
+    assert len(claim_drop(settings, "run-2").files) == 3
