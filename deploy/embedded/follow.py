@@ -22,6 +22,7 @@ from include.runs.folder import Manifest, RunFolder, RunRecordMissing
 from include.runs.landing import UNFINISHED_SUFFIXES, landing, waiting_files
 from include.runs.records import IndexRecord
 from include.settings import Settings
+from include.sources.defects import shortened
 
 DAG_ID = "retail_medallion"
 TASKS = (
@@ -252,6 +253,9 @@ def print_receipt(receipt: Receipt, settings: Settings, console: Console) -> Non
         console.print(
             f"{file.name}: {file.status}{f' ({file.reason})' if file.reason else ''}", markup=False, soft_wrap=True
         )
+        for left in file.decisions.left_out if file.decisions else []:
+            first = f"line {left.first_line}: {shortened(left.example, 60)}"
+            console.print(f"  left out: {left.count} x {left.what}, first {first}", markup=False, soft_wrap=True)
         if file.report:
             console.print(f"  report: {settings.data_dir / file.report}", markup=False, soft_wrap=True)
     for code, rows in receipt.rows_quarantined.items():

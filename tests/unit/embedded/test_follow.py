@@ -29,6 +29,7 @@ from include.runs.folder import RunFolder
 from include.runs.landing import landing, waiting_files
 from include.runs.records import IndexRecord
 from include.settings import Settings
+from include.sources.model import FileDecisions, LeftOut
 
 
 @contextmanager
@@ -146,7 +147,15 @@ def test_a_refusal_is_one_sentence_at_once(instance: Instance, status: int) -> N
 
 def test_a_receipt_names_reports_and_is_followed_by_what_copies_lack(tmp_path: Path) -> None:
     now = datetime(2011, 1, 4, tzinfo=UTC)
-    rejected = FileEntry(name="a.csv", sha256="0" * 64, bytes=1, status="rejected", report="quarantine/r/a.csv")
+    left_out = [LeftOut(what="total row", count=2, first_line=7, example="Total,,,3")]
+    rejected = FileEntry(
+        name="a.csv",
+        sha256="0" * 64,
+        bytes=1,
+        status="rejected",
+        report="quarantine/r/a.csv",
+        decisions=FileDecisions(format="csv", left_out=left_out),
+    )
     receipt = Receipt(
         run_id="r",
         batch_id="b",
@@ -170,6 +179,7 @@ def test_a_receipt_names_reports_and_is_followed_by_what_copies_lack(tmp_path: P
     said = io.StringIO()
     print_receipt(receipt, settings, Console(file=said))
     assert f"report: {tmp_path / 'elsewhere' / 'quarantine/r/a.csv'}\n" in said.getvalue()
+    assert "  left out: 2 x total row, first line 7: Total,,,3\n" in said.getvalue()
     assert "note:" not in said.getvalue()
     run = RunFolder(settings, "r")
     run.save_stage("replica", ReplicaUpdate(lacks=["b"], warnings=["The replica lacks batch b."]))
