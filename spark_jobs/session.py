@@ -57,6 +57,10 @@ LOST_SERVER_RETRIES = 3
 """A server that is gone stays gone: its successor has another port. The task's next attempt finds it."""
 
 
+class LakeOutdated(Exception):
+    """The lake was written by a version whose tables mean something else."""
+
+
 @contextmanager
 def spark_session(settings: Settings, name: str, input_bytes: int) -> Iterator[SparkSession]:
     """Yield the session of a stage, on the Spark Connect server of the settings or as spark-submit configured it.
@@ -247,8 +251,18 @@ class Table:
 
 
 def bronze_table(settings: Settings) -> Table:
-    """Return Bronze: raw rows."""
-    return Table(settings.table("bronze", "invoice_lines"), ("ingest_date",), ("batch_id",))
+    """Return Bronze: raw rows.
+
+    Raises:
+        LakeOutdated: If an earlier version wrote it: its values are not in one form, and a rebuild would lose lines.
+    """
+    table = Table(settings.table("bronze", "invoice_lines"), ("ingest_date",), ("batch_id",))
+    if table.exists() and "written" not in {field.name for field in DeltaTable(table.uri).schema().fields}:
+        raise LakeOutdated(
+            f"{table.uri} was written by an earlier version, which kept dates and numbers as the files wrote them. "
+            f"Start with an empty data folder and drop the files of {settings.data_dir / 'archive'} again."
+        )
+    return table
 
 
 def silver_table(settings: Settings) -> Table:

@@ -10,8 +10,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from sqlalchemy import text
@@ -28,7 +29,7 @@ from include.runs.records import SilverRecord, StagedFile
 from include.settings import Settings, get_settings
 from include.warehouse import open_engine, totals, transaction, upgrade
 from spark_jobs import bronze, gold, silver
-from spark_jobs.session import Table
+from spark_jobs.session import LakeOutdated, Table, bronze_table
 from tests.support.steps import publish
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
@@ -150,6 +151,13 @@ def test_a_rejected_file_does_not_stop_the_others(spark: SparkSession, settings:
 
 @pytest.mark.integration
 @pytest.mark.timeout(600)
+def test_a_lake_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    write_deltalake(settings.table("bronze", "invoice_lines"), pa.table({"invoice": ["1"], "date_order": ["dmy"]}))
+    with pytest.raises(LakeOutdated, match=r"earlier version.*archive again"):
+        bronze_table(settings)
+
+
 def test_rows_that_runs_add_to_a_table_side_by_side_are_all_kept(spark: SparkSession, tmp_path: Path) -> None:
     table = Table(str(tmp_path / "table"))
 
