@@ -59,8 +59,8 @@ def test_files_are_created_read_replaced_and_deleted(primary: Side, landing: Pat
 @pytest.mark.parametrize(
     ("name", "content", "status"),
     [
-        ("book.xlsx", b"PK\x03\x04xl/workbook", 415),
-        ("renamed.csv", b"PAR1" + bytes(99), 415),
+        ("sales.db", b"SQLite format 3\0" + bytes(99), 415),
+        ("renamed.csv", b"Obj\x01" + bytes(99), 415),
         ("noise.csv", bytes(range(32)) * 9, 415),
         ("empty.csv", b"", 415),
         ("page.csv", b"<!DOCTYPE html><p>", 415),

@@ -21,7 +21,7 @@ from deploy.embedded.postgres import PostgresServer
 from include.enrichment import fx
 from include.enrichment.reference import FX_RATES
 from include.failover import compare_sides
-from include.pipeline import audit, claim, enrich, index, receipt
+from include.pipeline import aggregate, audit, claim, enrich, index, receipt
 from include.receipts.model import Receipt
 from include.runs.folder import RunFolder
 from include.runs.landing import landing
@@ -91,6 +91,7 @@ def run_until(
             return None
         for _ in range(times):
             publish(settings, run_id)
+            aggregate(settings, run_id)
         index(settings, run_id)
     return receipt(settings, run_id)
 
