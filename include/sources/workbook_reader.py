@@ -85,10 +85,12 @@ def read_workbook(path: Path, decisions: FileDecisions, limits: UnpackLimits) ->
                 decisions.warnings += _warnings(name, errors, unsolved_formulas(path, name) if form == "xlsx" else [])
             elif cells.num_columns:
                 what = "row of a sheet without lines"
-                filled = [number for number, row in enumerate(_rows(cells), 1) if any(row)]
-                decisions.left_out.append(
-                    LeftOut(what=what, count=len(filled), first_line=filled[0], example=f"sheet {name}")
-                )
+                filled = _filled([_tidied(column) for column in cells.columns])
+                count, first = pc.sum(filled).as_py(), pc.index(filled, True).as_py() + 1
+                if count:
+                    decisions.left_out.append(
+                        LeftOut(what=what, count=count, first_line=first, example=f"sheet {name}")
+                    )
                 known, names = max(((len(_named(row)), row) for row in top), key=lambda row: row[0])
                 nearest = max(nearest or (-1, "", []), (known, name, names), key=lambda sheet: sheet[0])
             del cells
@@ -174,7 +176,7 @@ def _lines(
         filled |= {position for position, column in enumerate(columns) if column.null_count < len(column)}
         numbers: Sequence[int] = range(first + 1, first + 1 + len(columns[0]))
         if all(column.null_count for column in columns):
-            written = reduce(pc.or_, [column.is_valid() for column in columns])
+            written = _filled(columns)
             columns = [column.filter(written) for column in columns]
             numbers = [number for number, row in zip(numbers, written.to_pylist(), strict=True) if row]
         if joined and time is not None:
@@ -182,6 +184,11 @@ def _lines(
         yield batch_of(header, columns, numbers, page)
     extras = [name for position, name in header.extras.items() if position in filled]
     decisions.extra_columns += [name for name in extras if name not in decisions.extra_columns]
+
+
+def _filled(columns: Sequence[pa.Array]) -> pa.Array:
+    """Return which rows have a value in some column."""
+    return reduce(pc.or_, [column.is_valid() for column in columns])
 
 
 def _tidied(texts: pa.Array) -> pa.Array:

@@ -77,8 +77,8 @@ async def upload(
     """Take files in, all of the form or none: `curl -F file=@jan.csv -F file=@feb.csv`.
 
     CSV, JSON, JSON lines, PDF, Parquet, workbooks and ZIP archives of these, plain or packed by gzip or xz, recognised
-    by content. Each file appears whole and is
-    loaded like any file that is dropped into the folder: by itself within seconds.
+    by content. Each file appears whole and is loaded like any file that is dropped into the folder: by itself within
+    seconds.
     """
     content_type = request.headers.get("Content-Type", "")
     landed = await FilesService(settings).take_form(content_type, request.stream(), query.replace)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import ZipFile
 
 import pyarrow as pa
 import pytest
@@ -15,9 +17,10 @@ from deltalake import write_deltalake
 from include.quality.sender_report import as_text, rejection_report, report_names, row_reports
 from include.runs.folder import Manifest, RunFolder
 from include.runs.landing import claim_drop, landing
-from include.runs.records import StagedFile
+from include.runs.marks import mark_seen
+from include.runs.records import BronzeRecord, StagedFile
 from include.settings import Settings
-from include.sources.model import CANONICAL_COLUMNS
+from include.sources.model import CANONICAL_COLUMNS, FileDecisions, SourceReading
 
 DAY, OTHER_DAY = date(2010, 12, 1), date(2010, 12, 2)
 
@@ -109,6 +112,33 @@ def test_one_line_for_each_problem_of_each_row(settings: Settings) -> None:
     assert len(lines[2]["value"]) < 1_000
     assert all(line["file"] == "a.csv" and line["problem"] and line["remedy"] for line in lines)
     assert [path.name for path in run.quarantine.iterdir()] == ["a.csv.rows.csv"]
+
+
+def test_rows_of_a_workbook_are_named_by_sheet_and_rows_of_an_archive_by_its_name(settings: Settings) -> None:
+    origin = {"source_file": "a.zip/2010/b.xlsx", "source_page": 2, "source_line": 3, "codes": ["missing_country"]}
+    quarantined(settings, origin)
+    run, manifest = run_of(settings)
+    decisions = FileDecisions(format="xlsx", sheets=["Notes", "=Sales"])
+    reading = SourceReading(decisions=decisions, rows=1, defects={}, amount=Decimal(0), seconds=0)
+    read = StagedFile(name="a.zip/2010/b.xlsx", sha256="a" * 64, reading=reading)
+    run.save_stage("bronze", BronzeRecord(files=[read], rows=1, amount=Decimal(0), table_version=0, seconds=0))
+    for reader in (run, RunFolder(settings, "run-2")):  # a later run finds the names where the file was read
+        reports = row_reports(reader, manifest)
+        assert reports == {"a" * 64: f"quarantine/{reader.run_id}/a.zip!2010!b.xlsx.rows.csv"}
+        (line,) = lines_of(settings, reports["a" * 64])
+        assert (line["file"], line["sheet"], line["page"], line["line"]) == ("a.zip/2010/b.xlsx", "'=Sales", "", "3")
+        mark_seen(settings, "a" * 64, "run-1")
+
+
+def test_a_rejected_file_of_an_archive_is_kept_beside_its_report(settings: Settings) -> None:
+    with ZipFile(landing(settings) / "a.zip", "w") as archive:
+        archive.writestr("2010/b.csv", b"x")
+    manifest = claim_drop(settings, "run-1")
+    run = RunFolder(settings, "run-1")
+    (file,) = manifest.files
+    report = rejection_report(run, file, StagedFile(name=file.name, sha256=file.sha256, code="missing_columns"))
+    assert report == "quarantine/run-1/a.zip!2010!b.csv.report.json"
+    assert (run.quarantine / "a.zip!2010!b.csv").read_bytes() == b"x"
 
 
 def test_a_rebuild_reports_the_rows_of_its_days(settings: Settings) -> None:
