@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, cast
 
@@ -92,12 +93,13 @@ class Killer(threading.Thread):
     def run(self) -> None:
         """Wait for each moment in turn."""
         for stage, victim in self.MOMENTS:
-            table = self.instance.settings.table(cast(Literal["bronze", "silver", "gold"], stage), "")
-            folder = Path(table).parent
-
-            def has_written(client: psutil.Process, folder: Path = folder) -> bool:
-                return any(path.stat().st_mtime > client.create_time() for path in folder.rglob("*.parquet"))
-
-            while not kill(self.instance, stage, victim, has_written):
+            while not kill(self.instance, stage, victim, partial(self._has_written, stage, self._files(stage))):
                 pass
             self.killed.append((stage, victim))
+
+    def _has_written(self, stage: str, before: set[str], client: psutil.Process) -> bool:
+        return bool(self._files(stage) - before)
+
+    def _files(self, stage: str) -> set[str]:
+        folder = Path(self.instance.settings.table(cast(Literal["bronze", "silver", "gold"], stage), "")).parent
+        return {str(path) for path in folder.rglob("*.parquet")}
