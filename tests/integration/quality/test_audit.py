@@ -207,6 +207,7 @@ def test_the_sender_gets_a_report_even_if_the_batch_is_held(settings: Settings) 
     assert len(found) == 20
     assert found[0] == {
         "file": "a.csv",
+        "sheet": "",
         "page": "",
         "line": "22",
         "code": "malformed_price",
