@@ -18,6 +18,7 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
 from tests.support.sales import Side
+from tests.support.waiting import PATIENCE_SECONDS
 
 UNTOLD = [
     # The gate is asked by the tests of sign-in; here it believes everybody.
@@ -40,7 +41,7 @@ def test_every_answer_is_as_described(primary: Side, subtests: pytest.Subtests, 
         @settings(max_examples=8, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(generation_mode=mode))
         def answers_as_described(case: schemathesis.Case[Any]) -> None:
-            case.call_and_validate(excluded_checks=UNTOLD)
+            case.call_and_validate(excluded_checks=UNTOLD, timeout=PATIENCE_SECONDS)
 
         with subtests.test(operation.label):
             answers_as_described()
