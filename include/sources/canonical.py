@@ -71,8 +71,8 @@ class StagedValues:
         assert row is not None  # an aggregate without GROUP BY yields one row
         return Decimal(0) if row[0] is None else Decimal(row[0])
 
-    def rewrite(self, changes: Mapping[str, Mapping[str, str]]) -> bool:
-        """Write changed values to the file, and null for a word for nothing; return whether there was any.
+    def rewrite(self, changes: Mapping[str, Mapping[str, str]]) -> None:
+        """Write changed values to the file, and null for a word for nothing; leave it alone if there is none.
 
         Args:
             changes: Column -> trimmed text -> what it becomes.
@@ -80,12 +80,11 @@ class StagedValues:
         changed = {column: _Change(column, values) for column, values in changes.items() if values}
         emptied = self._columns_with_nothing()
         if not changed and not emptied:
-            return False
+            return
         source = pq.ParquetFile(self.path)
         with replacing(self.path) as partial, pq.ParquetWriter(partial, SCHEMA, **WRITTEN_AS) as writer:
             for batch in source.iter_batches(BATCH_ROWS):
                 writer.write_batch(_rewritten(batch, changed, emptied))
-        return True
 
     def _columns_with_nothing(self) -> list[str]:
         counts = ", ".join(

@@ -156,18 +156,19 @@ def is_header(names: Iterable[str]) -> bool:
     return {canonical(name) for name in names}.issuperset(REQUIRED_COLUMNS)
 
 
-def check_required(present: Container[str], names: Sequence[str]) -> None:
+def check_required(present: Container[str], names: Sequence[str], *, line: int | None = None) -> None:
     """Refuse a table that lacks a required column.
 
     Args:
         present: The canonical columns it has.
         names: The names of its columns, for the message.
+        line: Where they stand, for the message.
 
     Raises:
         SourceRejected: missing_columns.
     """
     if any(column not in present for column in REQUIRED_COLUMNS):
-        raise missing_columns(present, names)
+        raise missing_columns(present, names, line=line)
 
 
 def missing_columns(

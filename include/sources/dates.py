@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -12,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from include.sources.defects import reject
 from include.sources.model import DateBasis, DateKind, DateOrder, FileDecisions
+from include.sources.text import without_accents
 
 DateSetting = Literal["auto", "day_first", "month_first"]
 
@@ -113,7 +113,7 @@ class DateStyle:
     def _named(self, text: str) -> datetime | None:
         for pattern in _NAMED:
             found = pattern.match(text)
-            month = MONTHS.get(plain_name(found["name"])) if found else None
+            month = MONTHS.get(without_accents(found["name"])) if found else None
             if found and month:
                 return self._at_clock(text[found.end() :], _year(found["y"]), month, int(found["d"]))
         return None
@@ -153,12 +153,6 @@ class DateStyle:
         return moment.astimezone(self.zone).replace(tzinfo=None)
 
 
-def plain_name(text: str) -> str:
-    """Return the name of a month in lower case without accents."""
-    decomposed = unicodedata.normalize("NFD", text.casefold())
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
-
-
 def _year(text: str) -> int:
     """Return a year; one of two digits is of 1969 to 2068, as POSIX has it for strptime's %y."""
     year = int(text)
@@ -196,9 +190,9 @@ def decide_dates(dates: Mapping[str, int], decisions: FileDecisions, setting: Da
     """
     total = sum(dates.values())
     counts: dict[DateStyle, int] = {}
-    for style in _styles(dates, zone):
-        counts[style] = sum(count for text, count in dates.items() if style.read(text))
-        if counts[style] == total and style.order == "ymd":
+    for candidate in _styles(dates, zone):
+        counts[candidate] = sum(count for text, count in dates.items() if candidate.read(text))
+        if counts[candidate] == total and candidate.order == "ymd":
             break  # no other style can be meant
     best = max(counts.values())
     if not best:
@@ -210,11 +204,10 @@ def decide_dates(dates: Mapping[str, int], decisions: FileDecisions, setting: Da
         return DateStyle(zone)
     fitting = [style for style, count in counts.items() if count == best]
     contradictory = len(fitting) > 1 and _one_order_only(dates, fitting)
-    chosen, basis = _chosen(fitting, setting, contradictory)
-    if chosen is None:
+    style, basis = _chosen(fitting, setting, contradictory)
+    if style is None:
         example = next(text for text in dates if fitting[0].read(text))
         raise reject("ambiguous_dates", value=example, readings=_readings(example, fitting))
-    style = chosen
     _note(decisions, style, basis)
     if basis != "evidence" and contradictory:
         decisions.warnings.append(_contradiction(dates, fitting, style))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from itertools import starmap
 from typing import Literal
+
+import pyarrow as pa
 
 from include.sources.canonical import StagedValues
 from include.sources.columns import normalised
@@ -55,6 +56,8 @@ _NO_SALE = (
 _ROUNDING = "0.01 + 0.005 * abs(quantity)"
 """What a line's total may differ from quantity x price: both are rounded to pennies."""
 
+_READ = pa.schema({"text": pa.string(), "number": pa.string()})
+
 _LINES = """
 CREATE OR REPLACE TEMP TABLE money AS
 SELECT line_number, TRY_CAST(quantity AS DECIMAL(19, 4)) AS quantity, TRY_CAST(price AS DECIMAL(19, 4)) AS price,
@@ -86,13 +89,18 @@ def check_money_columns(
     if not found:
         return []
     guard = _Guard(values, [name for names in found.values() for name in names], numbers)
-    told = list(starmap(guard.currency, ((name, base_currencies) for name in found.get("currency", []))))
-    told += [guard.total(name) for name in found.get("total", [])]
-    if not found.get("total"):
-        told += [guard.adjustment(name) for name in found.get("adjustment", [])]
-    told += [guard.status(name) for name in found.get("status", [])]
-    told += [guard.document_type(name) for name in found.get("document_type", [])]
-    return [sentence for sentence in told if sentence]
+    for name in found.get("currency", []):
+        guard.check_currency(name, base_currencies)
+    totals = found.get("total", [])
+    told = [guard.check_total(name) for name in totals]
+    if not totals:
+        for name in found.get("adjustment", []):
+            guard.check_adjustment(name)
+    for name in found.get("status", []):
+        guard.check_status(name)
+    for name in found.get("document_type", []):
+        guard.check_document_type(name)
+    return told
 
 
 class _Guard:
@@ -108,13 +116,12 @@ class _Guard:
         )
         self.connection.execute(_LINES.format(extras=extras), {"path": str(values.path)})
 
-    def currency(self, name: str, base: Sequence[str]) -> str:
+    def check_currency(self, name: str, base: Sequence[str]) -> None:
         others = {text: count for text, count in self._values(name).items() if text.upper() not in base}
         if others:
             raise reject("unexplained_currency", column=name, values=_listed(others), base=base[0])
-        return ""
 
-    def total(self, name: str) -> str:
+    def check_total(self, name: str) -> str:
         self._read_numbers(name)
         column = self.column[name]
         rows = self.connection.execute(
@@ -132,7 +139,7 @@ class _Guard:
             )
         return f"{name!r} equals quantity x price on every line."
 
-    def adjustment(self, name: str) -> str:
+    def check_adjustment(self, name: str) -> None:
         self._read_numbers(name)
         column = self.column[name]
         (rows, line, example) = self._one(
@@ -142,22 +149,19 @@ class _Guard:
         )
         if rows:
             raise reject("unexplained_amounts", line=line, value=example, column=name, rows=rows)
-        return ""
 
-    def status(self, name: str) -> str:
+    def check_status(self, name: str) -> None:
         others = {
             text: count for text, count in self._values(name, money=True).items() if text.casefold() not in _SETTLED
         }
         if others:
             raise reject("unexplained_status", column=name, values=_listed(others))
-        return ""
 
-    def document_type(self, name: str) -> str:
+    def check_document_type(self, name: str) -> None:
         found = self._values(name, money=True, positive=True)
         others = {text: count for text, count in found.items() if any(word in text.casefold() for word in _NO_SALE)}
         if others:
             raise reject("unexplained_document_type", column=name, values=_listed(others))
-        return ""
 
     def _values(self, name: str, *, money: bool = False, positive: bool = False) -> dict[str, int]:
         """Return the values of a column and how often each occurs, of lines that are worth something if asked."""
@@ -170,11 +174,11 @@ class _Guard:
 
     def _read_numbers(self, name: str) -> None:
         """Make table `amounts`: texts of a column and the numbers they are, as far as they are any."""
-        read = {text: self.numbers.read(text) for text in self._values(name)}
-        self.connection.execute("CREATE OR REPLACE TEMP TABLE amounts (text VARCHAR, amount DECIMAL(19, 4))")
-        rows = [(text, Decimal(number.text)) for text, number in read.items() if number]
-        if rows:
-            self.connection.executemany("INSERT INTO amounts VALUES (?, ?)", rows)
+        read = {text: number.text for text in self._values(name) if (number := self.numbers.read(text))}
+        self.connection.register("read", pa.table({"text": list(read), "number": list(read.values())}, _READ))
+        self.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE amounts AS SELECT text, number::DECIMAL(19, 4) AS amount FROM read"
+        )
 
     def _one(self, query: str) -> tuple[int, int | None, str | None]:
         row = self.connection.execute(query).fetchone()
@@ -194,5 +198,4 @@ def _listed(values: Mapping[str, int]) -> str:
 
 
 def _plain(number: Decimal) -> str:
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{number.normalize():f}"

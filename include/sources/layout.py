@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ from include.sources.columns import REQUIRED_COLUMNS, canonical, is_header
 from include.sources.defects import reject
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions
 from include.sources.staged import Batch, Values, text_array
+from include.sources.text import without_accents
 
 _TOTAL_WORDS: dict[str, str] = {
     "any": "total totals subtotal",
@@ -100,8 +100,7 @@ def _says_total_of(text: str) -> bool:
 
 def _words(text: str) -> list[str]:
     """Return the words of a text without accents, in lower case."""
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    return _WORD.findall("".join(character for character in folded if not unicodedata.combining(character)))
+    return _WORD.findall(without_accents(text))
 
 
 def time_belongs(dates: Sequence[str], times: Sequence[str]) -> bool:

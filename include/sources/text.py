@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -229,6 +230,12 @@ def _checked(block: LineBlock, max_line_bytes: int) -> LineBlock:
                 block.lines[index] = line[:RAW_LIMIT]
                 block.overlong.add(index)
     return block
+
+
+def without_accents(text: str) -> str:
+    """Return `text` in lower case without accents, compatibility characters as plain ones."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
 def storable(text: str) -> str:

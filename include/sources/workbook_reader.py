@@ -21,7 +21,6 @@ from include.sources.columns import (
     Header,
     canonical,
     check_required,
-    missing_columns,
     optional_column_warnings,
 )
 from include.sources.compression import UnpackLimits
@@ -156,8 +155,7 @@ def _lines(
     """
     names = top[at]
     header = Header.of(names, at + 1)
-    if any(column not in header.positions for column in REQUIRED_COLUMNS):
-        raise missing_columns(header.positions, names, line=at + 1)
+    check_required(header.positions, names, line=at + 1)
     date, time = header.positions["invoice_date"], header.time
     below = top[at + 1 :]
     joined = time is not None and time_belongs([row[date] for row in below], [row[time] for row in below])
