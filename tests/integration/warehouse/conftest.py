@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.schema import DropSchema
 
 from include.settings import Settings
@@ -41,3 +41,22 @@ def engine(blank: Settings) -> Iterator[Engine]:
         for schema in (blank.warehouse_schema, blank.staging_schema):
             connection.execute(DropSchema(schema, cascade=True, if_exists=True))
     engine.dispose()
+
+
+@pytest.fixture
+def role(engine: Engine, settings: Settings) -> Iterator[tuple[str, Engine]]:
+    """A role that may write every table and owns none, with an engine of its own."""
+    name = f"writer_{settings.warehouse_schema}"
+    with transaction(engine) as connection:
+        connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'writer' NOSUPERUSER"))
+        for schema in (settings.warehouse_schema, settings.staging_schema):
+            connection.execute(text(f"GRANT ALL ON SCHEMA {schema} TO {name}"))
+            connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {name}"))
+    url = engine.url.set(username=name, password="writer").render_as_string(hide_password=False)
+    writer = make_engine(settings.model_copy(update={"database_url": SecretStr(url)}))
+    yield name, writer
+    writer.dispose()
+    with transaction(engine) as connection:
+        connection.execute(text(f"REASSIGN OWNED BY {name} TO CURRENT_USER"))
+        connection.execute(text(f"DROP OWNED BY {name} CASCADE"))
+        connection.execute(text(f"DROP ROLE {name}"))

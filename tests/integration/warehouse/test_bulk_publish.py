@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import Engine, event, text
 
 from include.settings import Settings
-from include.warehouse.connection.engine import make_engine, transaction
+from include.warehouse.connection.engine import transaction
 from include.warehouse.publishing import indices
 from include.warehouse.publishing import publish as publishing
 from include.warehouse.publishing.batches import PublishError, PublishReport
@@ -102,25 +101,6 @@ def test_a_batch_that_is_refused_leaves_them(engine: Engine, settings: Settings)
         drop(engine, settings)
     assert fact_indices(engine, settings) == before
     assert table_rows(engine, "fact_sales") == []
-
-
-@pytest.fixture
-def role(engine: Engine, settings: Settings) -> Iterator[tuple[str, Engine]]:
-    """A role that may write every table and owns none, with an engine of its own."""
-    name = f"writer_{settings.warehouse_schema}"
-    with transaction(engine) as connection:
-        connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'writer' NOSUPERUSER"))
-        for schema in (settings.warehouse_schema, settings.staging_schema):
-            connection.execute(text(f"GRANT ALL ON SCHEMA {schema} TO {name}"))
-            connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {name}"))
-    url = engine.url.set(username=name, password="writer").render_as_string(hide_password=False)
-    writer = make_engine(settings.model_copy(update={"database_url": SecretStr(url)}))
-    yield name, writer
-    writer.dispose()
-    with transaction(engine) as connection:
-        connection.execute(text(f"REASSIGN OWNED BY {name} TO CURRENT_USER"))
-        connection.execute(text(f"DROP OWNED BY {name} CASCADE"))
-        connection.execute(text(f"DROP ROLE {name}"))
 
 
 @pytest.mark.parametrize(
