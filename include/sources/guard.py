@@ -61,7 +61,7 @@ _READ = pa.schema({"text": pa.string(), "number": pa.string()})
 _LINES = """
 CREATE OR REPLACE TEMP TABLE money AS
 SELECT line_number, TRY_CAST(quantity AS DECIMAL(19, 4)) AS quantity, TRY_CAST(price AS DECIMAL(19, 4)) AS price,
-    {extras}
+    false AS has_total, {extras}
 FROM read_parquet($path) WHERE defect IS NULL ORDER BY line_number
 """
 
@@ -91,11 +91,9 @@ def check_money_columns(
     guard = _Guard(values, [name for names in found.values() for name in names], numbers)
     for name in found.get("currency", []):
         guard.check_currency(name, base_currencies)
-    totals = found.get("total", [])
-    told = [guard.check_total(name) for name in totals]
-    if not totals:
-        for name in found.get("adjustment", []):
-            guard.check_adjustment(name)
+    told = [guard.check_total(name) for name in found.get("total", [])]
+    for name in found.get("adjustment", []):
+        guard.check_adjustment(name)
     for name in found.get("status", []):
         guard.check_status(name)
     for name in found.get("document_type", []):
@@ -137,6 +135,7 @@ class _Guard:
                 rows=len(rows),
                 example=f"{_plain(quantity)} x {_plain(price)} is {_plain(quantity * price)}, not {_plain(amount)}",
             )
+        self.connection.execute(f"UPDATE money SET has_total = true FROM amounts WHERE amounts.text = money.{column}")
         return f"{name!r} equals quantity x price on every line."
 
     def check_adjustment(self, name: str) -> None:
@@ -145,7 +144,7 @@ class _Guard:
         (rows, line, example) = self._one(
             f"SELECT count(*), min(line_number), arg_min({column}, line_number) FROM money "
             f"LEFT JOIN amounts ON amounts.text = money.{column} "
-            f"WHERE {column} IS NOT NULL AND amount IS DISTINCT FROM 0"
+            f"WHERE {column} IS NOT NULL AND amount IS DISTINCT FROM 0 AND NOT has_total"
         )
         if rows:
             raise reject("unexplained_amounts", line=line, value=example, column=name, rows=rows)

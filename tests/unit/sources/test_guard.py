@@ -66,6 +66,12 @@ def test_a_total_that_agrees_explains_discount_and_tax(stage: Stage) -> None:
     assert "'Total' equals quantity x price on every line." in staged.warnings
 
 
+@pytest.mark.parametrize("total", ["", "n/a"])
+def test_a_total_that_says_nothing_explains_nothing(rejection: Reject, total: str) -> None:
+    line = dict(zip(COLUMNS, LINE, strict=True)) | {"Discount": "5.00", "Total": total}
+    assert rejection(json.dumps([line]), "sales.json").code == "unexplained_amounts"
+
+
 @pytest.mark.parametrize(("name", "value"), [("Status", "Cancelled"), ("Type", "Refund")])
 def test_a_line_that_is_worth_nothing_needs_no_explanation(stage: Stage, name: str, value: str) -> None:
     assert stage(table(name, value, price="0.00"), "sales.json").reading.amount == 0
