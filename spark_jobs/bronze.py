@@ -21,7 +21,7 @@ from spark_jobs.session import bronze_table, spark_session, table_version
 STAGED_SCHEMA = (
     "line_number bigint, page int, "
     + ", ".join(f"{name} string" for name in CANONICAL_COLUMNS)
-    + ", extras string, written string, defect string, raw string"
+    + ", amount string, currency string, occurrence int, extras string, written string, defect string, raw string"
 )
 """`include.sources.staged.SCHEMA` in Spark's words."""
 
@@ -84,8 +84,8 @@ def bronze_rows(staged: DataFrame, files: Sequence[StagedFile], manifest: Manife
         manifest: The run.
 
     Returns:
-        The 8 canonical columns as text, extras, written, defect, raw, source_file, source_sha256, source_line,
-        source_page, batch_id, ingested_at, ingest_date.
+        The 8 canonical columns as text, amount, currency, occurrence, extras, written, defect, raw, source_file,
+        source_sha256, source_line, source_page, batch_id, ingested_at, ingest_date.
     """
     sha256 = F.substring_index(F.col("_metadata.file_name"), ".", 1)
 
@@ -95,6 +95,9 @@ def bronze_rows(staged: DataFrame, files: Sequence[StagedFile], manifest: Manife
 
     return staged.select(
         *CANONICAL_COLUMNS,
+        "amount",
+        "currency",
+        "occurrence",
         "extras",
         "written",
         "defect",

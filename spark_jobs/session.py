@@ -254,12 +254,12 @@ def bronze_table(settings: Settings) -> Table:
     """Return Bronze: raw rows.
 
     Raises:
-        LakeOutdated: If an earlier version wrote it: its values are not in one form, and a rebuild would lose lines.
+        LakeOutdated: If an earlier version wrote it: a rebuild would lose lines.
     """
     table = Table(settings.table("bronze", "invoice_lines"), ("ingest_date",), ("batch_id",))
-    if table.exists() and "written" not in {field.name for field in DeltaTable(table.uri).schema().fields}:
+    if table.exists() and "occurrence" not in {field.name for field in DeltaTable(table.uri).schema().fields}:
         raise LakeOutdated(
-            f"{table.uri} was written by an earlier version, which kept dates and numbers as the files wrote them. "
+            f"{table.uri} was written by an earlier version, which kept less of each line. "
             f"Start with an empty data folder and drop the files of {settings.data_dir / 'archive'} again."
         )
     return table

@@ -20,13 +20,21 @@ SCHEMA = pa.schema(
         pa.field("line_number", pa.int64(), nullable=False),
         pa.field("page", pa.int32()),
         *(pa.field(name, pa.string()) for name in CANONICAL_COLUMNS),
+        pa.field("amount", pa.string()),
+        pa.field("currency", pa.string()),
+        pa.field("occurrence", pa.int32()),
         pa.field("extras", pa.string()),
         pa.field("written", pa.string()),
         pa.field("defect", pa.string()),
         pa.field("raw", pa.string()),
     ]
 )
-"""One row per record of the source, in its order; `written` holds the values that were brought to another form."""
+"""One row per line, in the order of the source.
+
+amount: what the line costs in all, where that is not simply quantity x price. currency: its ISO 4217 code, null for the
+base currency. occurrence: 2 for the second of equal lines of a file that are sales of their own, and so on; null for
+the first. written: the values that were brought to another form, as JSON.
+"""
 
 WRITTEN_AS = {"compression": "zstd", "compression_level": 1}
 """How staged files are compressed."""
@@ -154,6 +162,7 @@ class StagedWriter:
         ]
         for name in CANONICAL_COLUMNS:
             arrays.append(_strings(batch.columns.get(name), rows))
+        arrays += [pa.nulls(rows, pa.string()), pa.nulls(rows, pa.string()), pa.nulls(rows, pa.int32())]
         arrays += [_strings(batch.extras, rows), pa.nulls(rows, pa.string())]
         arrays += [_strings(batch.defects, rows), _strings(batch.raws, rows)]
         self._writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))
