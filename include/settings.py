@@ -111,6 +111,7 @@ class Settings(BaseSettings):
         date_order: How to read `03/04/2010` if nothing in the file shows the order; with `auto` the file is refused.
         decimal_mark: How to read `1.234` if nothing in the file shows the mark; with `auto` the file is refused.
         time_zone: The shop's zone by its name in the IANA database; moments with an offset are brought to it.
+        profiles_dir: Folder of the user's own source profiles; by default `profiles` in the data folder.
         poll_seconds: How often the landing folder is scanned.
         settle_seconds: How long a file's size and modification time must not change before it is claimed.
         max_line_bytes: A longer physical line is quarantined instead of being read.
@@ -196,6 +197,7 @@ class Settings(BaseSettings):
     date_order: Literal["auto", "day_first", "month_first"] = "auto"
     decimal_mark: Literal["auto", "point", "comma"] = "auto"
     time_zone: str = "Europe/London"
+    profiles_dir: Path | None = None
     poll_seconds: float = Field(default=1.0, gt=0)
     settle_seconds: float = Field(default=1.0, ge=0)
     max_line_bytes: int = Field(default=1_048_576, ge=1_024)
@@ -236,7 +238,7 @@ class Settings(BaseSettings):
         default="wordllama/256", pattern=r"^(wordllama/(64|128|256)|ts/[A-Za-z0-9][A-Za-z0-9._-]{0,99})$"
     )
 
-    @field_validator("data_dir", "backup_dir")
+    @field_validator("data_dir", "backup_dir", "profiles_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value and value.expanduser().absolute()
@@ -346,6 +348,11 @@ class Settings(BaseSettings):
     def backups(self) -> Path:
         """Folder of the backups."""
         return self.backup_dir or self.data_dir / "backups"
+
+    @property
+    def profiles(self) -> Path:
+        """Folder of the user's own source profiles."""
+        return self.profiles_dir or self.data_dir / "profiles"
 
     def table(self, layer: Literal["bronze", "silver", "reference", "gold", "quality"], name: str) -> str:
         """URI of the Delta table `name` in `layer`."""

@@ -29,9 +29,11 @@ STAGED_SCHEMA = (
 def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
     """Read each claimed file into `staged/<sha256>.parquet`; one that cannot be read yields its rejection."""
     # Arrow and DuckDB take half a second to import: here that passes while the JVM starts.
+    from include.sources.profiles.library import layouts
     from include.sources.staging import stage_file
 
     found = []
+    known = layouts(run.settings.profiles)
     for number, file in enumerate(files, 1):
         if not run.original(file.name).exists():  # put back by an attempt before this one
             found.append(still_written(file))
@@ -45,6 +47,7 @@ def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
                 decimal_mark=run.settings.decimal_mark,
                 zone=ZoneInfo(run.settings.time_zone),
                 max_line_bytes=run.settings.max_line_bytes,
+                layouts=known,
             )
         except SourceRejected as rejection:
             print(f"[{number}/{len(files)}] {file.name!r} rejected: {rejection}", flush=True)

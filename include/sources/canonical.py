@@ -62,12 +62,12 @@ class StagedValues:
 
     def distinct(self, column: str) -> dict[str, int]:
         """Return the trimmed texts of a column and how often each occurs, in the order of the file."""
-        rows = self._ask(_DISTINCT.format(column=column), nothing=list(NOTHING)).fetchall()
+        rows = self.ask(_DISTINCT.format(column=column), nothing=list(NOTHING)).fetchall()
         return {text: count for text, count, _ in rows}
 
     def amount(self) -> Decimal:
         """Return the exact sum of quantity x price over the records where both are plain numbers."""
-        row = self._ask(_AMOUNT).fetchone()
+        row = self.ask(_AMOUNT).fetchone()
         assert row is not None  # an aggregate without GROUP BY yields one row
         return Decimal(0) if row[0] is None else Decimal(row[0])
 
@@ -91,11 +91,12 @@ class StagedValues:
             f"count(*) FILTER (lower(trim({column}, $space)) IN (SELECT unnest($nothing)))"
             for column in CANONICAL_COLUMNS
         )
-        row = self._ask(f"SELECT {counts} FROM read_parquet($path)", nothing=list(NOTHING)).fetchone()
+        row = self.ask(f"SELECT {counts} FROM read_parquet($path)", nothing=list(NOTHING)).fetchone()
         assert row is not None  # an aggregate without GROUP BY yields one row
         return [column for column, count in zip(CANONICAL_COLUMNS, row, strict=True) if count]
 
-    def _ask(self, statement: str, **parameters: object) -> duckdb.DuckDBPyConnection:
+    def ask(self, statement: str, **parameters: object) -> duckdb.DuckDBPyConnection:
+        """Run a statement in which $path is the file and $space what is trimmed; return its result."""
         return self.connection.execute(statement, {"path": str(self.path), "space": WHITESPACE} | parameters)
 
 

@@ -134,9 +134,48 @@ _CANONICAL = {**_GENERAL, **_OWN}
 _TIMES = frozenset(map(normalised, TIME_SPELLINGS))
 
 
+class ColumnNames:
+    """What the names of columns mean: here the usual spellings, of a declared layout what its profile says.
+
+    Attributes:
+        profile: Name of the profile, None for the usual spellings.
+        columns: Canonical columns that a name can mean.
+    """
+
+    profile: str | None = None
+    columns: frozenset[str] = frozenset(CANONICAL_COLUMNS)
+
+    def canonical(self, name: str) -> str | None:
+        """Return the canonical column that `name` means, None for a column of the sender's own."""
+        return canonical(name)
+
+    def is_general(self, name: str) -> bool:
+        """Return whether `name` gives way to one of `SPELLINGS` with the same meaning."""
+        return is_general(name)
+
+    def names_time(self, name: str) -> bool:
+        """Return whether `name` means the time of day where another column has the date."""
+        return names_time(name)
+
+    def is_header(self, names: Iterable[str]) -> bool:
+        """Return whether `names` are the column names of a table of lines."""
+        return is_header(names)
+
+    def check(self, present: Container[str], names: Sequence[str], *, line: int | None = None) -> None:
+        """Refuse a table that lacks a required column; see `check_required`."""
+        check_required(present, names, line=line)
+
+    def warnings(self, present: Iterable[str]) -> list[str]:
+        """Return a sentence for each optional column that a file lacks."""
+        return optional_column_warnings(present)
+
+
+USUAL = ColumnNames()
+
+
 @lru_cache(maxsize=1_000)
 def canonical(name: str) -> str | None:
-    """Return the canonical column that `name` means, None for a column of the sender's own."""
+    """Return the canonical column that `name` usually means, None for a column of the sender's own."""
     return _CANONICAL.get(normalised(name))
 
 
@@ -212,12 +251,13 @@ class Header:
     time: int | None = None
 
     @classmethod
-    def of(cls, names: Sequence[str], line: int | None = None) -> Header:
+    def of(cls, names: Sequence[str], line: int | None = None, meaning: ColumnNames = USUAL) -> Header:
         """Return the header made of `names`.
 
         Args:
             names: Column names in order.
             line: Where they stand, for the message.
+            meaning: What they mean.
 
         Raises:
             SourceRejected: With `duplicate_columns` if two names mean the same column.
@@ -225,13 +265,13 @@ class Header:
         header = cls(len(names))
         claims: dict[str, list[int]] = {}
         for position, name in enumerate(names):
-            column = canonical(name)
+            column = meaning.canonical(name)
             if column is not None:
                 claims.setdefault(column, []).append(position)
         clashes: list[str] = []
         for column, claimants in claims.items():
-            chosen = [at for at in claimants if not is_general(names[at])] or claimants
-            chosen = [at for at in chosen if not names_time(names[at])] or chosen
+            chosen = [at for at in claimants if not meaning.is_general(names[at])] or claimants
+            chosen = [at for at in chosen if not meaning.names_time(names[at])] or chosen
             if len(chosen) > 1:
                 same = " and ".join(repr(names[at].strip()) for at in chosen)
                 clashes.append(f"{same} {'both' if len(chosen) == 2 else 'all'} mean {column}")
@@ -244,7 +284,7 @@ class Header:
         for position, name in enumerate(names):
             if position not in used:
                 header.extras[position] = unique_name(name.strip() or f"column_{position + 1}", taken)
-        times = [position for position in header.extras if names_time(names[position])]
+        times = [position for position in header.extras if meaning.names_time(names[position])]
         header.time = times[0] if len(times) == 1 and "invoice_date" in header.positions else None
         return header
 

@@ -13,16 +13,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from include.sources.columns import (
-    Header,
-    canonical,
-    is_header,
-    missing_columns,
-    optional_column_warnings,
-)
+from include.sources.columns import ColumnNames, Header, canonical, missing_columns
 from include.sources.defects import reject
 from include.sources.layout import moments, only_records, time_belongs
 from include.sources.model import FileDecisions
+from include.sources.profiles.names import Layouts
 from include.sources.staged import Batch, Values
 from include.sources.text import LineBlock, TextEncoding, line_blocks, storable
 
@@ -56,26 +51,29 @@ class _Record:
     defect: str | None = None
 
 
-def read_csv(path: Path, encoding: TextEncoding, max_line_bytes: int, decisions: FileDecisions) -> Iterator[Batch]:
+def read_csv(
+    path: Path, encoding: TextEncoding, max_line_bytes: int, decisions: FileDecisions, layouts: Layouts
+) -> Iterator[Batch]:
     """Yield the records of a CSV file.
 
     Args:
         path: Text file.
         encoding: As detected.
         max_line_bytes: Longest physical line that is read.
-        decisions: Gets delimiter, header, extra columns and warnings.
+        decisions: Gets delimiter, profile, header, extra columns and warnings.
+        layouts: Those it may have.
 
     Raises:
-        SourceRejected: empty_file, header_too_long, missing_columns, duplicate_columns.
+        SourceRejected: empty_file, header_too_long, missing_columns, duplicate_columns, ambiguous_profile.
     """
     blocks = line_blocks(path, encoding, max_line_bytes)
-    table, rest = _open_table(blocks, max_line_bytes, encoding, decisions)
+    table, rest = _open_table(blocks, max_line_bytes, encoding, decisions, layouts)
     header = table.header
     decisions.delimiter = table.delimiter
     decisions.header = dict(header.spellings)
     decisions.extra_columns = list(header.extras.values())
-    decisions.warnings += optional_column_warnings(header.positions)
-    yield from only_records(table.batches(rest), decisions, table.split)
+    decisions.warnings += table.meaning.warnings(header.positions)
+    yield from only_records(table.batches(rest), decisions, table.split, table.meaning)
 
 
 @dataclass(slots=True)
@@ -98,11 +96,15 @@ class _Names:
 
 
 def _open_table(
-    blocks: Iterator[LineBlock], max_line_bytes: int, encoding: TextEncoding, decisions: FileDecisions
+    blocks: Iterator[LineBlock],
+    max_line_bytes: int,
+    encoding: TextEncoding,
+    decisions: FileDecisions,
+    layouts: Layouts,
 ) -> tuple[_Table, Iterable[LineBlock]]:
     """Return the table under the header, and the blocks with the lines down to the header removed.
 
-    The header is the first of the lines that names all required columns. Lines above it are told as title rows.
+    The header is the first of the lines that are the column names of a layout. Lines above it are told as title rows.
     """
     head = LineBlock(1, [])
     hint: str | None = None
@@ -123,12 +125,14 @@ def _open_table(
             continue
         while '"' in line and len(head.lines) < index + MAX_RECORD_LINES and (more := next(blocks, None)):
             head = head.followed_by(more)
-        found = _names_at(head, index, (hint,) if hint is not None else DELIMITERS)
-        if is_header(found.names):
+        found = _names_at(head, index, (hint,) if hint is not None else DELIMITERS, layouts)
+        meaning = layouts.of_header(found.names, "csv")
+        if meaning is not None:
+            decisions.profile = meaning.profile
             for title in above:
                 decisions.leave_out("title row", title.line, storable(title.text.strip()))
-            header = Header.of([storable(name) for name in found.names], found.line)
-            table = _Table(header, found.delimiter, encoding)
+            header = Header.of([storable(name) for name in found.names], found.line, meaning)
+            table = _Table(header, found.delimiter, encoding, meaning)
             records = sum(table.begins(head, title.line - head.first) for title in above)
             if records:
                 decisions.warnings.append(
@@ -141,12 +145,12 @@ def _open_table(
         above.append(found)
     if not above:
         raise reject("empty_file")
-    nearest = max(above, key=lambda names: _known(names.names))
+    nearest = max(above, key=lambda names: layouts.known(names.names, "csv"))
     present = {canonical(name) for name in nearest.names}
     raise missing_columns(present, nearest.names, line=nearest.line, value=storable(nearest.text.strip()))
 
 
-def _names_at(block: LineBlock, index: int, delimiters: Sequence[str]) -> _Names:
+def _names_at(block: LineBlock, index: int, delimiters: Sequence[str], layouts: Layouts) -> _Names:
     """Return line `index` of the block as column names.
 
     Of the delimiters, the one that yields most known names is right. A quoted name may run over lines, but not over
@@ -159,7 +163,9 @@ def _names_at(block: LineBlock, index: int, delimiters: Sequence[str]) -> _Names
         names, lines = _parsed(block, index, delimiter)
         if names is not None and lines > 1 and not any(_DATE.search(name) for name in names):
             readings.append(_Names(number, line, names, delimiter, lines))
-        best = max(best, *readings, key=lambda names: (_known(names.names), names.lines, len(names.names)))
+        best = max(
+            best, *readings, key=lambda names: (layouts.known(names.names, "csv"), names.lines, len(names.names))
+        )
     return best
 
 
@@ -174,15 +180,12 @@ def _parsed(block: LineBlock, index: int, delimiter: str) -> tuple[list[str] | N
         return None, reader.line_num
 
 
-def _known(names: Sequence[str]) -> int:
-    return len({column for name in names if (column := canonical(name)) is not None})
-
-
 class _Table:
     """The records below one header."""
 
-    def __init__(self, header: Header, delimiter: str, encoding: TextEncoding) -> None:
+    def __init__(self, header: Header, delimiter: str, encoding: TextEncoding, meaning: ColumnNames) -> None:
         self.header = header
+        self.meaning = meaning
         self.delimiter = delimiter
         self.damage = encoding.damage
         self.time: int | None = None
@@ -321,14 +324,14 @@ class _Table:
             return False
         if sum(line.count('"') for line in block.lines[index : index + used]) % 2:
             return False
-        position = self.header.positions
-        signs = (
-            _NUMBER.fullmatch(values[position["quantity"]]),
-            _NUMBER.fullmatch(values[position["price"]]),
-            _DATE.match(values[position["invoice_date"]]),
-        )
-        named = values[position["invoice"]].strip() and values[position["stock_code"]].strip()
-        return bool(named) and sum(sign is not None for sign in signs) >= 2
+        cell = {name: values[position] for name, position in self.header.positions.items()}
+        signs = [
+            _NUMBER.fullmatch(cell.get("quantity", "")),
+            _NUMBER.fullmatch(cell.get("price", "")),
+            _DATE.match(cell.get("invoice_date", "")),
+        ]
+        named = all(cell[name].strip() for name in ("invoice", "stock_code") if name in cell)
+        return named and sum(sign is not None for sign in signs) >= min(2, len(cell))
 
     def _batch(
         self,

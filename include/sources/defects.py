@@ -57,6 +57,26 @@ DEFECTS: dict[str, Defect] = {
         "Columns have the same meaning, so it is unclear which one counts: {clashes}.",
         "Keep one of each and drop the file again.",
     ),
+    "broken_profile": Defect(
+        "file",
+        "A source profile cannot be used, so it is unclear how files are to be read: {problem}",
+        "Mend the profile or take it out of the folder of profiles, and drop the file again.",
+    ),
+    "ambiguous_profile": Defect(
+        "file",
+        "The file fits several profiles equally well: {names}.",
+        "Make one of them recognise more columns, or tell the files apart by their names under recognise.files.",
+    ),
+    "mixed_profiles": Defect(
+        "file",
+        "The sheet {sheet} has another layout than the sheets before it.",
+        "Drop the sheets as files of their own.",
+    ),
+    "profile_columns": Defect(
+        "file",
+        "The columns are not those that profile {profile} declares, and it is strict. {told}",
+        "Ask the sender what has changed; then name the columns in the profile, or set strict: false.",
+    ),
     "changed_header": Defect(
         "file",
         "The column names stand again in the middle of the file, in another order.",
@@ -279,6 +299,41 @@ DEFECTS: dict[str, Defect] = {
         "record",
         "The record has two fields with the same meaning, so it is unclear which one counts.",
         "Keep one of the two.",
+    ),
+    "unknown_status": Defect(
+        "record",
+        "The row has a status that the profile does not know, so it is unclear whether it is a sale.",
+        "List the status in the profile: under counts, left_out or reversed.",
+    ),
+    "unreadable_amount": Defect(
+        "record",
+        "An amount beside the goods, such as shipping, tax or the total, is no number.",
+        "Correct the amount and drop the line again.",
+    ),
+    "conflicting_charge": Defect(
+        "record",
+        "The lines of the invoice name different amounts for what the profile calls a sum of the whole invoice.",
+        "Correct the amounts, or say per: line in the profile.",
+    ),
+    "invoice_total_differs": Defect(
+        "record",
+        "The lines of the invoice, with discounts, shipping and taxes, do not add up to its total.",
+        "Check the invoice; if the file is right, the profile misses an amount: name its column under charges.",
+    ),
+    "amount_without_quantity": Defect(
+        "record",
+        "The line costs something but has a quantity of 0, so there is no price of one unit.",
+        "Give the quantity and drop the line again.",
+    ),
+    "unknown_currency": Defect(
+        "record",
+        "It is unclear in which currency the line is: there is no code of three letters, or $ without saying which.",
+        "Give the code, such as USD, in the column of the currency or under defaults in the profile.",
+    ),
+    "currency_contradicts": Defect(
+        "record",
+        "The signs beside the amounts are of another currency than the one the line is said to be in.",
+        "Correct the line and drop it again.",
     ),
 }
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from include.sources.defects import reject
+from include.sources.json_shapes import Lines, named, the_path
 from include.sources.json_shapes import Path as LinePath
-from include.sources.json_shapes import line_paths, lines_at, named, records_in, the_path
 from include.sources.json_values import DECODER, Fields, plain_json
 from include.sources.model import SourceRejected
 from include.sources.text import TextEncoding, storable
@@ -56,6 +56,7 @@ class JsonDocument:
         encoding: TextEncoding,
         max_record_bytes: int,
         leave_out: Callable[[str, int, str], None],
+        lines: Lines,
     ) -> None:
         """Begin at the start.
 
@@ -64,9 +65,11 @@ class JsonDocument:
             encoding: As detected.
             max_record_bytes: Longest record that is read.
             leave_out: Is told what is no record: its kind, ordinal number and text.
+            lines: Finds the lines.
         """
         self.path = path
         self.leave_out = leave_out
+        self.lines = lines
         self.encoding = encoding
         self.max_record = max_record_bytes
         self.buffer = ""
@@ -88,7 +91,7 @@ class JsonDocument:
                 if self._first_element() == "[":
                     raise reject("unnamed_values", line=self._line(), value=self._excerpt(self.position))
                 sample, elements = self._sampled()
-                yield from self._lines(elements, the_path(line_paths(value for value, _ in sample)) or ())
+                yield from self._lines(elements, the_path(self.lines.paths(value for value, _ in sample)) or ())
             else:
                 yield from self._object()
             if self._peek().strip("\x1a"):
@@ -123,7 +126,7 @@ class JsonDocument:
                 yield JsonRecord(value, raw)
                 continue
             empty = True
-            for line in lines_at(value, path):
+            for line in self.lines.below(value, path):
                 empty = False
                 yield JsonRecord(line, raw, alone=False)
             if empty:
@@ -139,7 +142,7 @@ class JsonDocument:
             begins = self._first_element() if self._peek() == "[" else ""
             if begins == "{":
                 sample, elements = self._sampled()
-                paths = line_paths(value for value, _ in sample)
+                paths = self.lines.paths(value for value, _ in sample)
                 found += [(key, *path) for path in paths]
                 if the_path(found) is not None and paths:
                     yield from self._lines(elements, paths[0])
@@ -163,7 +166,7 @@ class JsonDocument:
                 columns = value if key == "columns" else columns
                 room = self._room(room - len(raw), found)
         if not found:
-            for record in records_in(Fields(members)):
+            for record in self.lines.of_document(Fields(members)):
                 yield JsonRecord(record, json.dumps(plain_json(record)))
 
     def _room(self, room: int, found: list[LinePath]) -> int:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
-from include.sources.columns import (
-    canonical,
-    check_required,
-    is_general,
-    names_time,
-    optional_column_warnings,
-    unique_name,
-)
+from include.sources.columns import unique_name
 from include.sources.json_document import JsonDocument, JsonRecord
+from include.sources.json_shapes import Lines, the_path
 from include.sources.json_shapes import Path as LinePath
-from include.sources.json_shapes import line_paths, lines_at, the_path
 from include.sources.json_values import DECODER, Fields, plain_json
 from include.sources.layout import moment, only_records, time_belongs
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions
+from include.sources.profiles.names import Layouts
 from include.sources.staged import Batch, RecordBuffer
 from include.sources.text import TextEncoding, line_blocks, storable
 
@@ -29,27 +24,34 @@ _REMEMBERED_KEYS = 1_000
 _DATE = CANONICAL_COLUMNS.index("invoice_date")
 
 
-def read_json(path: Path, encoding: TextEncoding, max_record_bytes: int, decisions: FileDecisions) -> Iterator[Batch]:
+def read_json(
+    path: Path, encoding: TextEncoding, max_record_bytes: int, decisions: FileDecisions, layouts: Layouts
+) -> Iterator[Batch]:
     """Yield the records of a JSON document: a list of objects, or what `json_shapes` finds.
 
     Args:
         path: Text file.
         encoding: As detected.
         max_record_bytes: Longest record that is read.
-        decisions: Gets header, extra columns and warnings.
+        decisions: Gets profile, header, extra columns and warnings.
+        layouts: Those it may have.
 
     Raises:
         SourceRejected: truncated_json, invalid_json, json_record_too_long, unnamed_values, ambiguous_json,
-            json_too_large, missing_columns.
+            json_too_large, missing_columns, ambiguous_profile.
     """
-    yield from only_records(_document_batches(path, encoding, max_record_bytes, decisions), decisions)
+    records = _Records(encoding, decisions, Lines(layouts, decisions))
+    yield from _only_records(_document_batches(path, encoding, max_record_bytes, records), records)
 
 
-def _document_batches(
-    path: Path, encoding: TextEncoding, max_record_bytes: int, decisions: FileDecisions
-) -> Iterator[Batch]:
-    records = _Records(encoding, decisions)
-    document = JsonDocument(path, encoding, max_record_bytes, decisions.leave_out)
+def _only_records(batches: Iterator[Batch], records: _Records) -> Iterator[Batch]:
+    """Yield batches without the rows that are no records; the first shows the layout."""
+    first = next(batches)
+    yield from only_records(chain([first], batches), records.decisions, meaning=records.lines.meaning)
+
+
+def _document_batches(path: Path, encoding: TextEncoding, max_record_bytes: int, records: _Records) -> Iterator[Batch]:
+    document = JsonDocument(path, encoding, max_record_bytes, records.decisions.leave_out, records.lines)
     for ordinal, record in enumerate(document.records(), start=1):
         records.add(ordinal, record)
         if records.buffer.full:
@@ -59,7 +61,7 @@ def _document_batches(
 
 
 def read_json_lines(
-    path: Path, encoding: TextEncoding, max_line_bytes: int, decisions: FileDecisions
+    path: Path, encoding: TextEncoding, max_line_bytes: int, decisions: FileDecisions, layouts: Layouts
 ) -> Iterator[Batch]:
     """Yield the records of a JSON lines file; a line that is not one is a defective record.
 
@@ -67,16 +69,17 @@ def read_json_lines(
         path: Text file.
         encoding: As detected.
         max_line_bytes: Longest physical line that is read.
-        decisions: Gets header, extra columns and warnings.
+        decisions: Gets profile, header, extra columns and warnings.
+        layouts: Those it may have.
 
     Raises:
-        SourceRejected: ambiguous_json, missing_columns.
+        SourceRejected: ambiguous_json, missing_columns, ambiguous_profile.
     """
-    yield from only_records(_line_batches(path, encoding, max_line_bytes, decisions), decisions)
+    records = _Records(encoding, decisions, Lines(layouts, decisions))
+    yield from _only_records(_line_batches(path, encoding, max_line_bytes, records), records)
 
 
-def _line_batches(path: Path, encoding: TextEncoding, max_line_bytes: int, decisions: FileDecisions) -> Iterator[Batch]:
-    records = _Records(encoding, decisions)
+def _line_batches(path: Path, encoding: TextEncoding, max_line_bytes: int, records: _Records) -> Iterator[Batch]:
     for block in line_blocks(path, encoding, max_line_bytes):
         for index, line in enumerate(block.lines):
             text = line.strip("\ufeff \t\r\n\x1a")
@@ -91,8 +94,9 @@ def _line_batches(path: Path, encoding: TextEncoding, max_line_bytes: int, decis
 class _Records:
     """Turns decoded records into batches and remembers which names were used."""
 
-    def __init__(self, encoding: TextEncoding, decisions: FileDecisions) -> None:
+    def __init__(self, encoding: TextEncoding, decisions: FileDecisions, lines: Lines) -> None:
         self.damage = encoding.damage
+        self.lines = lines
         self.decisions = decisions
         self.buffer = RecordBuffer()
         self.objects = 0
@@ -118,11 +122,11 @@ class _Records:
             self.buffer.add_defect(number, _line_defect(text), storable(text))
             return
         if self._path is None:
-            self._path = the_path(line_paths([value]))
+            self._path = the_path(self.lines.paths([value]))
         if not self._path:
             self.add(number, JsonRecord(value, text))
             return
-        lines = [JsonRecord(line, text, alone=False) for line in lines_at(value, self._path)]
+        lines = [JsonRecord(line, text, alone=False) for line in self.lines.below(value, self._path)]
         for line in lines:
             self.add(number, line)
         if not lines:
@@ -153,8 +157,8 @@ class _Records:
         self.decisions.header = {name: self._header[name] for name in CANONICAL_COLUMNS if name in self._header}
         self.decisions.extra_columns = list(self._extras)
         if self.objects:
-            check_required(self._header, [*self._header.values(), *self._extras])
-            self.decisions.warnings += optional_column_warnings(self._header)
+            self.lines.meaning.check(self._header, [*self._header.values(), *self._extras])
+            self.decisions.warnings += self.lines.meaning.warnings(self._header)
 
     def _fill(self, row: list[str | None], extras: dict[str, str], fields: Fields, raw: str) -> str | None:
         """Fill `row` and `extras` from a record and return its defect, if any."""
@@ -221,12 +225,13 @@ class _Records:
         """Return the position of the canonical column that `key` means, None for one of the sender's own."""
         if key in self._positions:
             return self._positions[key]
-        column = canonical(key)
+        meaning = self.lines.meaning
+        column = meaning.canonical(key)
         position = None if column is None else CANONICAL_COLUMNS.index(column)
         known = self._header.get(column or "")
-        if is_general(key) or names_time(key):
+        if meaning.is_general(key) or meaning.names_time(key):
             self._yielding.add(key)
-        if names_time(key):
+        if meaning.names_time(key):
             self._times.add(key)
         if column is not None and (known is None or (known in self._yielding and key not in self._yielding)):
             self._header[column] = storable(key)

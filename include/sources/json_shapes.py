@@ -5,14 +5,80 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from include.sources.columns import REQUIRED_COLUMNS, canonical, is_general, is_header
+from include.sources.columns import REQUIRED_COLUMNS, USUAL, ColumnNames, canonical, is_general, is_header
 from include.sources.defects import reject
 from include.sources.json_values import Fields, plain_json
+from include.sources.model import FileDecisions
+from include.sources.profiles.names import Layouts
 
 Path = tuple[str, ...]
 """Names of fields, from the outside in."""
 
 _MAX_DEPTH = 5
+
+
+class Lines:
+    """Finds the lines of a document.
+
+    Attributes:
+        meaning: What the names of their fields mean.
+    """
+
+    def __init__(self, layouts: Layouts, decisions: FileDecisions) -> None:
+        """Begin with the usual names.
+
+        Args:
+            layouts: Those the document may have.
+            decisions: Says the format; gets the profile.
+        """
+        self.layouts = layouts
+        self.decisions = decisions
+        self.meaning: ColumnNames = USUAL
+
+    def paths(self, values: Iterable[object]) -> list[Path]:
+        """Return the paths of the lines below `values`, as `line_paths`; of a declared layout the one it says.
+
+        Raises:
+            SourceRejected: ambiguous_profile.
+        """
+        values = list(values)
+        found = self.layouts.of_objects(values, self.decisions.format)
+        if found is None:
+            return line_paths(values)
+        self.meaning, self.decisions.profile = found, found.profile
+        return [tuple(found.declared.lines.split(".")) if found.declared.lines else ()]
+
+    def below(self, value: object, path: Path) -> Iterator[object]:
+        """Yield the lines at a path below `value`, as `lines_at`; of a declared layout with paths as names."""
+        return lines_at(value, path) if self.meaning.profile is None else _with_paths(value, path)
+
+    def of_document(self, document: Fields) -> Iterator[object]:
+        """Yield the lines of a whole document, as `records_in`; it may be one invoice, or an object with it.
+
+        Raises:
+            SourceRejected: ambiguous_json, ambiguous_profile.
+        """
+        for value in (document, *(value for _, value in document)):
+            path = self.paths([value])
+            if self.meaning.profile is not None:
+                return self.below(value, path[0])
+        return records_in(document)
+
+
+def _with_paths(value: object, path: Path, before: str = "") -> Iterator[object]:
+    """Yield the objects at a path below `value` with the fields of those around them, named by their paths."""
+    if not isinstance(value, Fields):
+        yield value
+        return
+    own = [(before + key, item) for key, item in value if not path or key != path[0]]
+    if not path:
+        yield Fields(own)
+        return
+    outer = [(key, _text(key, item)) for key, item in own]
+    for item in (item for key, item in value if key == path[0] and item is not None):
+        for inner in item if isinstance(item, list) else [item]:
+            for line in _with_paths(inner, path[1:], f"{before}{path[0]}."):
+                yield Fields((*outer, *line)) if isinstance(line, Fields) else line
 
 
 def line_paths(values: Iterable[object], around: frozenset[str] = frozenset(), path: Path = ()) -> list[Path]:

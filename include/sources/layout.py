@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.sources.columns import REQUIRED_COLUMNS, canonical, is_header
+from include.sources.columns import USUAL, ColumnNames
 from include.sources.defects import reject
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions
 from include.sources.staged import Batch, Values, text_array
@@ -126,7 +126,10 @@ def moments(dates: Values, times: Values) -> pa.Array:
 
 
 def only_records(
-    batches: Iterable[Batch], decisions: FileDecisions, split: Callable[[str], Sequence[str]] | None = None
+    batches: Iterable[Batch],
+    decisions: FileDecisions,
+    split: Callable[[str], Sequence[str]] | None = None,
+    meaning: ColumnNames = USUAL,
 ) -> Iterator[Batch]:
     """Yield the batches without the rows that are no records, which are told in `decisions.left_out`.
 
@@ -134,11 +137,12 @@ def only_records(
         batches: All rows below the header, in order.
         decisions: Gets what was left out.
         split: Cuts the text of a row with too few or too many values into its values.
+        meaning: What the names of the columns mean.
 
     Raises:
         SourceRejected: changed_header.
     """
-    rows = _Rows(decisions, split)
+    rows = _Rows(decisions, split, meaning)
     for batch in batches:
         yield from rows.records(batch)
     rows.conclude()
@@ -147,8 +151,11 @@ def only_records(
 class _Rows:
     """Judges rows in order. What may be a footer waits until it is known whether a record follows."""
 
-    def __init__(self, decisions: FileDecisions, split: Callable[[str], Sequence[str]] | None) -> None:
+    def __init__(
+        self, decisions: FileDecisions, split: Callable[[str], Sequence[str]] | None, meaning: ColumnNames
+    ) -> None:
         self.decisions = decisions
+        self.meaning = meaning
         self.split = split
         self.started = False
         self.waiting: list[Batch] = []
@@ -157,7 +164,7 @@ class _Rows:
         """Yield the records among the rows of a batch, after those of earlier batches that turned out to be some."""
         count = len(batch.line_numbers)
         kinds: dict[int, str] = {}
-        for row in _suspects(batch, first=not self.started):
+        for row in _suspects(batch, self.meaning, first=not self.started):
             kind = self._kind(batch, row)
             if kind is None:
                 self.started = True
@@ -195,14 +202,14 @@ class _Rows:
         if defect is not None:
             return "total row" if _says_total_of(filled[0]) else "footer" if _is_footer(filled) else None
         cells = {name: _cell(values, row) for name, values in batch.columns.items()}
-        if is_header(filled):
-            if any(canonical(cells[name]) != name for name in REQUIRED_COLUMNS):
+        if self.meaning.is_header(filled):
+            if any(self.meaning.canonical(text) != name for name, text in cells.items() if text.strip()):
                 raise reject("changed_header", line=batch.line_numbers[row], value=", ".join(filled))
             return "repeated header"
         if not self.started and _is_of_units(cells):
             return "units row"
-        if cells["stock_code"].strip():
-            return "total row" if says_total(cells["stock_code"]) or says_total(cells["invoice"]) else None
+        if cells.get("stock_code", "").strip() or "stock_code" not in self.meaning.columns:
+            return "total row" if any(says_total(cells.get(name, "")) for name in ("stock_code", "invoice")) else None
         if any(map(_says_total_of, filled)):
             return "total row"
         return "footer" if _is_footer(filled) else None
@@ -217,29 +224,29 @@ class _Rows:
         return [cell for cell in (*cells, *(json.loads(extras).values() if extras else ())) if cell.strip()]
 
 
-def _suspects(batch: Batch, *, first: bool) -> list[int]:
-    """Return the rows to look at: the first, and those without a stock code or with a telling word as a code.
+def _suspects(batch: Batch, meaning: ColumnNames, *, first: bool) -> list[int]:
+    """Return the rows to look at: the first, defective ones, and those without a stock code or with a telling word.
 
     The rest of a file passes at the speed of Arrow: a text that begins with a digit is no such word.
     """
     if not batch.line_numbers:
         return []
-    rows: set[int] = set()
-    for name in ("stock_code", "invoice"):
+    rows = {row for row, defect in enumerate(batch.defects or ()) if defect}
+    for name in meaning.columns & {"stock_code", "invoice"}:
         array = batch.columns[name] = text_array(batch.columns[name])
-        mask = _telling(array, blank=name == "stock_code")
+        mask = _telling(array, meaning, blank=name == "stock_code")
         rows.update(pc.indices_nonzero(mask).to_pylist() if mask is not None else ())
     return sorted(rows.union(range(min(_FIRST_ROWS, len(batch.line_numbers)))) if first else rows)
 
 
-def _telling(values: pa.Array, *, blank: bool) -> pa.Array | None:
+def _telling(values: pa.Array, meaning: ColumnNames, *, blank: bool) -> pa.Array | None:
     """Return which values are blank or may be the name of a total or of a column, None if none is."""
     array = pc.fill_null(values, "")
     other = array.filter(pc.or_(pc.less(array, "0"), pc.greater_equal(array, ":")))
     words = [
         text
         for text in pc.unique(other).to_pylist()
-        if (blank if not text.strip() else canonical(text) is not None or says_total(text))
+        if (blank if not text.strip() else meaning.canonical(text) is not None or says_total(text))
     ]
     return pc.is_in(array, pa.array(words, pa.string())) if words else None
 
@@ -251,8 +258,8 @@ def _cell(values: Values, row: int) -> str:
 
 def _is_of_units(cells: dict[str, str]) -> bool:
     """Return whether a row says in what units the columns are: `pcs`, `dd.mm.yyyy`, `GBP`, `------`."""
-    texts = [cells[name].strip() for name in ("quantity", "invoice_date", "price")]
-    if any(map(_DIGIT.search, (cells["invoice"], *texts))) or not any(texts):
+    texts = [cells.get(name, "").strip() for name in ("quantity", "invoice_date", "price")]
+    if any(map(_DIGIT.search, (cells.get("invoice", ""), *texts))) or not any(texts):
         return False
     return all(_UNITS.issuperset(_words(text)) for text in texts)
 

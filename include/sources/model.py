@@ -63,7 +63,10 @@ class FileDecisions(Model):
             (RETAIL_DATE_ORDER).
         decimal_mark: Decimal mark of `quantity` and `price`.
         sheets: Names of the sheets of a workbook, in its order; the page of a row is the number of its sheet, from 1.
-        left_out: Rows that are no records: totals, footers, titles, repeated headers. Blank rows are not told.
+        profile: Name of the profile of its layout, None if the usual names of columns tell it.
+        left_out: Rows that are no records: totals, footers, titles, repeated headers, and what a profile leaves out.
+            Blank rows are not told.
+        added_lines: Stock code -> lines that a profile made of amounts beside the goods, such as shipping.
         warnings: Sentences a person should read, such as an ambiguous date style.
     """
 
@@ -80,7 +83,9 @@ class FileDecisions(Model):
     date_basis: DateBasis = "evidence"
     decimal_mark: Literal[".", ","] = "."
     sheets: list[str] = Field(default_factory=list)
+    profile: str | None = None
     left_out: list[LeftOut] = Field(default_factory=list)
+    added_lines: dict[str, int] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
 
     def leave_out(self, what: str, line: int, text: str) -> None:

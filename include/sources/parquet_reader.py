@@ -8,39 +8,43 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.sources.columns import Header, check_required, optional_column_warnings
+from include.sources.columns import USUAL, Header
 from include.sources.defects import reject
 from include.sources.model import FileDecisions
+from include.sources.profiles.names import Layouts
 from include.sources.staged import Batch
 from include.sources.typed import NoText, batch_of, text_of
 
 _BATCH_ROWS = 20_000
 
 
-def read_parquet(path: Path, decisions: FileDecisions) -> Iterator[Batch]:
+def read_parquet(path: Path, decisions: FileDecisions, layouts: Layouts) -> Iterator[Batch]:
     """Yield the records of a Parquet file; their numbers count from 1.
 
     Args:
         path: The file.
-        decisions: Gets header, extra columns and warnings.
+        decisions: Gets profile, header, extra columns and warnings.
+        layouts: Those it may have.
 
     Raises:
-        SourceRejected: corrupt_parquet, unreadable_column, missing_columns, duplicate_columns.
+        SourceRejected: corrupt_parquet, unreadable_column, missing_columns, duplicate_columns, ambiguous_profile.
     """
     try:
         with pq.ParquetFile(path) as file:
-            yield from _records(file, decisions)
+            yield from _records(file, decisions, layouts)
     except (pa.ArrowException, OSError) as error:
         raise reject("corrupt_parquet", detail=str(error).splitlines()[0]) from error
 
 
-def _records(file: pq.ParquetFile, decisions: FileDecisions) -> Iterator[Batch]:
+def _records(file: pq.ParquetFile, decisions: FileDecisions, layouts: Layouts) -> Iterator[Batch]:
     names = file.schema_arrow.names
-    header = Header.of(names)
-    check_required(header.positions, names)
+    meaning = layouts.of_header(names, "parquet") or USUAL
+    header = Header.of(names, meaning=meaning)
+    meaning.check(header.positions, names)
+    decisions.profile = meaning.profile
     decisions.header = dict(header.spellings)
     decisions.extra_columns = list(header.extras.values())
-    decisions.warnings += optional_column_warnings(header.positions)
+    decisions.warnings += meaning.warnings(header.positions)
     first = 1
     for batch in file.iter_batches(batch_size=_BATCH_ROWS):
         columns = [_text(name, column) for name, column in zip(names, batch.columns, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from decimal import Decimal
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
@@ -19,7 +19,9 @@ from include.sources.detection import is_zip_of_files, kind_of, text_format
 from include.sources.guard import check_money_columns
 from include.sources.json_reader import read_json, read_json_lines
 from include.sources.model import FileDecisions, SourceReading
-from include.sources.numbers import MarkSetting, decide_numbers
+from include.sources.numbers import MarkSetting, NumberStyle, decide_numbers
+from include.sources.profiles.lines import make_lines
+from include.sources.profiles.names import Layouts
 from include.sources.staged import Batch, StagedWriter
 from include.sources.text import encoding_of
 from include.sources.zip_archive import unpack
@@ -44,6 +46,7 @@ def stage_file(
     zone: ZoneInfo = LONDON,
     max_line_bytes: int = MAX_LINE_BYTES,
     limits: UnpackLimits | None = None,
+    layouts: Layouts | None = None,
 ) -> SourceReading:
     """Read a source file and write its records, as text, to one Parquet file.
 
@@ -56,6 +59,7 @@ def stage_file(
         zone: The shop's, to which moments with an offset are brought.
         max_line_bytes: Longest physical line or JSON record that is read, in bytes.
         limits: How much a compressed file may unpack to.
+        layouts: Those the file may have; by default the one with the usual column names.
 
     Returns:
         The decisions, the number of records and of defective ones, and the exact amount in GBP.
@@ -66,9 +70,12 @@ def stage_file(
     """
     started = time.perf_counter()
     limits = limits or UnpackLimits()
+    layouts = replace(layouts or Layouts(), file=name)
+    if layouts.problem:
+        raise reject("broken_profile", problem=layouts.problem)
     _refuse_bad_archive(path, out.parent, limits)
     with unpacked(path, out.parent, limits) as (plain, compression):
-        decisions, batches = _open(plain, name, max_line_bytes, limits)
+        decisions, batches = _open(plain, name, max_line_bytes, limits, layouts)
         decisions.compression = compression
         with replacing(out) as partial:
             with StagedWriter(partial) as writer:
@@ -78,24 +85,33 @@ def stage_file(
                 names = "column names but " if decisions.header else ""
                 decisions.warnings.append(f"The file has {names}no records.")
             with StagedValues(partial) as values:
-                amount = _brought_to_one_form(values, decisions, date_order, decimal_mark, zone)
+                rows, defects = writer.rows, dict(sorted(writer.defects.items()))
+                if decisions.profile is None:
+                    _bring_to_one_form(values, decisions, date_order, decimal_mark, zone)
+                else:
+                    profile = layouts.profiles[decisions.profile].with_settings(date_order, decimal_mark)
+                    rows, defects = make_lines(values, profile, decisions, zone, BASE_CURRENCY[0])
+                    unexplained = profile.unexplained(decisions.extra_columns)
+                    style = NumberStyle(decisions.decimal_mark)
+                    decisions.warnings += check_money_columns(values, unexplained, style, BASE_CURRENCY)
+                amount = values.amount()
     return SourceReading(
         decisions=decisions,
-        rows=writer.rows,
-        defects=dict(sorted(writer.defects.items())),
+        rows=rows,
+        defects=defects,
         amount=amount,
         seconds=round(time.perf_counter() - started, 3),
     )
 
 
-def _brought_to_one_form(
+def _bring_to_one_form(
     values: StagedValues,
     decisions: FileDecisions,
     date_order: DateSetting,
     decimal_mark: MarkSetting,
     zone: ZoneInfo,
-) -> Decimal:
-    """Decide how the file writes its values, write them in the one form and return the amount."""
+) -> None:
+    """Decide how the file writes its values and write them in the one form."""
     dates, quantities, prices = (values.distinct(column) for column in ("invoice_date", "quantity", "price"))
     changed_dates = dates_changed(dates, decisions, date_order, zone)
     number_style = decide_numbers(prices | quantities, decisions, decimal_mark)
@@ -124,7 +140,6 @@ def _brought_to_one_form(
         }
     )
     decisions.warnings += check_money_columns(values, decisions.extra_columns, number_style, BASE_CURRENCY)
-    return values.amount()
 
 
 def _refuse_bad_archive(path: Path, folder: Path, limits: UnpackLimits) -> None:
@@ -139,7 +154,9 @@ def _refuse_bad_archive(path: Path, folder: Path, limits: UnpackLimits) -> None:
             unpack(path, Path(scratch), limits)
 
 
-def _open(plain: Path, name: str, max_line_bytes: int, limits: UnpackLimits) -> tuple[FileDecisions, Iterator[Batch]]:
+def _open(
+    plain: Path, name: str, max_line_bytes: int, limits: UnpackLimits, layouts: Layouts
+) -> tuple[FileDecisions, Iterator[Batch]]:
     """Return what is known before reading, and the batches; reading them completes the decisions.
 
     The libraries of a format are imported with the first file of it: other files need not wait for them.
@@ -156,7 +173,7 @@ def _open(plain: Path, name: str, max_line_bytes: int, limits: UnpackLimits) -> 
             warnings=list(encoding.warnings),
         )
         read = _READERS[decisions.format]
-        return decisions, read(plain, encoding, max_line_bytes, decisions)
+        return decisions, read(plain, encoding, max_line_bytes, decisions, layouts)
     decisions = FileDecisions(format=kind)
     if kind == "pdf":
         from include.sources.pdf.reader import read_pdf
@@ -165,7 +182,7 @@ def _open(plain: Path, name: str, max_line_bytes: int, limits: UnpackLimits) -> 
     if kind == "parquet":
         from include.sources.parquet_reader import read_parquet
 
-        return decisions, read_parquet(plain, decisions)
+        return decisions, read_parquet(plain, decisions, layouts)
     from include.sources.workbook_reader import read_workbook
 
-    return decisions, read_workbook(plain, decisions, limits)
+    return decisions, read_workbook(plain, decisions, limits, layouts)

@@ -15,18 +15,12 @@ import fastexcel
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.sources.columns import (
-    REQUIRED_COLUMNS,
-    TABLE_COLUMNS,
-    Header,
-    canonical,
-    check_required,
-    optional_column_warnings,
-)
+from include.sources.columns import TABLE_COLUMNS, USUAL, ColumnNames, Header, canonical, check_required
 from include.sources.compression import UnpackLimits
 from include.sources.defects import reject
 from include.sources.layout import moments, only_records, time_belongs
 from include.sources.model import FileDecisions, LeftOut, SourceRejected
+from include.sources.profiles.names import Layouts
 from include.sources.staged import Batch
 from include.sources.typed import batch_of
 from include.sources.workbook_cells import WorkbookFormat, address, check_size, errors_of_ods, unsolved_formulas
@@ -47,19 +41,20 @@ _TIDIED = (
 """Of moments: a part that those to change have, how they look, and what they become. A time of day comes with day 0."""
 
 
-def read_workbook(path: Path, decisions: FileDecisions, limits: UnpackLimits) -> Iterator[Batch]:
+def read_workbook(path: Path, decisions: FileDecisions, limits: UnpackLimits, layouts: Layouts) -> Iterator[Batch]:
     """Yield the records of all sheets that hold lines; the number of the sheet is their page.
 
     Numbers have up to 9 decimals: what a spreadsheet stores beyond is the noise of its binary arithmetic.
 
     Args:
         path: The workbook.
-        decisions: Says the format; gets sheets, header, extra columns, what was left out, and warnings.
+        decisions: Says the format; gets sheets, profile, header, extra columns, what was left out, and warnings.
         limits: How much it may unpack to.
+        layouts: Those it may have.
 
     Raises:
         SourceRejected: encrypted_workbook, corrupt_workbook, archive_too_large, sheet_too_large, empty_file,
-            missing_columns, duplicate_columns.
+            missing_columns, duplicate_columns, ambiguous_profile, mixed_profiles.
     """
     form = cast(WorkbookFormat, decisions.format)
     nearest: tuple[int, str, list[str]] | None = None
@@ -74,12 +69,17 @@ def read_workbook(path: Path, decisions: FileDecisions, limits: UnpackLimits) ->
             del sheet  # what it holds takes more memory than the cells
             _return_memory()
             top = _rows(cells.slice(0, _HEADER_ROWS))
-            at = header_row(top)
-            if at is not None:
+            found = header_row(top, layouts, form)
+            if found is not None:
+                at, meaning = found
+                if decisions.header and meaning.profile != decisions.profile:
+                    raise reject("mixed_profiles", sheet=repr(name))
+                decisions.profile = meaning.profile
                 if not visible:
                     decisions.warnings.append(f'Sheet "{name}" is hidden; its lines are read like the others.')
                 with _in_sheet(name):
-                    yield from only_records(_lines(cells, top, at, page, decisions), decisions)
+                    lines = _lines(cells, top, at, page, decisions, meaning)
+                    yield from only_records(lines, decisions, meaning=meaning)
                 errors += errors_of_ods(path, name) if form == "ods" else []
                 decisions.warnings += _warnings(name, errors, unsolved_formulas(path, name) if form == "xlsx" else [])
             elif cells.num_columns:
@@ -101,16 +101,18 @@ def read_workbook(path: Path, decisions: FileDecisions, limits: UnpackLimits) ->
             check_required(_named(nearest[2]), nearest[2])
 
 
-def header_row(rows: Sequence[Sequence[str]]) -> int | None:
-    """Return the index of the row that holds the column names.
+def header_row(rows: Sequence[Sequence[str]], layouts: Layouts, form: WorkbookFormat) -> tuple[int, ColumnNames] | None:
+    """Return the index of the row that holds the column names, and what they mean.
 
-    It is the first that names all required columns; if none does, the first that names product, quantity and price.
+    It is the first that has those of a layout; if none does, the first that names product, quantity and price.
     """
-    named = [_named(row) for row in rows]
-    for wanted in (REQUIRED_COLUMNS, TABLE_COLUMNS):
-        for index, columns in enumerate(named):
-            if columns.issuperset(wanted):
-                return index
+    for index, row in enumerate(rows):
+        meaning = layouts.of_header(row, form)
+        if meaning is not None:
+            return index, meaning
+    for index, row in enumerate(rows):
+        if _named(row).issuperset(TABLE_COLUMNS):
+            return index, USUAL
     return None
 
 
@@ -142,7 +144,7 @@ def _cells(sheet: fastexcel.ExcelSheet) -> tuple[pa.RecordBatch, list[str]]:
 
 
 def _lines(
-    cells: pa.RecordBatch, top: list[list[str]], at: int, page: int, decisions: FileDecisions
+    cells: pa.RecordBatch, top: list[list[str]], at: int, page: int, decisions: FileDecisions, meaning: ColumnNames
 ) -> Iterator[Batch]:
     """Yield the records of a sheet.
 
@@ -152,11 +154,12 @@ def _lines(
         at: Index of the column names among them.
         page: Its number.
         decisions: As for `read_workbook`.
+        meaning: What the column names mean.
     """
     names = top[at]
-    header = Header.of(names, at + 1)
-    check_required(header.positions, names, line=at + 1)
-    date, time = header.positions["invoice_date"], header.time
+    header = Header.of(names, at + 1, meaning)
+    meaning.check(header.positions, names, line=at + 1)
+    date, time = header.positions.get("invoice_date", -1), header.time
     below = top[at + 1 :]
     joined = time is not None and time_belongs([row[date] for row in below], [row[time] for row in below])
     if joined:
@@ -166,7 +169,7 @@ def _lines(
             decisions.leave_out("title row", number, text)
     decisions.header = header.spellings | decisions.header
     decisions.warnings += [
-        f'Sheet "{decisions.sheets[page - 1]}": {text}' for text in optional_column_warnings(header.positions)
+        f'Sheet "{decisions.sheets[page - 1]}": {text}' for text in meaning.warnings(header.positions)
     ]
     filled = {position for position in header.extras if names[position].strip()}
     for first in range(at + 1, cells.num_rows, _BATCH_ROWS):

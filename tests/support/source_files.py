@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from include.sources.csv_reader import read_csv
 from include.sources.model import FileDecisions, SourceReading, SourceRejected
+from include.sources.profiles.names import Layouts
 from include.sources.staged import Batch
 from include.sources.text import encoding_of
 
@@ -69,7 +70,8 @@ def csv_with_prices(*prices: str) -> str:
 def read_rows(path: Path, max_line_bytes: int = LIMIT) -> list[tuple[int, str | None, tuple[str | None, ...]]]:
     """Read a CSV file without staging it: line number, defect and values of each record."""
     decisions = FileDecisions(format="csv")
-    return [row for batch in read_csv(path, encoding_of(path), max_line_bytes, decisions) for row in _rows_of(batch)]
+    batches = read_csv(path, encoding_of(path), max_line_bytes, decisions, Layouts())
+    return [row for batch in batches for row in _rows_of(batch)]
 
 
 def _rows_of(batch: Batch) -> Iterator[tuple[int, str | None, tuple[str | None, ...]]]:

@@ -10,6 +10,7 @@ import pytest
 
 from include.sources.json_reader import read_json
 from include.sources.model import FileDecisions, SourceRejected
+from include.sources.profiles.names import Layouts
 from include.sources.text import encoding_of
 from tests.support.source_files import LIMIT, Reject, Stage
 
@@ -148,7 +149,7 @@ def test_cut_off_anywhere_nothing_is_loaded(
     for size in range(1, len(whole)):
         path.write_bytes(whole[:size])
         with pytest.raises(SourceRejected) as caught:
-            list(read_json(path, encoding_of(path), LIMIT, FileDecisions(format="json")))
+            list(read_json(path, encoding_of(path), LIMIT, FileDecisions(format="json"), Layouts()))
         assert caught.value.code == "truncated_json", whole[:size]
 
 

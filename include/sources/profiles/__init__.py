@@ -1,0 +1,1 @@
+"""Source profiles: layouts that are declared in YAML instead of being found by the names of their columns."""

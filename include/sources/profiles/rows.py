@@ -1,0 +1,272 @@
+"""The rows of a staged file with the values that a profile names: texts, numbers and what the statuses say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pyarrow as pa
+
+from include.sources.canonical import NOTHING, StagedValues
+from include.sources.dates import decide_dates
+from include.sources.defects import reject
+from include.sources.model import FileDecisions
+from include.sources.numbers import Number, decide_numbers
+from include.sources.profiles.model import Charge, Profile, Status, folded
+from include.sources.profiles.sql import NUMBER, Compiler, pointer, quoted, texts_in
+
+_SIGNS = """£ GBP  € EUR  R$ BRL  US$ USD  C$ CAD  CA$ CAD  A$ AUD  AU$ AUD  NZ$ NZD  HK$ HKD  S$ SGD
+    ₹ INR  ₺ TRY  ₽ RUB  ₩ KRW  ₪ ILS  ZŁ PLN"""
+SIGNS = dict(zip(_SIGNS.split()[::2], _SIGNS.split()[1::2], strict=True))
+"""Sign, in upper case -> the currency that it alone stands for; of kr, ¥ and $ several countries have one."""
+
+NUMBERS = ("quantity", "price", "amount")
+TEXTS = ("invoice", "stock_code", "description", "invoice_date", "customer_id", "country")
+
+_LARGEST = Decimal(10) ** 12
+"""Numbers of this size and above are not read: products of two would not fit."""
+
+_SCALE = 6
+_NAMES_TOLD = 10
+
+
+class ProfiledRows:
+    """Makes table `rows` of a staged file, and with it table `dates`."""
+
+    def __init__(self, values: StagedValues, profile: Profile, decisions: FileDecisions, base_currency: str) -> None:
+        """Prepare.
+
+        Args:
+            values: The staged rows: canonical columns that the profile simply names, all others as extras.
+            profile: The layout.
+            decisions: Says which columns there are; gets what is decided.
+            base_currency: ISO 4217 code of the currency where nothing says another.
+        """
+        self.values = values
+        self.connection: duckdb.DuckDBPyConnection = values.connection
+        self.profile = profile
+        self.decisions = decisions
+        self.base = base_currency
+        self.source = {folded(name): f"source_{position}" for position, name in enumerate(profile.used())}
+        self.compiled = Compiler(self.source)
+
+    def make(self, zone: ZoneInfo) -> None:
+        """Make the tables.
+
+        rows has line_number, page, extras, defect, raw; the texts; for each of the numbers itself and, as name_text,
+        what the file says; total; charge_0 ... with their signs; status_0 ... (texts) and outcome_0 ...; outcome;
+        unreadable; currency; signs (of currencies, beside its amounts) and sign_currencies. dates has text and moment.
+
+        Args:
+            zone: The shop's.
+
+        Raises:
+            SourceRejected: profile_columns, ambiguous_numbers, ambiguous_dates.
+        """
+        self._check_columns()
+        self._make_source()
+        self._make_rows()
+        self._make_dates(zone)
+
+    def _check_columns(self) -> None:
+        """Tell which columns are new or missing; refuse them if the profile is strict."""
+        profile = self.profile
+        named = {folded(name) for name in (*profile.used(), *profile.known, *profile.ignored)}
+        named |= {folded(name) for name in profile.recognise.columns}
+        named |= {name.split(".")[0] for name in named}
+        found = [*self.decisions.header.values(), *self.decisions.extra_columns]
+        new = [name for name in found if folded(name) not in named and not folded(name).startswith("column_")]
+        missing = [name for name in profile.used() if self._location(name) is None]
+        if new:
+            self.decisions.warnings.append(f"Columns that profile {profile.name} does not name: {_listed(new)}.")
+        if missing:
+            told = f"Columns that profile {profile.name} names are not in the file: {_listed(missing)}."
+            self.decisions.warnings.append(told)
+        if profile.strict and (new or missing):
+            told = " ".join(self.decisions.warnings[-bool(new) - bool(missing) :])
+            raise reject("profile_columns", profile=profile.name, told=told)
+
+    def _location(self, name: str) -> str | None:
+        """Return the expression of a column of the sender's in the staged file, None if there is none.
+
+        A name with points is that of a column, or the path to a member of one that holds JSON.
+        """
+        canonical = self.profile.direct().get(folded(name))
+        if canonical is not None and canonical in self.decisions.header:
+            return canonical
+        extras = {folded(extra): extra for extra in self.decisions.extra_columns}
+        steps = name.split(".")
+        for length in range(len(steps), 0, -1):
+            extra = extras.get(folded(".".join(steps[:length])))
+            if extra is not None:
+                member = f"json_extract_string(extras, {quoted(pointer(extra))})"
+                rest = steps[length:]
+                return f"json_extract_string({member}, {quoted(pointer(*rest))})" if rest else member
+        return None
+
+    def _make_source(self) -> None:
+        """Make table `source`: the columns that the profile names, filled down, and the invoice."""
+        nothing = ", ".join(map(quoted, (*NOTHING, "", "[]")))
+        columns = ["line_number", "page", "extras", "defect", "raw"]
+        for name in self.profile.used():
+            text = f"trim({self._location(name) or 'NULL::VARCHAR'}, $space)"
+            columns.append(f"CASE WHEN lower({text}) NOT IN ({nothing}) THEN {text} END AS {self.source[folded(name)]}")
+        carried = [self.source[folded(name)] for name in self.profile.carry]
+        filled = [self.source[folded(name)] for name in self.profile.fill_down]
+        self.values.ask(
+            f"""
+            CREATE TEMP TABLE source AS
+            WITH raw_rows AS (SELECT {", ".join(columns)} FROM read_parquet($path)),
+            carried AS (SELECT * {_replaced(carried, _FROM_ABOVE)} FROM raw_rows),
+            numbered AS (SELECT *, {self.compiled.text(self.profile.columns.invoice)} AS invoice FROM carried)
+            SELECT * {_replaced(filled, _FROM_INVOICE)} FROM numbered
+            """
+        )
+
+    def _make_rows(self) -> None:
+        columns, profile, compiled = self.profile.columns, self.profile, self.compiled
+        chosen: dict[str, str] = {}
+        for name in TEXTS[1:]:
+            chosen[name] = compiled.text(getattr(columns, name))
+        for name in ("description", "customer_id", "country"):
+            if name in profile.defaults:
+                chosen[name] = f"coalesce({chosen[name]}, {quoted(profile.defaults[name])})"
+        for name in NUMBERS:
+            value = getattr(columns, name)
+            chosen[name] = compiled.number(value)
+            chosen[f"{name}_text"] = compiled.written(value)
+        amounts = [charge.column for charge in profile.charges] + ([profile.total.column] if profile.total else [])
+        chosen["total"] = compiled.number(profile.total.column) if profile.total else f"NULL::{NUMBER}"
+        chosen |= {f"charge_{at}": self._charge(charge) for at, charge in enumerate(profile.charges)}
+        chosen["unreadable"] = " OR ".join(map(compiled.unreadable, amounts)) or "false"
+        chosen |= {f"status_{at}": compiled.text(status.column) for at, status in enumerate(profile.statuses)}
+        chosen |= {f"outcome_{at}": self._outcome(status) for at, status in enumerate(profile.statuses)}
+        chosen["outcome"] = _all_outcomes([f"outcome_{at}" for at in range(len(profile.statuses))])
+        self._make_numbers()
+        names = list(compiled.leaves.values())
+        joins = [f"LEFT JOIN numbers AS of_{name} ON of_{name}.text = {text}" for text, name in compiled.leaves.items()]
+        self.connection.execute(
+            f"""
+            CREATE TEMP TABLE rows AS
+            WITH numbered AS (
+                SELECT source.*, {"".join(f"of_{name}.number AS {name}, " for name in names)}
+                    {_list(f"of_{name}.sign" for name in names)} AS signs,
+                    {_list(f"of_{name}.currency" for name in names)} AS sign_currencies
+                FROM source {" ".join(joins)}
+            ), valued AS (
+                SELECT *, coalesce(upper({compiled.text(columns.currency)}), sign_currencies[1],
+                    {quoted(profile.defaults.get("currency", self.base))}) AS currency
+                FROM numbered
+            )
+            SELECT line_number, page, extras, defect, raw, currency, signs, sign_currencies, invoice,
+                {", ".join(f"{expression} AS {name}" for name, expression in chosen.items())}
+            FROM valued
+            """
+        )
+
+    def _charge(self, charge: Charge) -> str:
+        number = f"nullif({charge.sign} * {self.compiled.number(charge.column)}, 0)::{NUMBER}"
+        if charge.when is None:
+            return number
+        condition = f"lower({self.compiled.text(charge.when.column)}) IN {texts_in(charge.when.is_)}"
+        return f"CASE WHEN {condition} THEN {number} END"
+
+    def _outcome(self, status: Status) -> str:
+        outcomes = status.outcomes().items()
+        cases = " ".join(f"WHEN {quoted(text)} THEN {quoted(outcome)}" for text, outcome in outcomes)
+        otherwise = quoted(status.otherwise)
+        return f"CASE lower({self.compiled.text(status.column)}) {cases} ELSE {otherwise} END" if cases else otherwise
+
+    def _make_numbers(self) -> None:
+        """Make table `numbers`: the texts that are to be numbers, what they are, and the currency beside them."""
+        counts: dict[str, int] = {}
+        for expression in self.compiled.leaves:
+            for text, count in self._counted(f"{expression}", "source").items():
+                counts[text] = counts.get(text, 0) + count
+        style = decide_numbers(counts, self.decisions, self.profile.values.decimal_mark)
+        read = {text: number for text in counts if (number := style.read(text)) is not None and _fits(number)}
+        self._make_table(
+            "numbers",
+            {
+                "text": list(read),
+                "number": [number.text for number in read.values()],
+                "sign": [number.currency for number in read.values()],
+                "currency": [_currency_of(number.currency) for number in read.values()],
+            },
+        )
+        self.connection.execute(f"ALTER TABLE numbers ALTER number TYPE {NUMBER}")
+
+    def _make_dates(self, zone: ZoneInfo) -> None:
+        dates = self._counted("invoice_date", "rows")
+        senders = ZoneInfo(self.profile.values.time_zone) if self.profile.values.time_zone else zone
+        style = decide_dates(dates, self.decisions, self.profile.values.date_order, senders)
+        moments = {text: moment for text in dates if (moment := style.read(text)) is not None}
+        brought = [_brought(moment, senders, zone).isoformat(sep=" ") for moment in moments.values()]
+        self._make_table("dates", {"text": list(moments), "moment": brought})
+
+    def _counted(self, expression: str, table: str) -> dict[str, int]:
+        """Return the texts of an expression and how often each occurs, in the order of the file."""
+        rows = self.connection.execute(
+            f"SELECT {expression} AS text, count(*), min(line_number) FROM {table} "
+            "WHERE defect IS NULL GROUP BY 1 HAVING text IS NOT NULL ORDER BY 3"
+        ).fetchall()
+        return {text: count for text, count, _ in rows}
+
+    def _make_table(self, name: str, columns: Mapping[str, list[str] | list[str | None]]) -> None:
+        table = pa.table(columns, pa.schema([(column, pa.string()) for column in columns]))
+        self.connection.register("made", table)
+        self.connection.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM made")
+        self.connection.unregister("made")
+
+
+_FROM_ABOVE = "last_value({0} IGNORE NULLS) OVER (ORDER BY line_number) AS {0}"
+_FROM_INVOICE = (
+    "coalesce({0}, first_value({0} IGNORE NULLS) OVER (PARTITION BY coalesce(invoice, 'line ' || line_number) "
+    "ORDER BY line_number ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) AS {0}"
+)
+
+
+def _replaced(columns: list[str], pattern: str) -> str:
+    return f"REPLACE ({', '.join(pattern.format(column) for column in columns)})" if columns else ""
+
+
+def _list(expressions: Iterable[str]) -> str:
+    """Return the expression of the distinct values of some, without nulls."""
+    return f"list_sort(list_distinct([{', '.join(expressions)}]::VARCHAR[]))"
+
+
+def _all_outcomes(names: list[str]) -> str:
+    """Return the expression of what becomes of a row by all its statuses."""
+    if not names:
+        return "'counts'"
+    listed = f"[{', '.join(names)}]"
+    return (
+        f"CASE WHEN list_contains({listed}, 'left_out') THEN 'left_out' "
+        f"WHEN list_contains({listed}, 'refused') THEN 'refused' "
+        f"WHEN len(list_filter({listed}, lambda one: one = 'reversed')) % 2 = 1 THEN 'reversed' ELSE 'counts' END"
+    )
+
+
+def _fits(number: Number) -> bool:
+    """Return whether a number can be kept exactly."""
+    _, _, decimals = number.text.partition(".")
+    return len(decimals.rstrip("0")) <= _SCALE and abs(Decimal(number.text)) < _LARGEST
+
+
+def _currency_of(sign: str | None) -> str | None:
+    """Return the currency that a sign or code beside a number stands for, None if it may be several."""
+    if sign is None:
+        return None
+    return SIGNS.get(sign, sign if len(sign) == 3 and sign.isascii() and sign.isalpha() else None)
+
+
+def _brought(moment: datetime, senders: ZoneInfo, zone: ZoneInfo) -> datetime:
+    """Return a moment by the shop's clock, of one by the sender's."""
+    return moment if senders == zone else moment.replace(tzinfo=senders).astimezone(zone).replace(tzinfo=None)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_NAMES_TOLD]) + (", ..." if len(names) > _NAMES_TOLD else "")

@@ -1,0 +1,140 @@
+"""Values of a profile as SQL over the rows of a staged file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+from include.sources.profiles.model import (
+    Absolute,
+    Code,
+    Constant,
+    Joined,
+    JsonSum,
+    Mapped,
+    Minor,
+    Minus,
+    Split,
+    Sum,
+    Value,
+    folded,
+    is_number,
+)
+
+MINOR_PLACES = {
+    0: ("BIF", "CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF"),
+    3: ("BHD", "KWD", "OMR", "TND"),
+}
+"""Decimal places of a currency's smallest unit (ISO 4217), where they are not 2 -> currencies."""
+
+NUMBER = "DECIMAL(28, 6)"
+"""Type of numbers: wide enough for sums of what the rules of a line accept."""
+
+
+def quoted(text: str) -> str:
+    """Return a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def pointer(*names: str) -> str:
+    """Return the JSON pointer of a member."""
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
+
+
+def texts_in(texts: Iterable[str], *, fold: bool = True) -> str:
+    """Return a list of literals for IN, folded unless told otherwise."""
+    return "(" + ", ".join(quoted(folded(text) if fold else text) for text in texts) + ")"
+
+
+def _code(text: str) -> str:
+    """Return the expression of a text as a code; long ones end in a digest of the whole."""
+    fits = f"regexp_full_match({text}, '[#0-9A-Za-z][#0-9A-Za-z_.@-]{{0,63}}')"
+    plain = f"trim(regexp_replace(strip_accents({text}), '[^0-9A-Za-z_.@-]+', '-', 'g'), '-_.@')"
+    cut = f"CASE WHEN length({plain}) > 64 THEN {plain}[:55] || '-' || md5({text})[:8] ELSE {plain} END"
+    return f"CASE WHEN {fits} THEN {text} ELSE nullif({cut}, '') END"
+
+
+class Compiler:
+    """Turns values into expressions over the columns of a file.
+
+    Attributes:
+        column: Name of a source column, folded -> its expression, a text.
+        currency: Expression of the currency of a row, for amounts in its smallest unit.
+        leaves: Expression of a text that is to be read as a number -> name of the number's column.
+    """
+
+    def __init__(self, column: dict[str, str], currency: str = "currency") -> None:
+        self.column = column
+        self.currency = currency
+        self.leaves: dict[str, str] = {}
+
+    def text(self, value: Value | None) -> str:
+        """Return the expression of a text, null where there is none."""
+        match value:
+            case None:
+                return "NULL::VARCHAR"
+            case str():
+                return self.column.get(folded(value), "NULL::VARCHAR")
+            case list():
+                return f"coalesce({', '.join(map(self.text, value))})"
+            case Constant():
+                return quoted(value.text)
+            case Joined():
+                return f"nullif(concat_ws({quoted(value.with_)}, {', '.join(map(self.text, value.join))}), '')"
+            case Split():
+                return f"nullif(trim(split_part({self.text(value.column)}, {quoted(value.split)}, {value.part})), '')"
+            case Mapped():
+                return self._mapped(value, self.text)
+            case Code():
+                return _code(self.text(value.code))
+            case _:
+                raise TypeError(f"{value!r} is no text")
+
+    def number(self, value: Value | None) -> str:
+        """Return the expression of a number; the texts it is read from become `leaves`."""
+        match value:
+            case None:
+                return f"NULL::{NUMBER}"
+            case list() if is_number(value):
+                return f"coalesce({', '.join(map(self.number, value))})"
+            case Sum():
+                parts = [self.number(part) for part in value.sum]
+                added = " + ".join(f"coalesce({part}, 0)" for part in parts)
+                return f"CASE WHEN coalesce({', '.join(parts)}) IS NOT NULL THEN ({added})::{NUMBER} END"
+            case Absolute():
+                return f"abs({self.number(value.abs)})"
+            case Minus():
+                return f"-({self.number(value.minus)})"
+            case Minor():
+                return self._of_minor(self.number(value.minor))
+            case Mapped() if is_number(value):
+                return self._mapped(value, self.number)
+            case JsonSum():
+                path = quoted(f"$[*].{json.dumps(value.of, ensure_ascii=False)}")
+                found = f"json_extract_string({self.text(value.json_sum)}, {path})"
+                return f"list_sum(list_transform({found}, lambda x: TRY_CAST(x AS {NUMBER})))"
+            case _:
+                return self.leaves.setdefault(self.text(value), f"number_{len(self.leaves)}")
+
+    def _mapped(self, value: Mapped, compiled: Callable[[Value | None], str]) -> str:
+        cases = " ".join(f"WHEN {quoted(folded(key))} THEN {compiled(part)}" for key, part in value.map.items())
+        return f"CASE lower({self.text(value.column)}) {cases} ELSE {compiled(value.otherwise)} END"
+
+    def _of_minor(self, number: str) -> str:
+        """Return an amount in whole units, of one in the smallest unit of its currency."""
+        cases = " ".join(
+            f"WHEN {self.currency} IN {texts_in(names, fold=False)} THEN {number} * {Decimal(1).scaleb(-places)}"
+            for places, names in MINOR_PLACES.items()
+        )
+        return f"(CASE {cases} ELSE {number} * 0.01 END)::{NUMBER}"
+
+    def written(self, value: Value | None) -> str:
+        """Return the expression of the text that a number is read from, null if it is made of several."""
+        return "NULL::VARCHAR" if value is None or is_number(value) else self.text(value)
+
+    def unreadable(self, value: Value | None) -> str:
+        """Return the condition that a value has a text and is no number."""
+        if value is None or is_number(value):
+            return "false"
+        return f"({self.text(value)} IS NOT NULL AND {self.number(value)} IS NULL)"
