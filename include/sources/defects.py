@@ -59,7 +59,7 @@ DEFECTS: dict[str, Defect] = {
     ),
     "broken_profile": Defect(
         "file",
-        "A source profile cannot be used, so it is unclear how files are to be read: {problem}",
+        "A source profile cannot be used, so it is unclear how files are to be read: {problem}.",
         "Mend the profile or take it out of the folder of profiles, and drop the file again.",
     ),
     "ambiguous_profile": Defect(
@@ -74,7 +74,7 @@ DEFECTS: dict[str, Defect] = {
     ),
     "profile_columns": Defect(
         "file",
-        "The columns are not those that profile {profile} declares, and it is strict. {told}",
+        "The columns are not those that profile {profile} declares, and it is strict: {told}.",
         "Ask the sender what has changed; then name the columns in the profile, or set strict: false.",
     ),
     "changed_header": Defect(

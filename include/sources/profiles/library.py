@@ -102,5 +102,5 @@ def layouts(folder: Path) -> Layouts:
         try:
             own[path.stem] = load_profile(path)
         except (ProfileError, OSError, UnicodeDecodeError) as error:
-            problems.append(str(error))
-    return Layouts(shipped_profiles() | own, own=frozenset(own), problem=" ".join(problems))
+            problems.append(str(error).rstrip("."))
+    return Layouts(shipped_profiles() | own, own=frozenset(own), problem="; ".join(problems))

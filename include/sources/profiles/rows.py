@@ -86,7 +86,9 @@ class ProfiledRows:
             told = f"Columns that profile {profile.name} names are not in the file: {_listed(missing)}."
             self.decisions.warnings.append(told)
         if profile.strict and (new or missing):
-            told = " ".join(self.decisions.warnings[-bool(new) - bool(missing) :])
+            told = " and ".join(
+                f"{what} {_listed(names)}" for what, names in (("new are", new), ("missing are", missing)) if names
+            )
             raise reject("profile_columns", profile=profile.name, told=told)
 
     def _location(self, name: str) -> str | None:
