@@ -308,7 +308,7 @@ def _json_shapes() -> Iterator[Odd]:
         return Odd(f"json_{name}.{ending}", text.encode(), lines)
 
     for orient in ("records", "split", "columns", "index", "table"):
-        yield odd(f"pandas_{orient}", frame.to_json(orient=orient))  # type: ignore[call-overload]
+        yield odd(f"pandas_{orient}", frame.to_json(orient=orient))
     yield odd("lines", "".join(json.dumps(one) + "\n" for one in objects), "jsonl")
     yield odd("indented", json.dumps(objects, indent=2))
     yield odd("in_an_object", {"exported": "2011-01-01", "sales": objects})
@@ -423,9 +423,9 @@ def _damaged() -> Iterator[Odd]:
         "nul_character": ("536399;85123A;M\0G;1;2010-12-13 10:00:00;1.00;17850;France", "nul_byte"),
     }
     for name, (line, code) in broken.items():
-        text = table(_rows(lines)).split("\n")
-        text.insert(5, line)
-        yield Odd(f"damaged_{name}.csv", "\n".join(text).encode(), lines, kept_out=[code])
+        physical = table(_rows(lines)).split("\n")
+        physical.insert(5, line)
+        yield Odd(f"damaged_{name}.csv", "\n".join(physical).encode(), lines, kept_out=[code])
     objects = "".join(json.dumps(one) + "\n" for one in _objects(lines))
     records = {
         "json_line_cut_off": ('{"Invoice": "536399", "Sto\n', "invalid_json_line"),
