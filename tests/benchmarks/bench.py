@@ -5,9 +5,9 @@ Usage: python -m tests.benchmarks.bench [--file CSV] [--rounds N] [--against REV
 FILE is a large CSV of invoice lines, by default RETAIL_REAL_FILE, else one made by the sample generator (1,067,371
 rows). Each round starts from nothing and loads, one after the other: 1,000 rows with Spark cold, 1,000 rows with Spark
 warm, 100,000 rows, FILE, 2,000 new rows onto all that. With a revision, each round is run on it too, in turns (ABAB),
-from a worktree with an installation of its own. Reading FILE alone is timed too. Prints medians and ratios,
-names what has become slower than
-`baseline.json` beside this file by a fifth, and writes `bench/results/<time>.json`; `--save` makes a new baseline.
+from a worktree with an installation of its own. Reading FILE alone is timed too. Prints medians and ratios, names
+what has become slower than `baseline.json` beside this file by a fifth, and writes `bench/results/<time>.json`;
+`--save` makes a new baseline.
 """
 
 from __future__ import annotations
