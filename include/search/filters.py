@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from include.search.entities import Filtered
-from include.search.language import identity
+from include.search.language import country_identity, identity
 
 MONEY_PLACES = 4
 """Money is indexed in whole ten-thousandths of a pound: exact, where the server's floats have 32 bits."""
@@ -29,11 +29,11 @@ def filter_of(bounds: Filtered) -> str:
     digest it is compared by.
     """
     parts = [
-        f"{field}:={identity(name)}"
-        for field, name in (
-            ("country_id", bounds.country),
-            ("category_id", bounds.category),
-            ("brand_id", bounds.brand),
+        f"{field}:={identity_of(name)}"
+        for field, name, identity_of in (
+            ("country_id", bounds.country, country_identity),
+            ("category_id", bounds.category, identity),
+            ("brand_id", bounds.brand, identity),
         )
         if name is not None
     ]

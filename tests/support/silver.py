@@ -90,6 +90,7 @@ def _line(raw: dict[str, Any]) -> dict[str, Any]:
         "country": raw["country"] or "Unspecified",
     }
     return values | {
+        "country_as_written": raw["country"],
         "sale_id": hashlib.md5(repr(values).encode()).hexdigest(),
         "amount": quantity * price,
         "kind": _kind(raw["invoice"], quantity, price),

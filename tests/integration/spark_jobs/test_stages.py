@@ -216,6 +216,41 @@ def documents(settings: Settings) -> list[tuple[str, int]]:
 
 @pytest.mark.integration
 @pytest.mark.timeout(1800)
+def test_codes_and_names_of_one_country_are_one_member(spark: SparkSession, fresh: Settings) -> None:
+    written = ["GB", "UK", "United Kingdom", "EIRE", "Ireland", "united kingdom", "Atlantis", ""]
+    lines = [
+        f"{number},22086,PAPER CHAIN,1,2011-03-01 10:00:00,1.00,1,{name}" for number, name in enumerate(written, 730001)
+    ]
+    dropped(fresh, "codes", a=lines)
+    found = run(spark, fresh, "codes")
+    assert (found.rows_loaded, found.amount_loaded) == (8, Decimal(8))
+    assert found.enrichment is not None
+    assert found.enrichment.missing["countries"] == {"unknown_country": 1, "not_stated": 1}
+
+    claim(fresh, "rebuilt", day=date(2011, 3, 1))
+    assert run(spark, fresh, "rebuilt").rows_loaded == 8
+    with open_engine(fresh) as engine, transaction(engine) as connection:
+        members = connection.execute(
+            text(
+                f"SELECT country, iso2, count(*) FROM {fresh.warehouse_schema}.fact_sales "
+                f"JOIN {fresh.warehouse_schema}.dim_country USING (country_key) GROUP BY 1, 2 ORDER BY 1"
+            )
+        ).all()
+    assert [tuple(row) for row in members] == [
+        ("Atlantis", None, 1),
+        ("Ireland", "IE", 2),
+        ("United Kingdom", "GB", 4),
+        ("Unspecified", None, 1),
+    ]
+    kept = DeltaTable(fresh.table("silver", "invoice_lines")).to_pyarrow_table(
+        columns=["invoice_no", "country_as_written"]
+    )
+    by_invoice = sorted(zip(*kept.to_pydict().values(), strict=True))
+    assert [name for _, name in by_invoice] == [name or None for name in written]
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("reached", [pytest.param("silver", marks=pytest.mark.thorough), "gold"])
 def test_lines_of_a_run_that_failed_are_loaded_by_the_next_that_brings_them(
     spark: SparkSession, fresh: Settings, reached: str
