@@ -117,7 +117,7 @@ def test_drops_overlaps_repeats_and_rebuilds(spark: SparkSession, settings: Sett
     assert first.amount_loaded == Decimal("45.19")
     assert first.amount_duplicate == Decimal("15.30")
     report = (settings.data_dir / str(first.files[0].report)).read_text(encoding="utf-8-sig")
-    assert "day_one.csv,,,7,malformed_quantity,many" in report
+    assert "day_one.csv,,,7,,malformed_quantity,many,The quantity cannot be read. It is text: 'many'." in report
 
     dropped(settings, "second", day_two=SECOND_DAY)
     second = run(spark, settings, "second")
