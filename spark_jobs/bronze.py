@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from include.lake.connect_server import SparkServerNotNeeded
 from include.runs.folder import ClaimedFile, Manifest, RunFolder
 from include.runs.landing import has_changed, put_back
 from include.runs.records import STILL_WRITTEN, BronzeRecord, StagedFile
@@ -27,7 +30,7 @@ STAGED_SCHEMA = (
 
 
 def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
-    """Read each claimed file into `staged/<sha256>.parquet`; one that cannot be read yields its rejection."""
+    """Read each claimed file into `staged/<sha256>.parquet`; of one that cannot be read, report why at once."""
     # Arrow and DuckDB take half a second to import: here that passes while the JVM starts.
     from include.sources.profiles.library import layouts
     from include.sources.staging import stage_file
@@ -37,6 +40,7 @@ def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
     for number, file in enumerate(files, 1):
         if not run.original(file.name).exists():  # put back by an attempt before this one
             found.append(still_written(file))
+            report_rejection(run, file, found[-1])
             continue
         try:
             reading = stage_file(
@@ -69,7 +73,16 @@ def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
             name = put_back(run, file)
             print(f"[{number}/{len(files)}] {file.name!r} was still being written; put back as {name!r}", flush=True)
             found[-1] = still_written(file)
+        if found[-1].reading is None:
+            report_rejection(run, file, found[-1])
     return found
+
+
+def report_rejection(run: RunFolder, file: ClaimedFile, staged: StagedFile) -> None:
+    """Write the report for the sender of a file that cannot be read; the audit writes it again."""
+    from include.quality.sender_report import rejection_report
+
+    rejection_report(run, file, staged)
 
 
 def still_written(file: ClaimedFile) -> StagedFile:
@@ -139,6 +152,11 @@ def record(files: list[StagedFile], version: int | None, seconds: float) -> Bron
     )
 
 
+def holds_nothing(staged: Future[list[StagedFile]]) -> bool:
+    """Return whether all files have been staged and none could be read."""
+    return staged.done() and all(file.reading is None for file in staged.result())
+
+
 def main(run_id: str) -> None:
     """Run the stage."""
     started = time.monotonic()
@@ -151,7 +169,11 @@ def main(run_id: str) -> None:
         run.staged.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(max_workers=1) as reader:
             staged = reader.submit(stage, manifest.new_files, run)
-            with spark_session(settings, f"bronze {run_id}", manifest.input_bytes) as spark:
-                files = staged.result()
-                version = write(spark, settings, run, files)
+            nothing_read = partial(holds_nothing, staged)
+            with (
+                suppress(SparkServerNotNeeded),
+                spark_session(settings, f"bronze {run_id}", manifest.input_bytes, nothing_read) as spark,
+            ):
+                version = write(spark, settings, run, staged.result())
+            files = staged.result()
     run.save_stage("bronze", record(files, version, time.monotonic() - started))

@@ -53,8 +53,10 @@ FACT = "fact_sales"
 SELDOM_CHANGED = ("dim_date", "dim_country")
 """Dimensions to which a batch usually brings nothing new."""
 
-SALE_COLUMNS = tuple(name for name in SILVER_SCHEMA.fieldNames() if not name.startswith("source_"))
-"""What Gold takes of Silver: all but where a line was read."""
+SALE_COLUMNS = tuple(
+    name for name in SILVER_SCHEMA.fieldNames() if not name.startswith("source_") and name != "country_as_written"
+)
+"""What Gold takes of Silver: all but where a line was read, and how it writes its country."""
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
@@ -54,6 +56,7 @@ SILVER_SCHEMA = StructType(
         StructField("amount_declared", BooleanType()),
         StructField("customer_id", StringType()),
         StructField("country", StringType()),
+        StructField("country_as_written", StringType()),
         StructField("kind", StringType()),
         StructField("product_type", StringType()),
         StructField("is_product", BooleanType()),
@@ -138,7 +141,7 @@ def transaction_kind() -> Column:
 
 
 def sale_id() -> Column:
-    """Return the identity of a line: 128 bits of SHA-256 over its normalised values, in hex.
+    """Return the identity of a line: 128 bits of SHA-256 over its normalised values, the country as written, in hex.
 
     A whole quantity has no decimals and a price four, or six if it needs more than four. The line's own amount and what
     tells a second equal sale from the first count only where a line has them.
@@ -154,7 +157,7 @@ def sale_id() -> Column:
         F.unix_micros("sold_at").cast("string"),
         F.when(F.col("unit_price") == cents, cents.cast("string")).otherwise(F.col("unit_price").cast("string")),
         F.coalesce("customer_id", F.lit("")),
-        F.col("country"),
+        F.coalesce("country_as_written", F.lit(UNSPECIFIED_COUNTRY)),
         F.when(F.col("currency").isNotNull(), F.concat(F.lit("currency "), "currency")),
         F.when(F.col("amount_declared"), F.concat(F.lit("amount "), F.col("amount").cast("string"))),
         F.when(F.col("occurrence") > 1, F.concat(F.lit("occurrence "), F.col("occurrence").cast("string"))),
@@ -175,8 +178,21 @@ def single_spaced(name: str) -> Column:
     return F.when(has_run, F.regexp_replace(name, r"[\s\u00a0]+", " ")).otherwise(F.col(name))
 
 
-def normalised(rows: DataFrame) -> DataFrame:
+def country(members: Mapping[str, str]) -> Column:
+    """Return the name of column country in `members` (name as written -> name of the country), else as it is."""
+    written = F.col("country")
+    if not members:
+        return F.coalesce(written, F.lit(UNSPECIFIED_COUNTRY))
+    names = F.create_map(*[F.lit(part) for pair in members.items() for part in pair])
+    return F.coalesce(F.element_at(names, written), written, F.lit(UNSPECIFIED_COUNTRY))
+
+
+def normalised(rows: DataFrame, countries: Mapping[str, str]) -> DataFrame:
     """Return parsed rows as Silver lines, with what the quarantine keeps of an invalid one.
+
+    Args:
+        rows: As `parsed` gives them.
+        countries: Country as written -> the one name of it; others keep what is written.
 
     Returns:
         SILVER_SCHEMA, but numbers wide enough for what is out of range; codes as `parsed` gives them; rejected: null
@@ -198,7 +214,8 @@ def normalised(rows: DataFrame) -> DataFrame:
         "currency",
         "occurrence",
         whole("customer_id").alias("customer_id"),
-        F.coalesce("country", F.lit(UNSPECIFIED_COUNTRY)).alias("country"),
+        country(countries).alias("country"),
+        F.col("country").alias("country_as_written"),
         "source_file",
         "source_sha256",
         "source_line",

@@ -62,22 +62,29 @@ class LakeOutdated(Exception):
 
 
 @contextmanager
-def spark_session(settings: Settings, name: str, input_bytes: int) -> Iterator[SparkSession]:
+def spark_session(
+    settings: Settings, name: str, input_bytes: int, unless: Callable[[], bool] = lambda: False
+) -> Iterator[SparkSession]:
     """Yield the session of a stage, on the Spark Connect server of the settings or as spark-submit configured it.
 
     Args:
         settings: Where the stages run.
         name: Name of the application.
         input_bytes: Size of what the run reads.
+        unless: Whether no session is needed after all, asked while the embedded server starts.
 
     Raises:
+        SparkServerNotNeeded: If `unless` says so.
         SparkServerUnavailable: If the embedded server cannot be had.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("py4j").setLevel(logging.WARNING)
     remote = settings.spark_remote.get_secret_value()
     if remote == EMBEDDED:
-        with server_in_use(settings) as url, _closing(connected(url, LOST_SERVER_RETRIES), input_bytes) as spark:
+        with (
+            server_in_use(settings, unless) as url,
+            _closing(connected(url, LOST_SERVER_RETRIES), input_bytes) as spark,
+        ):
             yield spark
     elif remote:
         with _closing(connected(remote), input_bytes) as spark:

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
+import pyarrow.compute as pc
+from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from include.domain.line import trim
+from include.enrichment.country_names import renamed
 from include.runs.folder import Manifest, RunFolder
 from include.runs.marks import batches_of_day, mark_days, unpublished_batches
 from include.runs.records import BronzeRecord, SilverRecord
@@ -46,6 +50,15 @@ def bronze_of(spark: SparkSession, settings: Settings, manifest: Manifest) -> Da
         ingested = F.lit(manifest.claimed_at.date())
         return bronze.where((F.col("ingest_date") == ingested) & (F.col("batch_id") == manifest.batch_id))
     return bronze.where(F.col("batch_id").isin(manifest.source_batches) & may_name_day("invoice_date", manifest.days))
+
+
+def countries_of(settings: Settings, manifest: Manifest) -> dict[str, str]:
+    """Return the countries in a run's Bronze rows that are written otherwise than their one name, and that name."""
+    batches = [manifest.batch_id] if manifest.kind == "drop" else manifest.source_batches
+    bronze = DeltaTable(bronze_table(settings).uri).to_pyarrow_dataset()
+    scanner = bronze.scanner(["country"], pc.field("batch_id").isin(batches))
+    texts = {text for batch in scanner.to_batches() for text in pc.unique(batch.column("country")).to_pylist()}
+    return renamed(sorted(name for text in texts if (name := trim(text))))
 
 
 def insert_new(spark: SparkSession, table: Table, lines: DataFrame, months: list[str], unpublished: list[str]) -> None:
@@ -116,7 +129,7 @@ def refine(spark: SparkSession, settings: Settings, manifest: Manifest, unpublis
     if manifest.kind == "rebuild":
         rows = rows.where(F.to_date("sold_at").isin(manifest.days))
     silver = silver_table(settings)
-    rows = judged(owned(spark, silver, normalised(rows), manifest))
+    rows = judged(owned(spark, silver, normalised(rows, countries_of(settings, manifest)), manifest))
     with persisted(rows):
         tally = Tally(rows)
         days, codes = tally.days(), tally.codes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -184,7 +185,7 @@ def find_run(instance: Instance, name: str, sha256: str, seconds: float = NOTICE
 
 
 def follow(instance: Instance, run_id: str, console: Console) -> Receipt:
-    """Show each task of a run as it goes; return the receipt.
+    """Show each task of a run as it goes, and each file that cannot be read; return the receipt.
 
     Raises:
         NotFollowed: If the run is held, with score, report and remedy; if it fails, with task and log; or if Airflow
@@ -202,6 +203,12 @@ def follow(instance: Instance, run_id: str, console: Console) -> Receipt:
                 shown[name] = state
                 took = f" in {duration:.1f} s" if duration and state in FINISHED else ""
                 console.print(f"  {name:<15} {state}{took}", highlight=False)
+        for path in sorted(RunFolder(instance.settings, run_id).quarantine.glob("*.report.json")):
+            if path.name not in shown:
+                shown[path.name] = "told"
+                report = json.loads(path.read_bytes())
+                told = f"  {report['name']}: {report['problem']} {report['remedy']} Report: {path}"
+                console.print(told, markup=False, highlight=False, soft_wrap=True)
         outcome = str(airflow.get(f"/dags/{DAG_ID}/dagRuns/{run_id}")["state"])
         if outcome == "failed":
             failed = [name for name, (state, _) in states.items() if state == "failed"]

@@ -1,9 +1,7 @@
 """Facts about the countries that invoices name: codes, region, continent, population, coordinates.
 
-A name is looked up exactly, apart from case and spaces, in `data/country_names.csv`, which maps spellings to ISO 3166-1
-codes and says which names are no country and why; ISO codes themselves are names too. Nothing is guessed: a fuzzy
-search takes Korea for the North. A name that the table does not know is unknown, unless REST Countries knows exactly
-that name.
+What a name stands for is told by `country_names`. Nothing is guessed: a fuzzy search takes Korea for the North. A name
+that is not known there is unknown, unless REST Countries knows exactly that name.
 
 The facts are those of REST Countries, if outside services are allowed and it answers, else those of the package
 countryinfo. The two differ: countryinfo has UN M49 sub-regions and populations of about 2014, REST Countries has
@@ -15,11 +13,8 @@ coordinates are the mean of theirs, and it has no `iso2`.
 
 from __future__ import annotations
 
-import csv
-import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -28,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from include.domain.model import Model
 from include.enrichment.client import ServiceClient
+from include.enrichment.country_names import meaning, normalised
 from include.enrichment.service import Service, ServiceUnavailable
 from include.settings import Settings
 
@@ -76,7 +72,6 @@ CONTINENT_EXCEPTIONS = {
 }
 """ISO code -> continent where the sub-region does not tell it: the far south, and Cyprus, which M49 puts into Asia."""
 
-_NAMES = Path(__file__).parent / "data" / "country_names.csv"
 _WIDE_SUBREGIONS = {"Latin America and the Caribbean", "Sub-Saharan Africa"}
 
 
@@ -114,13 +109,6 @@ class CountryFacts(Model):
     missing_reason: str | None = None
 
 
-class _Meaning(BaseModel):
-    """What a name stands for: ISO codes, or the reason why there are none."""
-
-    codes: tuple[str, ...] = ()
-    reason: str | None = None
-
-
 class _Names(BaseModel):
     common: str
     official: str
@@ -147,11 +135,6 @@ def rest_countries_service(settings: Settings) -> Service:
     return Service(name="restcountries", base_url=settings.rest_countries_url, per_second=10, cache_seconds=30 * 86_400)
 
 
-def normalised(name: str) -> str:
-    """Return a name as names are compared: no case, single spaces, compatible characters."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-
-
 def facts(names: Iterable[str], client: ServiceClient | None = None) -> list[CountryFacts]:
     """Return the facts of each distinct name, in the order of their first mention.
 
@@ -163,34 +146,15 @@ def facts(names: Iterable[str], client: ServiceClient | None = None) -> list[Cou
 
 
 def _facts(name: str, client: ServiceClient | None) -> CountryFacts:
-    meaning = _meaning(name)
-    if meaning is None:
+    known = meaning(name)
+    if known is None:
         return _by_name(name, client) or CountryFacts(name=name, missing_reason="unknown_country")
-    if not meaning.codes:
-        return CountryFacts(name=name, missing_reason=meaning.reason)
-    found = _online(name, meaning.codes, client) or _offline(name, meaning.codes)
+    if not known.codes:
+        return CountryFacts(name=name, missing_reason=known.reason)
+    found = _online(name, known.codes, client) or _offline(name, known.codes)
     if found is not None:
         return found
-    return CountryFacts(name=name, iso2=meaning.codes[0], is_country=True, missing_reason="no_facts")
-
-
-def _meaning(name: str) -> _Meaning | None:
-    """Return what a name stands for, None if the table does not know it."""
-    return _names().get(normalised(name))
-
-
-@lru_cache(maxsize=1)
-def _names() -> dict[str, _Meaning]:
-    known = {"": _Meaning(reason="not_stated")}
-    with _NAMES.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            codes = tuple(row["iso2"].split())
-            known[normalised(row["name"])] = _Meaning(codes=codes, reason=row["no_country_because"] or None)
-    for code in {code for meaning in known.values() for code in meaning.codes}:
-        offline = _offline_facts(code)
-        for spelling in (code, (offline and offline.iso3) or code):
-            known.setdefault(normalised(spelling), _Meaning(codes=(code,)))
-    return known
+    return CountryFacts(name=name, iso2=known.codes[0], is_country=True, missing_reason="no_facts")
 
 
 def _offline(name: str, codes: tuple[str, ...]) -> CountryFacts | None:

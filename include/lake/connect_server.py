@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +46,10 @@ ORPHANED_SECONDS = 5
 
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """How a client opens an HTTP/2 connection (RFC 9113, section 3.4), without settings; a server answers with its own."""
+
+
+class SparkServerNotNeeded(Exception):
+    """What the server was to be started for needs none."""
 
 
 class SparkServerUnavailable(Exception):
@@ -262,10 +266,15 @@ def is_kept(settings: Settings) -> bool:
 
 
 @contextmanager
-def server_in_use(settings: Settings) -> Iterator[str]:
+def server_in_use(settings: Settings, unless: Callable[[], bool] = lambda: False) -> Iterator[str]:
     """Yield the address of the instance's server, started if need be; it does not stop until the context ends.
 
+    Args:
+        settings: Where the instance is.
+        unless: Whether the server is not needed after all, asked while it starts.
+
     Raises:
+        SparkServerNotNeeded: If `unless` says so before the server is there.
         SparkServerUnavailable: If nobody starts it, it does not become ready, or it runs other jars.
     """
     with usage(settings) as stream:
@@ -274,6 +283,8 @@ def server_in_use(settings: Settings) -> Iterator[str]:
         stream.flush()
         end = time.monotonic() + START_SECONDS
         while (address := running_server(settings)) is None:
+            if unless():
+                raise SparkServerNotNeeded
             ask_for_server(settings)
             if not is_kept(settings):
                 raise SparkServerUnavailable("Nothing keeps a Spark Connect server here. Start it with `make up`.")

@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 import duckdb
 from deltalake import DeltaTable
 
-from include.domain.classify import UNSPECIFIED_COUNTRY
 from include.quality.rules import COLUMNS, STRUCTURAL, has_code
 from include.runs.folder import Manifest, RunFolder
 from include.runs.records import STILL_WRITTEN, BronzeRecord, SilverRecord, StagedFile, unreadable
@@ -24,8 +23,8 @@ REPEATS_LOOKED_UP = 1_000
 _RELATIONS = f"""
 CREATE TABLE lines (
     sale_id VARCHAR, invoice VARCHAR, stock_code VARCHAR, description VARCHAR, quantity DECIMAL(11, 4),
-    invoice_date TIMESTAMP, price DECIMAL(20, 6), customer_id VARCHAR, country VARCHAR, amount DECIMAL(18, 6),
-    amount_declared BOOLEAN, kind VARCHAR,
+    invoice_date TIMESTAMP, price DECIMAL(20, 6), customer_id VARCHAR, country VARCHAR, country_as_written VARCHAR,
+    amount DECIMAL(18, 6), amount_declared BOOLEAN, kind VARCHAR,
     source_file VARCHAR, source_line BIGINT, batch_id VARCHAR, invoice_day DATE
 );
 CREATE TABLE broken (
@@ -50,7 +49,7 @@ CREATE TABLE totals (
 _LINES = """
 INSERT INTO lines
 SELECT sale_id, invoice_no, stock_code, description, quantity, CAST(sold_at AS TIMESTAMP), unit_price, customer_id,
-    country, amount, amount_declared, kind, source_file, source_line, batch_id, invoice_day
+    country, country_as_written, amount, amount_declared, kind, source_file, source_line, batch_id, invoice_day
 FROM silver WHERE
 """
 
@@ -78,14 +77,14 @@ WITH others AS (
         TRY_CAST(quantity AS DECIMAL(13, 4)) AS quantity,
         TRY_CAST(price AS DECIMAL(16, 6)) AS price,
         {_whole("trim(coalesce(customer_id, ''))")} AS customer_id,
-        coalesce(nullif(trim(country), ''), '{UNSPECIFIED_COUNTRY}') AS country
+        coalesce(trim(country), '') AS country
     FROM (SELECT * FROM bronze WHERE ingest_date = $day AND batch_id = $batch) AS arrived
     ANTI JOIN lines USING (source_file, source_line)
     ANTI JOIN broken USING (source_file, source_line)
     ORDER BY source_file, source_line LIMIT {REPEATS_LOOKED_UP}
 ), firsts AS (
     SELECT invoice, stock_code, coalesce(description, '') AS description, quantity, price,
-        coalesce(customer_id, '') AS customer_id, country,
+        coalesce(customer_id, '') AS customer_id, coalesce(country_as_written, '') AS country,
         arg_min(source_file, (source_file, source_line)) AS twin_file,
         arg_min(source_line, (source_file, source_line)) AS twin_line
     FROM lines SEMI JOIN others USING (invoice, stock_code) GROUP BY ALL

@@ -58,7 +58,14 @@ class Score(Model):
 
 
 class Problem(Model):
-    """Rows of a file that were quarantined for one reason, in the words of its report."""
+    """Rows of a file that were quarantined for one reason, in the words of its report.
+
+    Attributes:
+        first_line: Line of the first one.
+        first_value: The value there.
+        first_cell: Sheet and address of it, in a workbook.
+        first_cause: Why it cannot be read, as far as it tells.
+    """
 
     code: str
     rows: int
@@ -66,6 +73,8 @@ class Problem(Model):
     remedy: str
     first_line: int
     first_value: str
+    first_cell: str | None = None
+    first_cause: str = ""
 
 
 class FileSummary(Model):

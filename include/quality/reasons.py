@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from include.domain.line import AMOUNT_TOO_PRECISE, LineText
 from include.domain.money import MONEY_LIMIT, MONEY_PLACES
+from include.quality.causes import cause
 from include.sources.defects import DEFECTS
+from include.sources.model import FileDecisions
+
+_MOMENT, _PRICE = "2010-12-01 08:26:00", "2.55"
+_MOMENTS = {
+    "named": "1 December 2010 08:26",
+    "compact": "20101201T082600",
+    "serial": "40513.3513888889",
+    "epoch_seconds": "1291191960",
+    "epoch_milliseconds": "1291191960000",
+}
+"""The moment of the examples by the kind of a file's dates."""
 
 _EXAMPLES = {
     "invoice": "up to 64 letters, digits, `#`, `_`, `.`, `/` or `-`, such as 536365 or C536365",
     "stock_code": "up to 64 letters, digits, spaces, `#`, `_`, `.`, `/` or `-`, such as 85123A",
     "description": "at most 500 characters",
     "quantity": "a number with at most 4 decimals, such as 6, -1 or 1.5",
-    "invoice_date": "a date in the style of the rest of the file, such as 2010-12-01 08:26:00",
-    "price": "a number of the base currency with at most 6 decimals, such as 2.55",
+    "invoice_date": f"a date in the style of the rest of the file, such as {_MOMENT}",
+    "price": f"a number of the base currency with at most 6 decimals, such as {_PRICE}",
     "customer_id": "up to 64 letters, digits, `#`, `_`, `.`, `@` or `-`, such as 17850 or CUST-001, or nothing",
     "country": "at most 60 characters",
     "line_amount": "what the line costs in all, with at most 6 decimals, such as 15.30",
@@ -59,16 +71,41 @@ RULES = _rules()
 """Reason code of a broken rule -> problem and remedy."""
 
 
-def explain(code: str) -> tuple[str, str]:
+def explain(code: str, value: str | None = None, decisions: FileDecisions | None = None) -> tuple[str, str]:
     """Return problem and remedy of a reason code.
+
+    Args:
+        code: The code.
+        value: The value it is about; why it cannot be read is told with the problem.
+        decisions: How the file is read; the remedy then has examples as the file writes them.
 
     Raises:
         KeyError: If the code is not declared.
     """
-    if code in RULES:
-        return RULES[code]
-    defect = DEFECTS[code]
-    return defect.problem, defect.remedy
+    if code not in RULES:
+        defect = DEFECTS[code]
+        return defect.problem, defect.remedy
+    problem, remedy = RULES[code]
+    if decisions is not None:
+        remedy = remedy.replace(_MOMENT, _moment(decisions)).replace(
+            _PRICE, _PRICE.replace(".", decisions.decimal_mark)
+        )
+    return " ".join(filter(None, (problem, cause_of(code, value)))), remedy
+
+
+def cause_of(code: str, value: str | None) -> str:
+    """Return why the value that a reason code is about cannot be read; "" where that is not the reason or not told."""
+    return cause(field_of(code) or "", value) if code.startswith("malformed_") else ""
+
+
+def _moment(decisions: FileDecisions) -> str:
+    """Return the moment of the examples as a file writes its dates."""
+    match decisions.date_kind:
+        case "numeric":
+            parts = {"y": "2010", "m": "12", "d": "01"}
+            return decisions.date_separator.join(parts[part] for part in decisions.date_order) + _MOMENT[10:]
+        case kind:
+            return _MOMENTS[kind]
 
 
 def field_of(code: str) -> str | None:

@@ -10,11 +10,12 @@ import duckdb
 
 from include.domain.money import number, printed
 from include.quality.findings import Example, FileSummary, Problem, RuleScore, Score
-from include.quality.reasons import explain, field_of
+from include.quality.reasons import cause_of, explain, field_of
 from include.quality.rules import COLUMNS, DIMENSIONS, RULES, Rule
 from include.runs.folder import Manifest
 from include.runs.records import SilverRecord, StagedFile
 from include.sources.defects import shortened
+from include.sources.model import FileDecisions
 
 EXAMPLES = 3
 """Failing rows shown for each rule."""
@@ -151,7 +152,8 @@ def file_summaries(
         files: The new files of a drop, as `files_of` gives them; none for a rebuild.
         reports: Content hash -> path of the report on the file's quarantined rows.
     """
-    problems = _problems(connection)
+    readings = {file.sha256: file.reading.decisions for file in files if file.reading}
+    problems = _problems(connection, readings)
     quarantined = connection.execute(
         "SELECT source_sha256, any_value(source_file), count(*) FROM broken GROUP BY source_sha256 ORDER BY 2"
     ).fetchall()
@@ -175,17 +177,18 @@ def file_summaries(
     ]
 
 
-def _problems(connection: duckdb.DuckDBPyConnection) -> dict[str, list[Problem]]:
-    """Return why rows of each file were quarantined, most frequent reason first."""
-    values = ", ".join(f"{name}: {name}" for name in (*COLUMNS, "raw"))
+def _problems(connection: duckdb.DuckDBPyConnection, readings: Mapping[str, FileDecisions]) -> dict[str, list[Problem]]:
+    """Return why rows of each file were quarantined, most frequent reason first; `readings` are of files by hash."""
+    values = ", ".join(f"{name}: {name}" for name in (*COLUMNS, "raw", "source_page"))
     query = f"""
         SELECT source_sha256, code, count(*), min(source_line), arg_min(kept, source_line)
         FROM (SELECT source_sha256, source_line, unnest(codes) AS code, {{{values}}} AS kept FROM broken)
         GROUP BY source_sha256, code ORDER BY 3 DESC, code"""
     found: dict[str, list[Problem]] = {}
     for sha256, code, rows, line, kept in connection.execute(query).fetchall():
-        problem, remedy = explain(code)
-        value = kept[field_of(code) or "raw"]
+        column, decisions = field_of(code), readings.get(sha256)
+        problem, remedy = explain(code, decisions=decisions)
+        value = kept[column or "raw"]
         found.setdefault(sha256, []).append(
             Problem(
                 code=code,
@@ -194,6 +197,8 @@ def _problems(connection: duckdb.DuckDBPyConnection) -> dict[str, list[Problem]]
                 remedy=remedy,
                 first_line=line,
                 first_value=shortened(value) if value is not None else "",
+                first_cell=decisions.cell(kept["source_page"], line, column) if decisions else None,
+                first_cause=cause_of(code, value),
             )
         )
     return found

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from include.runs.marks import first_run_of
 from include.runs.records import BronzeRecord, StagedFile
 from include.settings import Settings
 from include.sources.defects import VALUE_LIMIT, shortened
+from include.sources.model import FileDecisions
 
 NAME_BYTES = 255
 """Longest file name in bytes that usual file systems take."""
@@ -51,7 +52,7 @@ def row_reports(run: RunFolder, manifest: Manifest) -> dict[str, str]:
     reports = {}
     for sha256, found in groupby(_in_order(rows), key=lambda row: str(row["source_sha256"])):
         path = run.quarantine / names[sha256]
-        _write_rows(path, found, _sheets(run, sha256))
+        _write_rows(path, found, _decisions(run, sha256))
         reports[sha256] = _below_data(run, path)
     return reports
 
@@ -147,21 +148,26 @@ def _in_order(rows: pa.Table) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]], sheets: Sequence[str]) -> None:
-    """Write a CSV with one line for each problem of each row; `sheets` are the names of a workbook's sheets."""
+def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]], decisions: FileDecisions | None) -> None:
+    """Write a CSV with one line for each problem of each row; `decisions` are how the file was read, if known."""
+    sheets = decisions.sheets if decisions else []
     with replacing(path) as partial, partial.open("w", encoding="utf-8-sig", newline="") as stream:
         report = csv.writer(stream)
-        report.writerow(["file", "sheet", "page", "line", "code", "value", "problem", "remedy"])
+        report.writerow(["file", "sheet", "page", "line", "cell", "code", "value", "problem", "remedy"])
         for row in rows:
             page = row["source_page"]
             sheet, page = (sheets[page - 1], None) if sheets else (None, page)
             origin = [as_text(row["source_file"]), as_text(sheet), page, row["source_line"]]
             for code in row["codes"]:
-                report.writerow([*origin, code, as_text(row[field_of(code) or "raw"]), *explain(code)])
+                column = field_of(code)
+                value = row[column or "raw"]
+                cell = decisions.cell(row["source_page"], row["source_line"], column) if decisions else None
+                problem, remedy = explain(code, value, decisions)
+                report.writerow([*origin, as_text(cell), code, as_text(value), inert(problem), remedy])
 
 
-def _sheets(run: RunFolder, sha256: str) -> list[str]:
-    """Return the names of the sheets of a workbook, as the run that read it recorded them; none for other files."""
+def _decisions(run: RunFolder, sha256: str) -> FileDecisions | None:
+    """Return how a file is read, as the run that read it recorded it; None if there is no such record."""
     reader = first_run_of(run.settings, sha256)
     for folder in (run, *([RunFolder(run.settings, reader)] if reader else [])):
         try:
@@ -170,8 +176,8 @@ def _sheets(run: RunFolder, sha256: str) -> list[str]:
             continue
         for file in files:
             if file.sha256 == sha256 and file.reading is not None:
-                return file.reading.decisions.sheets
-    return []
+                return file.reading.decisions
+    return None
 
 
 def _below_data(run: RunFolder, path: Path) -> str:

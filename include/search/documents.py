@@ -14,7 +14,7 @@ from include.enrichment.product.taxonomy import UNCATEGORISED
 from include.search.embedding import dimensions, is_local
 from include.search.entities import Product
 from include.search.filters import exact, indexed
-from include.search.language import canonical, identity, related
+from include.search.language import canonical, country_identity, identity, related
 
 VECTOR = "vector"
 EMBEDDED_TEXT = "embedded_text"
@@ -51,7 +51,7 @@ _MOMENTS = ("first_sold_at", "last_sold_at")
 
 def document_id(stock_code: str, country: str) -> str:
     """Return the id of a product in a country: hexadecimal digits."""
-    return hashlib.sha256(f"{stock_code}\x1f{identity(country)}".encode()).hexdigest()[:24]
+    return hashlib.sha256(f"{stock_code}\x1f{country_identity(country)}".encode()).hexdigest()[:24]
 
 
 def embedded_text(words: Sequence[str], more: Sequence[str], category: Sequence[str]) -> str:
@@ -81,7 +81,7 @@ def document(product: Product, model: str) -> dict[str, Any]:
         fields[name] = int(fields[name].replace(tzinfo=UTC).timestamp())
     fields |= {
         PRODUCT_ID: identity(product.stock_code),
-        "country_id": identity(product.country),
+        "country_id": country_identity(product.country),
         "words": " ".join(words),
         "other_words": " ".join([*others, *related([*words, *others])]),
         "category_words": " ".join(category),

@@ -93,7 +93,7 @@ class Filtered(Model):
     Names are compared without regard to case, spaces at their ends and repeated spaces.
 
     Attributes:
-        country: Name of the country the product is sold in.
+        country: A name or code of the country the product is sold in.
         price_min: Least price, GBP; what counts is the median price of the product in the country.
         price_max: Greatest price, GBP.
         category: Category, such as `candles_and_lighting` or `candles and lighting`.

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from include.domain.money import MONEY_PLACES
 from include.search.entities import Filtered
-from include.search.language import identity
+from include.search.language import country_identity, identity
 
 
 def indexed(amount: Decimal) -> int:
@@ -27,11 +27,11 @@ def filter_of(bounds: Filtered) -> str:
     digest it is compared by.
     """
     parts = [
-        f"{field}:={identity(name)}"
-        for field, name in (
-            ("country_id", bounds.country),
-            ("category_id", bounds.category),
-            ("brand_id", bounds.brand),
+        f"{field}:={identity_of(name)}"
+        for field, name, identity_of in (
+            ("country_id", bounds.country, country_identity),
+            ("category_id", bounds.category, identity),
+            ("brand_id", bounds.brand, identity),
         )
         if name is not None
     ]

@@ -20,6 +20,7 @@ import yaml
 from pydantic import Field
 
 from include.domain.model import Model
+from include.enrichment.country_names import member
 from include.enrichment.product.text import singular
 
 SYNONYMS = Path(__file__).parent / "synonyms.yaml"
@@ -153,3 +154,8 @@ def identity(name: str) -> str:
     """
     plain = " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
     return hashlib.sha256(plain.encode()).hexdigest()[:32]
+
+
+def country_identity(name: str) -> str:
+    """Return the digest by which names and codes of countries are compared: one country has one."""
+    return identity(member(name))

@@ -230,6 +230,16 @@ def _styles(dates: Iterable[str], zone: ZoneInfo) -> list[DateStyle]:
     return numeric + [DateStyle(zone, kind) for kind in kinds]
 
 
+def styles_reading(text: str, zone: ZoneInfo) -> list[DateStyle]:
+    """Return the styles in which trimmed `text` names a moment.
+
+    Args:
+        text: A value of the invoice date.
+        zone: The shop's.
+    """
+    return [style for style in _styles([text], zone) if style.read(text)]
+
+
 def _chosen(fitting: list[DateStyle], setting: DateSetting, contradictory: bool) -> tuple[DateStyle | None, DateBasis]:
     """Return the style among those that fit equally many dates, None if day and month cannot be told apart."""
     by_order = {style.order: style for style in fitting if style.kind == "numeric"}

@@ -224,6 +224,12 @@ DEFECTS: dict[str, Defect] = {
         "If the price column holds the line's total, export unit prices; if a discount or tax makes the difference, "
         "export prices after it. Leave the column out if it does not count.",
     ),
+    "unreadable_total": Defect(
+        "file",
+        "{column} holds what is no number, or one too large, on {rows} lines, so it cannot be compared with quantity x "
+        "price.",
+        "Write line totals as plain numbers, or leave the column out if it does not count.",
+    ),
     "unexplained_amounts": Defect(
         "file",
         "{column} holds amounts on {rows} lines, and nothing says whether the prices are before or after them.",

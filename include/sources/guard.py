@@ -13,7 +13,7 @@ from typing import Literal
 import pyarrow as pa
 
 from include.domain.line import WHITESPACE
-from include.sources.canonical import LINES, StagedValues
+from include.sources.canonical import LINES, NOTHING, StagedValues
 from include.sources.columns import normalised
 from include.sources.defects import reject, shortened
 from include.sources.numbers import NumberStyle
@@ -57,6 +57,9 @@ _NO_SALE = (
 _ROUNDING = "0.01 + 0.005 * abs(quantity)"
 """What a line's total may differ from quantity x price: both are rounded to pennies."""
 
+_TOO_LARGE = Decimal(10) ** 15
+"""Amounts from here on do not fit the type in which they are compared."""
+
 _READ = pa.schema({"text": pa.string(), "number": pa.string()})
 
 _MONEY = "DECIMAL(26, 6)"
@@ -74,7 +77,7 @@ def check_money_columns(
         base_currencies: What the base currency is called, in upper case.
 
     Raises:
-        SourceRejected: unexplained_currency, total_differs, unexplained_amounts, unexplained_status,
+        SourceRejected: unexplained_currency, total_differs, unreadable_total, unexplained_amounts, unexplained_status,
             unexplained_document_type.
     """
     found: dict[Role, list[str]] = {}
@@ -120,8 +123,18 @@ class _Guard:
             raise reject("unexplained_currency", column=name, values=_listed(others), base=base[0])
 
     def check_total(self, name: str) -> str:
-        self._read_numbers(name)
+        too_large = self._read_numbers(name)
         column = self.column[name]
+        count, line, example = self._one(
+            f"SELECT count(*), min(line_number), arg_min({column}, line_number) FROM money "
+            f"LEFT JOIN amounts ON amounts.text = money.{column} WHERE {column} IS NOT NULL AND amount IS NULL "
+            f"AND lower({column}) NOT IN (SELECT unnest($nothing)) "
+            f"AND (quantity * price <> 0 OR list_contains($too_large, {column}) AND quantity * price IS NOT NULL)",
+            nothing=list(NOTHING),
+            too_large=too_large,
+        )
+        if count:
+            raise reject("unreadable_total", line=line, value=example, column=name, rows=count)
         rows = self.connection.execute(
             f"SELECT line_number, quantity, price, amount FROM money JOIN amounts ON amounts.text = money.{column} "
             f"WHERE quantity * price - amount NOT BETWEEN -({_ROUNDING}) AND {_ROUNDING} ORDER BY line_number"
@@ -171,16 +184,18 @@ class _Guard:
         ).fetchall()
         return dict(rows)
 
-    def _read_numbers(self, name: str) -> None:
-        """Make table `amounts`: texts of a column and the numbers they are, as far as they are any."""
-        read = {text: number.text for text in self._values(name) if (number := self.numbers.read(text))}
+    def _read_numbers(self, name: str) -> list[str]:
+        """Make table `amounts`: texts of a column and the numbers they are; return the texts of too large numbers."""
+        numbers = {text: number.text for text in self._values(name) if (number := self.numbers.read(text))}
+        read = {text: number for text, number in numbers.items() if abs(Decimal(number)) < _TOO_LARGE}
         self.connection.register("read", pa.table({"text": list(read), "number": list(read.values())}, _READ))
         self.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE amounts AS SELECT text, number::{_MONEY} AS amount FROM read"
         )
+        return [text for text in numbers if text not in read]
 
-    def _one(self, query: str) -> tuple[int, int | None, str | None]:
-        row = self.connection.execute(query).fetchone()
+    def _one(self, query: str, **values: object) -> tuple[int, int | None, str | None]:
+        row = self.connection.execute(query, values or None).fetchone()
         assert row is not None  # an aggregate without GROUP BY yields one row
         return row[0], row[1], row[2]
 

@@ -30,7 +30,8 @@ _TOTAL_WORDS: dict[str, str] = {
 _WORDS_BESIDE: dict[str, str] = {
     "any": "gbp eur usd chf cad aud",
     "English": "sub grand net gross invoice order page report sales amount value goods quantity units items lines "
-    "running overall for of the per and to date in incl including inc ex excl excluding vat tax due payable",
+    "running overall for of the per and to date in incl including inc ex excl excluding vat tax due payable carried "
+    "brought on next overleaf",
     "German": "netto brutto rechnung beleg seite betrag ergebnis menge umsatz der die des inkl exkl mwst ust",
     "French": "sous general generale generaux facture page montant ht ttc tva net brut de la du des",
     "Spanish": "general factura importe iva neto bruto de la del",
@@ -70,7 +71,7 @@ def _all(words: dict[str, str]) -> frozenset[str]:
 
 
 _HEADS = _all(_TOTAL_WORDS)
-_HEADS_WITHOUT_CODE = _HEADS | {"balance", "due", "payable", "ergebnis"}
+_HEADS_WITHOUT_CODE = _HEADS | {"balance", "due", "payable", "forward", "ergebnis"}
 _NAMES_OF_TOTALS = _HEADS_WITHOUT_CODE | _all(_WORDS_BESIDE)
 _FOOTER_BEGINNINGS = _all(_FOOTER_WORDS)
 _UNITS = _all(_UNIT_WORDS)
@@ -87,12 +88,23 @@ _MIDNIGHT = re.compile(r"[T ]0?0:00(:00(\.0+)?)?\s*$")
 
 
 def says_total(text: str) -> bool:
-    """Return whether a text is in full the name of a total: "Total care soap" and "TOTAL-1" are none."""
+    """Return whether a text is in full the name of a total: "Total care soap" and "TOTAL-1" are none.
+
+    Words that may be a code by themselves, such as "BALANCE", are so only beside others, as in "Balance due".
+    """
     words = _words(text)
-    return not _DIGIT.search(text) and not _HEADS.isdisjoint(words) and _NAMES_OF_TOTALS.issuperset(words)
+    heads = _HEADS_WITHOUT_CODE if len(words) > 1 else _HEADS
+    return not _DIGIT.search(text) and not heads.isdisjoint(words) and _NAMES_OF_TOTALS.issuperset(words)
 
 
-def _says_total_of(text: str) -> bool:
+def names_total(invoice: str, stock_code: str, filled: Iterable[str]) -> bool:
+    """Return whether a row is a total, by its invoice, its stock code and its values that are not blank."""
+    if stock_code.strip():
+        return says_total(stock_code) or says_total(invoice)
+    return any(map(says_total_of, filled))
+
+
+def says_total_of(text: str) -> bool:
     """Return whether a text in a row without a stock code names a total: numbers may be in it, as in "536365 Total"."""
     words = _words(" ".join(part for part in text.split() if not _DIGIT.search(part)))
     return not _HEADS_WITHOUT_CODE.isdisjoint(words) and _NAMES_OF_TOTALS.issuperset(words)
@@ -200,7 +212,7 @@ class _Rows:
         if not filled:
             return "blank row"
         if defect is not None:
-            return "total row" if _says_total_of(filled[0]) else "footer" if _is_footer(filled) else None
+            return "total row" if says_total_of(filled[0]) else "footer" if _is_footer(filled) else None
         cells = {name: _cell(values, row) for name, values in batch.columns.items()}
         if self.meaning.is_header(filled):
             if any(self.meaning.canonical(text) != name for name, text in cells.items() if text.strip()):
@@ -208,11 +220,11 @@ class _Rows:
             return "repeated header"
         if not self.started and _is_of_units(cells):
             return "units row"
-        if cells.get("stock_code", "").strip() or "stock_code" not in self.meaning.columns:
-            return "total row" if any(says_total(cells.get(name, "")) for name in ("stock_code", "invoice")) else None
-        if any(map(_says_total_of, filled)):
+        # Where the stock code is made of other columns, a row is not known to have none.
+        code = cells.get("stock_code", "") if "stock_code" in self.meaning.columns else "made"
+        if names_total(cells.get("invoice", ""), code, filled):
             return "total row"
-        return "footer" if _is_footer(filled) else None
+        return "footer" if not code.strip() and _is_footer(filled) else None
 
     def _filled(self, batch: Batch, row: int) -> list[str]:
         """Return the values of a row that are not blank."""

@@ -63,6 +63,7 @@ class FileDecisions(Model):
             (RETAIL_DATE_ORDER).
         decimal_mark: Decimal mark of `quantity` and `price`.
         sheets: Names of the sheets of a workbook, in its order; the page of a row is the number of its sheet, from 1.
+        sheet_columns: Sheet -> canonical column -> letters of its column there.
         profile: Name of the profile of its layout, None if the usual names of columns tell it.
         left_out: Rows that are no records: totals, footers, titles, repeated headers, and what a profile leaves out.
             Blank rows are not told.
@@ -83,10 +84,23 @@ class FileDecisions(Model):
     date_basis: DateBasis = "evidence"
     decimal_mark: Literal[".", ","] = "."
     sheets: list[str] = Field(default_factory=list)
+    sheet_columns: dict[str, dict[str, str]] = Field(default_factory=dict)
     profile: str | None = None
     left_out: list[LeftOut] = Field(default_factory=list)
     added_lines: dict[str, int] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
+
+    def cell(self, page: int | None, line: int, column: str | None) -> str | None:
+        """Return sheet and address of a value of a workbook, such as `Sales!D17`; None if there is none.
+
+        Args:
+            page: Number of the sheet.
+            line: Number of the row.
+            column: Canonical column, None for the whole row.
+        """
+        sheet = self.sheets[page - 1] if self.sheets and page is not None else ""
+        letters = self.sheet_columns.get(sheet, {}).get(column or "")
+        return f"{sheet}!{letters}{line}" if letters else None
 
     def leave_out(self, what: str, line: int, text: str) -> None:
         """Count a row that is no record.

@@ -90,12 +90,17 @@ def errors_of_ods(path: Path, sheet: str) -> list[str]:
 
 def address(row: int, column: int) -> str:
     """Return the address of a cell by its position from 0, such as `F4`."""
+    return f"{column_letters(column)}{row + 1}"
+
+
+def column_letters(column: int) -> str:
+    """Return the letters of a column by its position from 0, such as `F`."""
     letters = ""
     while column >= 0:
         column, letter = divmod(column, 26)
         letters = chr(ord("A") + letter) + letters
         column -= 1
-    return f"{letters}{row + 1}"
+    return letters
 
 
 def _column_number(letters: str) -> int:

@@ -23,7 +23,14 @@ from include.sources.model import FileDecisions, LeftOut, SourceRejected
 from include.sources.profiles.names import Layouts
 from include.sources.staged import Batch
 from include.sources.typed import batch_of
-from include.sources.workbook_cells import WorkbookFormat, address, check_size, errors_of_ods, unsolved_formulas
+from include.sources.workbook_cells import (
+    WorkbookFormat,
+    address,
+    check_size,
+    column_letters,
+    errors_of_ods,
+    unsolved_formulas,
+)
 
 _HEADER_ROWS = 50
 """Rows of a sheet among which the column names are looked for."""
@@ -65,7 +72,8 @@ def read_workbook(path: Path, decisions: FileDecisions, limits: UnpackLimits, la
         for page, name in enumerate(decisions.sheets, 1):
             sheet = workbook.load_sheet(name, header_row=None, skip_rows=0, dtypes="string")
             visible = sheet.visible == "visible"
-            cells, errors = _cells(sheet)
+            left = next((column.absolute_index for column in sheet.available_columns()), 0)
+            cells, errors = _cells(sheet, left)
             del sheet  # what it holds takes more memory than the cells
             _return_memory()
             top = _rows(cells.slice(0, _HEADER_ROWS))
@@ -78,7 +86,7 @@ def read_workbook(path: Path, decisions: FileDecisions, limits: UnpackLimits, la
                 if not visible:
                     decisions.warnings.append(f'Sheet "{name}" is hidden; its lines are read like the others.')
                 with _in_sheet(name):
-                    lines = _lines(cells, top, at, page, decisions, meaning)
+                    lines = _lines(cells, top, at, page, left, decisions, meaning)
                     yield from only_records(lines, decisions, meaning=meaning)
                 errors += errors_of_ods(path, name) if form == "ods" else []
                 decisions.warnings += _warnings(name, errors, unsolved_formulas(path, name) if form == "xlsx" else [])
@@ -126,8 +134,8 @@ def _rows(cells: pa.RecordBatch) -> list[list[str]]:
     return [[cell or "" for cell in row] for row in zip(*(column.to_pylist() for column in cells.columns), strict=True)]
 
 
-def _cells(sheet: fastexcel.ExcelSheet) -> tuple[pa.RecordBatch, list[str]]:
-    """Return the cells of a sheet as text, and the addresses of those that hold errors."""
+def _cells(sheet: fastexcel.ExcelSheet, left: int) -> tuple[pa.RecordBatch, list[str]]:
+    """Return the cells of a sheet, whose first column is `left`, as text, and the addresses of those with errors."""
     cells, found = sheet.to_arrow_with_errors()
     errors = []
     lengths: dict[int, dict[int, str]] = {}
@@ -136,7 +144,7 @@ def _cells(sheet: fastexcel.ExcelSheet) -> tuple[pa.RecordBatch, list[str]]:
         if length := _LENGTH_OF_TIME.search(error.detail):
             lengths.setdefault(column, {})[row] = ":".join(length.groups())
         else:
-            errors.append(address(row, column))
+            errors.append(address(row, left + column))
     for column, texts in lengths.items():
         filled = [texts.get(row, cell) for row, cell in enumerate(cells.column(column).to_pylist())]
         cells = cells.set_column(column, cells.schema.field(column), pa.array(filled, pa.string()))
@@ -144,7 +152,13 @@ def _cells(sheet: fastexcel.ExcelSheet) -> tuple[pa.RecordBatch, list[str]]:
 
 
 def _lines(
-    cells: pa.RecordBatch, top: list[list[str]], at: int, page: int, decisions: FileDecisions, meaning: ColumnNames
+    cells: pa.RecordBatch,
+    top: list[list[str]],
+    at: int,
+    page: int,
+    left: int,
+    decisions: FileDecisions,
+    meaning: ColumnNames,
 ) -> Iterator[Batch]:
     """Yield the records of a sheet.
 
@@ -153,6 +167,7 @@ def _lines(
         top: Its first rows.
         at: Index of the column names among them.
         page: Its number.
+        left: Position of its first column, from 0: empty ones before it are not read.
         decisions: As for `read_workbook`.
         meaning: What the column names mean.
     """
@@ -168,6 +183,9 @@ def _lines(
         if text := " ".join(filter(None, row)):
             decisions.leave_out("title row", number, text)
     decisions.header = header.spellings | decisions.header
+    decisions.sheet_columns[decisions.sheets[page - 1]] = {
+        column: column_letters(left + position) for column, position in header.positions.items()
+    }
     decisions.warnings += [
         f'Sheet "{decisions.sheets[page - 1]}": {text}' for text in meaning.warnings(header.positions)
     ]

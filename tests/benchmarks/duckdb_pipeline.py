@@ -18,7 +18,9 @@ SELECT upper(trim(Invoice)) AS invoice_no,
     InvoiceDate::TIMESTAMP AS sold_at,
     Price::DECIMAL(14, 6) AS unit_price,
     regexp_replace(nullif(trim("Customer ID"), ''), '\.0+$', '') AS customer_id,
-    trim(Country) AS country,
+    CASE trim(Country) WHEN 'EIRE' THEN 'Ireland' WHEN 'RSA' THEN 'South Africa' WHEN 'USA' THEN 'United States'
+        ELSE trim(Country) END AS country,
+    trim(Country) AS country_as_written,
     (Quantity::DECIMAL(11, 4) * Price::DECIMAL(20, 6))::DECIMAL(18, 6) AS amount
 FROM read_csv(?, header = true, all_varchar = true)
 """

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
+COUNTRIES = {"EIRE": "Ireland", "RSA": "South Africa", "USA": "United States"}
+"""Country as the file writes it -> its usual name."""
+
 
 def lines_of(csv: Path) -> pl.DataFrame:
     """Return the typed, normalised lines of a clean CSV file in ISO dates."""
@@ -25,7 +28,8 @@ def lines_of(csv: Path) -> pl.DataFrame:
             pl.col("InvoiceDate").str.to_datetime("%Y-%m-%d %H:%M:%S").alias("sold_at"),
             price.alias("unit_price"),
             text("Customer ID").str.replace(r"\.0+$", "").alias("customer_id"),
-            text("Country").alias("country"),
+            text("Country").replace(COUNTRIES).alias("country"),
+            text("Country").alias("country_as_written"),
             (quantity.cast(pl.Decimal(38, 4)) * price.cast(pl.Decimal(38, 6))).cast(pl.Decimal(18, 6)).alias("amount"),
         )
         .collect()

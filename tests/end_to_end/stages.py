@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from include.lake.submitting import ENTRY_POINT, submit_command, submit_conf, submit_environment
-from include.pipeline import audit, claim, enrich, index, receipt
+from include.pipeline import aggregate, audit, claim, enrich, index, receipt
 from include.receipts.model import Receipt
 from include.runs.landing import landing
 from include.settings import Settings
@@ -43,5 +43,6 @@ def load(settings: Settings, run_id: str, *sources: Path) -> Receipt:
         audit(settings, run_id)
         submit(settings, "gold", run_id, manifest.input_bytes)
         publish(settings, run_id)
+        aggregate(settings, run_id)
         index(settings, run_id)
     return receipt(settings, run_id)

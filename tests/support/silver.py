@@ -91,6 +91,7 @@ def _line(raw: dict[str, Any]) -> dict[str, Any]:
         "country": raw["country"] or "Unspecified",
     }
     return values | {
+        "country_as_written": raw["country"],
         "sale_id": hashlib.md5(repr(values).encode()).hexdigest(),
         "amount": Decimal(raw["line_amount"]) if raw["line_amount"] else quantity * price,
         "amount_declared": raw["line_amount"] is not None,

@@ -6,21 +6,19 @@ are column names. Labels such as "Invoice No: 536365" above a table fill the col
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from include.sources.columns import TABLE_COLUMNS, Header, check_required, optional_column_warnings
 from include.sources.defects import reject, shortened
+from include.sources.layout import moment, only_records, time_belongs
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions
 from include.sources.pdf.labels import Labels
 from include.sources.pdf.layout import Line, Page, pages
-from include.sources.pdf.rows import DIGIT, Row
+from include.sources.pdf.rows import Row
 from include.sources.pdf.ruled import RuledTable, table_in
 from include.sources.pdf.text_tables import LooseLine, TextTable, table_at
 from include.sources.staged import Batch, RecordBuffer
-
-_GROUPED = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+\.[0-9]+")
 
 
 def read_pdf(path: Path, decisions: FileDecisions) -> Iterator[Batch]:
@@ -28,11 +26,16 @@ def read_pdf(path: Path, decisions: FileDecisions) -> Iterator[Batch]:
 
     Args:
         path: PDF file.
-        decisions: Gets header, extra columns and warnings.
+        decisions: Gets header, extra columns, what was left out, and warnings.
 
     Raises:
-        SourceRejected: corrupt_pdf, encrypted_pdf, image_only_pdf, no_table_in_pdf, missing_columns, duplicate_columns.
+        SourceRejected: corrupt_pdf, encrypted_pdf, image_only_pdf, no_table_in_pdf, missing_columns, duplicate_columns,
+            changed_header.
     """
+    yield from only_records(_batches(path, decisions), decisions)
+
+
+def _batches(path: Path, decisions: FileDecisions) -> Iterator[Batch]:
     reader = _Reader(decisions)
     buffer = RecordBuffer()
     for ordinal, row in enumerate(reader.rows(path), start=1):
@@ -55,12 +58,13 @@ class _Reader:
         self.tables = 0
         self.ruled: Header | None = None
         self.text_table: TextTable | None = None
-        self.cleaned = 0
+        self.joins_time: bool | None = None
         self.unused: list[str] = []
 
     def rows(self, path: Path) -> Iterator[Row]:
         """Yield the rows of all tables in document order."""
         last: Row | None = None
+        totals: list[Row] = []
         text_seen = False
         blank: list[int] = []
         for page in pages(path):
@@ -69,32 +73,43 @@ class _Reader:
             else:
                 blank.append(page.number)
             for row in self._page_rows(page):
+                if row.is_total():
+                    totals.append(row)
+                    continue
                 if last is not None and row.continues(last):
                     last.cells = [f"{old} {new}".strip() for old, new in zip(last.cells, row.cells, strict=True)]
                     continue
-                if last is not None:
-                    yield last
-                last = row
+                yield from filter(None, (last, *totals))
+                last, totals = row, []
         if not text_seen:
             raise reject("image_only_pdf", line=1, page=1)
-        if last is not None:
-            yield last
+        yield from filter(None, (last, *totals))
         if blank:
             self.decisions.warnings.append(f"Pages without any text: {', '.join(map(str, blank[:20]))}.")
 
     def values(self, row: Row) -> list[str | None]:
-        """Return the canonical values of a row, numbers without the pound sign and thousands commas of print."""
+        """Return the canonical values of a row."""
         found: list[str | None] = []
         for column in CANONICAL_COLUMNS:
             text = row.cell(column) if column in row.header.positions else row.labels.get(column, "")
-            if column == "invoice_date" and row.header.time is not None and ":" not in text:
-                text = f"{text} {row.cells[row.header.time]}".strip()
-            if column in {"quantity", "price"}:
-                plain = _plain_number(text)
-                self.cleaned += plain != text
-                text = plain
+            if column == "invoice_date" and row.header.time is not None:
+                text = self._with_time(text, row.cells[row.header.time], row.header)
             found.append(text or None)
         return found
+
+    def _with_time(self, date: str, time: str, header: Header) -> str:
+        """Return a date with its time of day, if that belongs to it: the first row that has both decides."""
+        if not date or not time:
+            return date
+        if self.joins_time is None:
+            self.joins_time = time_belongs([date], [time])
+        if not self.joins_time:
+            return date
+        if header.time in header.extras:
+            self.extras.pop(header.extras[header.time])
+            header.join_time()
+            self.spellings["invoice_date"] = header.spellings["invoice_date"]
+        return moment(date, time)
 
     def conclude(self) -> None:
         """Complete the decisions.
@@ -108,10 +123,6 @@ class _Reader:
         self.decisions.header = {name: self.spellings[name] for name in CANONICAL_COLUMNS if name in self.spellings}
         self.decisions.extra_columns = list(self.extras)
         self.decisions.warnings += optional_column_warnings(self.spellings)
-        if self.cleaned:
-            self.decisions.warnings.append(
-                f"{self.cleaned} printed numbers were read without their pound sign or thousands commas."
-            )
         if self.unused:
             self.decisions.warnings.append(
                 f"{len(self.unused)} lines of text go with no row and were left out, such as "
@@ -139,7 +150,7 @@ class _Reader:
             self._begin(table.header)
             self.ruled = table.header
             for row in table.rows(page.number):
-                yield self._labelled(row)
+                yield row if row.is_total() else self._labelled(row)
         for line in outside:
             self.labels.read_line(line)
 
@@ -170,7 +181,7 @@ class _Reader:
             return
         for found in self.text_table.rows(page, lines):
             if isinstance(found, Row):
-                yield self._labelled(found)
+                yield found if found.is_total() else self._labelled(found)
             else:
                 self._take_loose(page, found, heading)
 
@@ -191,11 +202,3 @@ class _Reader:
         for column, spelling in header.spellings.items():
             self.spellings.setdefault(column, spelling)
         self.extras.update(dict.fromkeys(header.extras.values()))
-
-
-def _plain_number(text: str) -> str:
-    """Return a printed number as plain text; what is not clearly a number stays as it is."""
-    plain = text.replace("\u2212", "-").replace("£", "").removeprefix("GBP").removesuffix("GBP").strip()
-    if _GROUPED.fullmatch(plain):
-        plain = plain.replace(",", "")
-    return plain if DIGIT.search(plain) else text

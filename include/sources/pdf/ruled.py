@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from include.sources.columns import Header
 from include.sources.pdf.layout import Grid
-from include.sources.pdf.rows import Row, is_header
+from include.sources.pdf.rows import Row, is_header, is_page_number
 
 _HEADER_ROWS = 3
 """Rows of a grid among which its header may be; titles may stand above it."""
@@ -22,12 +22,12 @@ class RuledTable:
     header_rows: int
 
     def rows(self, page: int) -> Iterator[Row]:
-        """Yield the records."""
+        """Yield the records and totals."""
         for cells in self.grid.rows[self.header_rows :]:
             texts = _texts(cells)
-            row = Row(page, self.header, texts)
-            if any(texts) and not row.is_summary() and not is_header(texts):
-                yield row
+            text = " ".join(filter(None, texts))
+            if text and not is_page_number(text) and not is_header(texts):
+                yield Row(page, self.header, texts)
 
 
 def table_in(grid: Grid, page: int, header: Header | None) -> RuledTable | None:

@@ -9,15 +9,17 @@ from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from include.sources.columns import TABLE_COLUMNS, Header, canonical
+from include.sources.layout import says_total_of
 from include.sources.pdf.labels import begins_with_label
 from include.sources.pdf.layout import WORD_GAP, Line, Word
-from include.sources.pdf.rows import DIGIT, Row, is_header, sums_up
+from include.sources.pdf.rows import DIGIT, Row, is_header, is_page_number
 
 _LINE_GAP = 0.9
 """Widest gap between lines of one record, in heights of a line."""
 
-_Role: TypeAlias = Literal["record", "wrapped", "loose", "other"]
-"""A record; what may be the rest of a wrapped cell; text or a number that is neither; labels, totals, page numbers."""
+_Role: TypeAlias = Literal["record", "total", "wrapped", "loose", "other"]
+"""A record; a total; what may be the rest of a wrapped cell; text or a number that is none of these; labels, page
+numbers, and totals whose words run over columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class TextTable:
     spans: list[tuple[float, float]]
 
     def rows(self, page: int, lines: Sequence[Line]) -> Iterator[Row | LooseLine]:
-        """Yield the records among lines below the header, and the lines of no record, from top to bottom."""
+        """Yield the records and totals among lines below the header, and the other lines, from top to bottom."""
         gutters = self._gutters([line for line in lines if not begins_with_label(line)])
         parts: list[_Part] = []
         for line in lines:
@@ -39,11 +41,11 @@ class TextTable:
         rest = sorted([*others, *left], key=lambda part: part.line.top)
         for index, record in enumerate(records):
             while rest and rest[0].line.top < record[0].line.top:
-                yield LooseLine.of(rest.pop(0), inside=index > 0)
+                yield _left(rest.pop(0), inside=index > 0)
             columns = zip(*(part.row.cells for part in record), strict=True)
             yield Row(page, self.header, [" ".join(filter(None, cells)) for cells in columns])
         for part in rest:
-            yield LooseLine.of(part, inside=False)
+            yield _left(part, inside=False)
 
     def _gutters(self, lines: Sequence[Line]) -> list[float]:
         """Return the x between each two columns where the fewest words of `lines` stand."""
@@ -64,11 +66,6 @@ class LooseLine:
     between_records: bool
     like_a_cell: bool
 
-    @classmethod
-    def of(cls, part: _Part, *, inside: bool) -> LooseLine:
-        """Return the line of a part, given whether it stands between two records."""
-        return cls(part.line, inside and part.role == "loose", part.role == "wrapped")
-
 
 @dataclass(frozen=True, slots=True)
 class _Part:
@@ -84,6 +81,13 @@ class _Part:
         return _LINE_GAP * self.line.height
 
 
+def _left(part: _Part, *, inside: bool) -> Row | LooseLine:
+    """Return what a line of no record is, given whether it stands between two records."""
+    if part.role == "total":
+        return part.row
+    return LooseLine(part.line, inside and part.role == "loose", part.role == "wrapped")
+
+
 def table_at(line: Line, page: int) -> TextTable | None:
     """Return the table that begins at `line` if its words are column names.
 
@@ -95,10 +99,15 @@ def table_at(line: Line, page: int) -> TextTable | None:
     words = line.words
     index = 0
     while index < len(words):
-        size = next((n for n in (3, 2, 1) if canonical(_joined(words[index : index + n])) is not None), 1)
+        sizes = (
+            n
+            for n in (3, 2, 1)
+            if _close(words[index : index + n], line) and canonical(_joined(words[index : index + n]))
+        )
+        size = next(sizes, 1)
         group = words[index : index + size]
         known = canonical(_joined(group)) is not None
-        close = bool(spans) and group[0].x0 - spans[-1][1] <= WORD_GAP * line.height
+        close = index > 0 and _close([words[index - 1], group[0]], line)
         if close and not known and canonical(names[-1]) is None:
             names[-1] = f"{names[-1]} {_joined(group)}"
             spans[-1] = (spans[-1][0], group[-1].x1)
@@ -107,6 +116,11 @@ def table_at(line: Line, page: int) -> TextTable | None:
             spans.append((group[0].x0, group[-1].x1))
         index += len(group)
     return TextTable(Header.of(names, page), spans) if is_header(names) else None
+
+
+def _close(words: Sequence[Word], line: Line) -> bool:
+    """Return whether words of a line stand as close as those of one phrase."""
+    return all(right.x0 - left.x1 <= WORD_GAP * line.height for left, right in pairwise(words))
 
 
 def _joined(words: Sequence[Word]) -> str:
@@ -139,9 +153,13 @@ def _cells(line: Line, gutters: Sequence[float]) -> list[str]:
 
 def _role(line: Line, row: Row, gutters: Sequence[float]) -> _Role:
     """Return what a line below a header holds."""
-    if begins_with_label(line) or row.is_summary() or sums_up(line.text):
+    if begins_with_label(line) or is_page_number(line.text):
         return "other"
+    if row.is_total():
+        return "total"
     stock, quantity, price = (row.cell(column) for column in TABLE_COLUMNS)
+    if not DIGIT.search(stock) and says_total_of(line.text):
+        return "other"
     numbers = [text for text in (quantity, price) if DIGIT.search(text)]
     invoice = row.cell("invoice")
     if len(numbers) == 2 or (numbers and (stock or invoice)) or (stock and invoice):

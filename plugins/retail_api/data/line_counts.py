@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Date, func, literal_column, select, type_coerce
 
+from include.enrichment.country_names import member
 from include.warehouse import FACT, star_table
 
 NOT_A_SALE = star_table(FACT).c.kind != literal_column("'sale'")
@@ -55,9 +56,11 @@ class LineCounts:
         self._folded = {name.casefold(): key for name, key in countries.items()}
 
     def country_key(self, name: str) -> int | None:
-        """Return the key of a country, whatever the case of its name; None if there is none of that name."""
+        """Return the key of a country by its name in any case, or by another name or code; None if there is none."""
         found = self._countries.get(name)
-        return self._folded.get(name.casefold()) if found is None else found
+        if found is None:
+            found = self._folded.get(name.casefold(), self._folded.get(member(name).casefold()))
+        return found
 
     def days(self, country_key: int | None, kind: str | None) -> list[DayCount]:
         """Return the days with lines of a country, if one is given, and of a kind, if one is given, in order."""

@@ -18,7 +18,7 @@ class AggregateQuery(Days, Paging):
 class CountryAggregateQuery(AggregateQuery):
     """Which lines to sum, of a country if it is given."""
 
-    country: Text | None = Field(None, description="Country as on the invoices.", examples=["France"])
+    country: Text | None = Field(None, description="Name or ISO code of a country.", examples=["France"])
 
 
 class Sums(Entity):

@@ -98,7 +98,7 @@ Code = Annotated[Text, AfterValidator(str.upper)]
 class SalesFilter(Days):
     """Which lines; every condition that is given has to hold."""
 
-    country: Text | None = Field(None, description="Country as on the invoices.", examples=["France"])
+    country: Text | None = Field(None, description="Name or ISO code of a country.", examples=["France"])
     product: Code | None = Field(None, description="Stock code.", examples=["85123A"])
     customer: Text | None = Field(
         None, description=f"Customer id; `{UNKNOWN_CUSTOMER}` for lines without one.", examples=["17850"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from include.failover import Answer, Warehouse
-from include.quality.reasons import explain
+from include.quality.reasons import explain, field_of
 from include.receipts.model import Receipt
 from include.settings import Settings
 from retail_api.data.operations import Found, OperationsRepository
@@ -78,6 +78,11 @@ class OperationsService:
         return Answer(page_of([entity.model_validate(dict(row)) for row in rows], total, paging), answer.side)
 
 
+def _reason(code: str, row: Mapping[str, Any]) -> Reason:
+    problem, remedy = explain(code, row.get(field_of(code) or ""))
+    return Reason(code=code, problem=problem, remedy=remedy)
+
+
 class QuarantineService:
     """Reads rows that were kept out."""
 
@@ -92,7 +97,7 @@ class QuarantineService:
                 file=row["source_file"],
                 page=row["source_page"],
                 line=row["source_line"],
-                reasons=[Reason(code=code, problem=explain(code)[0], remedy=explain(code)[1]) for code in row["codes"]],
+                reasons=[_reason(code, row) for code in row["codes"]],
                 **{name: row[name] for name in row.keys() & QuarantinedRow.model_fields.keys()},
             )
             for row in rows

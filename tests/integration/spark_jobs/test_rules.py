@@ -168,8 +168,8 @@ def test_reader_and_spark_agree_to_the_penny(spark: SparkSession, tmp_path: Path
     assert amount == rows.agg(F.sum("amount")).collect()[0][0]
 
 
-def _silver(spark: SparkSession, *changes: dict[str, str]) -> DataFrame:
-    """Return valid lines with `changes` as `normalised` gives them."""
+def _silver(spark: SparkSession, *changes: dict[str, str], countries: Mapping[str, str] | None = None) -> DataFrame:
+    """Return valid lines with `changes` as `normalised` gives them, which is told the names of `countries`."""
     valid = {STAGED[name]: values[0] for name, values in PIECES.items()}
     origin = {
         "source_file": "a.csv",
@@ -185,7 +185,21 @@ def _silver(spark: SparkSession, *changes: dict[str, str]) -> DataFrame:
     schema = StructType([StructField(name, StringType()) for name in lines[0]])
     frame = spark.createDataFrame([tuple(line.values()) for line in lines], schema)
     frame = frame.withColumn("occurrence", F.col("occurrence").cast("int"))
-    return normalised(parsed(frame.withColumns({"source_line": F.lit(1), "source_page": F.lit(None).cast("int")})))
+    rows = parsed(frame.withColumns({"source_line": F.lit(1), "source_page": F.lit(None).cast("int")}))
+    return normalised(rows, countries or {})
+
+
+@pytest.mark.integration
+def test_a_country_gets_its_one_name_and_the_line_stays_the_same(spark: SparkSession) -> None:
+    lines = [{"country": name} for name in ("EIRE", " UK ", "Atlantis", "")]
+    names = {"EIRE": "Ireland", "UK": "United Kingdom"}
+    before, after = (_silver(spark, *lines, countries=known).collect() for known in ({}, names))
+    assert [row.country for row in before] == ["EIRE", "UK", "Atlantis", "Unspecified"]
+    assert [row.country for row in after] == ["Ireland", "United Kingdom", "Atlantis", "Unspecified"]
+    assert [row.country_as_written for row in after] == ["EIRE", "UK", "Atlantis", None]
+    assert [row.sale_id for row in after] == [row.sale_id for row in before]
+    values = ("489434", "85123A", "MUG", "6", "1291191960000000", "2.5500", "13085", "EIRE")
+    assert after[0].sale_id == hashlib.sha256("\x1f".join(values).encode()).hexdigest()[:32]
 
 
 @pytest.mark.integration

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from pydantic import SecretStr
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from sqlalchemy import text
@@ -21,12 +22,13 @@ from deploy.embedded.postgres import PostgresServer
 from include.enrichment import fx
 from include.enrichment.reference import FX_RATES
 from include.failover import compare_sides
+from include.lake import connect_server
 from include.pipeline import aggregate, audit, claim, enrich, index, receipt
 from include.receipts.model import Receipt
 from include.runs.folder import RunFolder
 from include.runs.landing import landing
-from include.runs.records import SilverRecord, StagedFile
-from include.settings import Settings, get_settings
+from include.runs.records import BronzeRecord, SilverRecord, StagedFile
+from include.settings import EMBEDDED, Settings, get_settings
 from include.warehouse import open_engine, totals, transaction, upgrade
 from spark_jobs import bronze, gold, silver
 from spark_jobs.session import LakeOutdated, Table, bronze_table, silver_table
@@ -117,7 +119,7 @@ def test_drops_overlaps_repeats_and_rebuilds(spark: SparkSession, settings: Sett
     assert first.amount_loaded == Decimal("45.19")
     assert first.amount_duplicate == Decimal("15.30")
     report = (settings.data_dir / str(first.files[0].report)).read_text(encoding="utf-8-sig")
-    assert "day_one.csv,,,7,malformed_quantity,many" in report
+    assert "day_one.csv,,,7,,malformed_quantity,many,The quantity cannot be read. It is text: 'many'." in report
 
     dropped(settings, "second", day_two=SECOND_DAY)
     second = run(spark, settings, "second")
@@ -153,6 +155,43 @@ def test_a_rejected_file_does_not_stop_the_others(spark: SparkSession, settings:
     rejected = next(file for file in found.files if file.status == "rejected")
     assert (settings.data_dir / str(rejected.report)).exists()
     assert found.rows_loaded == 1
+
+
+@pytest.mark.integration
+def test_a_drop_of_nothing_readable_is_answered_without_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(data_dir=tmp_path, settle_seconds=0, spark_remote=SecretStr(EMBEDDED))
+    for stage in (bronze, silver):
+        monkeypatch.setattr(stage, "get_settings", lambda: settings)
+    # A server that is kept and never becomes ready.
+    monkeypatch.setattr(connect_server, "is_kept", lambda settings: True)
+    monkeypatch.setattr(connect_server, "running_server", lambda settings: None)
+    (landing(settings) / "binary.csv").write_bytes(bytes(range(256)) * 8)
+    (landing(settings) / "empty.csv").write_bytes(b"")
+    claim(settings, "bad")
+    for _ in range(2):
+        bronze.main("bad")
+        record = RunFolder(settings, "bad").stage("bronze", BronzeRecord)
+        assert {file.name: file.code for file in record.files} == {"binary.csv": "not_text", "empty.csv": "empty_file"}
+        assert (record.rows, record.amount, record.table_version) == (0, Decimal(0), None)
+    silver.main("bad")
+    folder = RunFolder(settings, "bad").quarantine
+    names = ["binary.csv", "binary.csv.report.json", "empty.csv", "empty.csv.report.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    audit(settings, "bad")
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+@pytest.mark.integration
+def test_a_rejected_file_has_its_report_before_the_others_are_written(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, settle_seconds=0)
+    (landing(settings) / "binary.csv").write_bytes(bytes(range(256)) * 8)
+    dropped(settings, "mixed", good=LINES)
+    run_folder = RunFolder(settings, "mixed")
+    run_folder.staged.mkdir(parents=True)
+    staged = bronze.stage(run_folder.manifest().new_files, run_folder)
+    assert [file.reading is None for file in staged] == [True, False]
+    report = json.loads((run_folder.quarantine / "binary.csv.report.json").read_text(encoding="utf-8"))
+    assert (report["name"], report["code"], report["rows_loaded"]) == ("binary.csv", "not_text", 0)
 
 
 @pytest.mark.integration
@@ -212,6 +251,41 @@ LINES = [
 def documents(settings: Settings) -> list[tuple[str, int]]:
     daily = json.loads((settings.data_dir / "gold" / "daily_sales.json").read_text())
     return [(row["invoice_day"], row["lines"]) for row in daily]
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(1800)
+def test_codes_and_names_of_one_country_are_one_member(spark: SparkSession, fresh: Settings) -> None:
+    written = ["GB", "UK", "United Kingdom", "EIRE", "Ireland", "united kingdom", "Atlantis", ""]
+    lines = [
+        f"{number},22086,PAPER CHAIN,1,2011-03-01 10:00:00,1.00,1,{name}" for number, name in enumerate(written, 730001)
+    ]
+    dropped(fresh, "codes", a=lines)
+    found = run(spark, fresh, "codes")
+    assert (found.rows_loaded, found.amount_loaded) == (8, Decimal(8))
+    assert found.enrichment is not None
+    assert found.enrichment.missing["countries"] == {"unknown_country": 1, "not_stated": 1}
+
+    claim(fresh, "rebuilt", day=date(2011, 3, 1))
+    assert run(spark, fresh, "rebuilt").rows_loaded == 8
+    with open_engine(fresh) as engine, transaction(engine) as connection:
+        members = connection.execute(
+            text(
+                f"SELECT country, iso2, count(*) FROM {fresh.warehouse_schema}.fact_sales "
+                f"JOIN {fresh.warehouse_schema}.dim_country USING (country_key) GROUP BY 1, 2 ORDER BY 1"
+            )
+        ).all()
+    assert [tuple(row) for row in members] == [
+        ("Atlantis", None, 1),
+        ("Ireland", "IE", 2),
+        ("United Kingdom", "GB", 4),
+        ("Unspecified", None, 1),
+    ]
+    kept = DeltaTable(fresh.table("silver", "invoice_lines")).to_pyarrow_table(
+        columns=["invoice_no", "country_as_written"]
+    )
+    by_invoice = sorted(zip(*kept.to_pydict().values(), strict=True))
+    assert [name for _, name in by_invoice] == [name or None for name in written]
 
 
 @pytest.mark.integration

@@ -214,3 +214,21 @@ def test_a_held_run_says_score_report_and_remedy(instance: Instance) -> None:
         following.follow(instance, "run_1", Console(file=io.StringIO()))
     assert "data/quality/run_1/report.html" in str(held.value)
     assert "python -m include.quality release run_1" in str(held.value)
+
+
+def test_a_file_that_cannot_be_read_is_told_while_the_run_goes_on(instance: Instance) -> None:
+    run = RunFolder(instance.settings, "run_1")
+    rejected = {"name": "[a].csv", "code": "not_text", "problem": "It is binary.", "remedy": "Export it as CSV."}
+    run.quarantine.mkdir(parents=True)
+    (run.quarantine / "[a].csv.report.json").write_text(json.dumps(rejected))
+    tasks = json.dumps({"task_instances": [{"task_id": "bronze", "state": "running", "duration": None}]})
+    states = [json.dumps({"state": state}) for state in ("running", "failed")]
+    said = io.StringIO()
+    with (
+        airflow_answering(instance, *[(200, answer) for answer in (tasks, states[0], tasks, states[1])]),
+        pytest.raises(NotFollowed),
+    ):
+        following.follow(instance, "run_1", Console(file=said, width=400))
+    told = [text for text in said.getvalue().splitlines() if "[a].csv" in text]
+    report = run.quarantine / "[a].csv.report.json"
+    assert told == [f"  [a].csv: It is binary. Export it as CSV. Report: {report}"]

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from babel import Locale
 
 from include.enrichment import country
-from include.enrichment.country import facts, normalised
+from include.enrichment.country import facts
+from include.enrichment.country_names import LANGUAGES, NAMES, member, normalised, renamed
 
 SAMPLES = os.environ.get("RETAIL_API_SAMPLES", "")
 
@@ -111,12 +113,48 @@ def test_names_that_are_no_country_say_why_and_get_no_facts(name: str, reason: s
         ("Isle of Man", "IM"),
         ("DE", "DE"),
         ("deu", "DE"),
+        ("osterreich", "AT"),
+        ("Deutschland", "DE"),
+        ("pays-bas", "NL"),
+        ("Reino Unido", "GB"),
+        ("Grã-Bretanha", "GB"),
+        ("EE.UU.", "US"),
+        ("Südkorea", "KR"),
         ("\uff35\uff33\uff21", "US"),
     ],
 )
 def test_spellings(name: str, code: str) -> None:
     (known,) = facts([name])
     assert (known.name, known.iso2) == (name, code)
+
+
+@pytest.mark.parametrize(
+    ("name", "one"),
+    [
+        *[(name, "United Kingdom") for name in ("GB", "UK", "GBR", "united kingdom", "Royaume-Uni", "England")],
+        *[(name, "Ireland") for name in ("EIRE", "Éire", "IE", "IRL", "Irlande")],
+        *[("RSA", "South Africa"), ("USA", "United States"), ("ZAF", "South Africa"), ("Tschechien", "Czech Republic")],
+        *[("South Korea", "Korea"), ("KR", "Korea"), ("North Korea", "North Korea"), ("KP", "North Korea")],
+        *[("channel isles", "Channel Islands"), ("JE", "Jersey"), ("EUROPEAN COMMUNITY", "European Community")],
+        *[("", "Unspecified"), ("Atlantis", "Atlantis"), ("CI", "CI"), ("NA", "NA"), ("Congo", "Congo")],
+    ],
+)
+def test_names_and_codes_of_one_country_have_one_name(name: str, one: str) -> None:
+    assert member(name) == one
+
+
+def test_a_name_of_one_language_is_no_other_countrys_in_another() -> None:
+    claimed: dict[str, set[str]] = {}
+    for language in LANGUAGES:
+        for code, name in Locale(language).territories.items():
+            if len(code) == 2:
+                claimed.setdefault(normalised(name), set()).add(code)
+    assert {name for name, codes in claimed.items() if len(codes) > 1} == set()
+
+
+def test_the_usual_names_of_a_uk_shop_stay() -> None:
+    kept = [*INVOICE_COUNTRIES, "Channel Islands", "European Community", "West Indies", "Unspecified"]
+    assert renamed(kept) == {"EIRE": "Ireland", "RSA": "South Africa", "USA": "United States"}
 
 
 def test_korea_is_the_republic() -> None:
@@ -147,8 +185,7 @@ def test_names_are_answered_once_in_order_of_mention() -> None:
 
 
 def test_the_table_of_names_is_consistent() -> None:
-    path = Path(country.__file__).parent / "data" / "country_names.csv"
-    with path.open(encoding="utf-8", newline="") as stream:
+    with NAMES.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     spellings = [normalised(row["name"]) for row in rows]
     assert len(spellings) == len(set(spellings))
@@ -159,8 +196,7 @@ def test_the_table_of_names_is_consistent() -> None:
 
 
 def test_every_known_country_has_a_continent() -> None:
-    path = Path(country.__file__).parent / "data" / "country_names.csv"
-    with path.open(encoding="utf-8", newline="") as stream:
+    with NAMES.open(encoding="utf-8", newline="") as stream:
         names = [row["name"] for row in csv.DictReader(stream) if row["iso2"]]
     missing = {known.iso2 for known in facts(names) if known.continent is None}
     assert missing == {"XK"}

@@ -49,7 +49,16 @@ def record(status: Status = "held", **changes: object) -> QualityRecord:
         rows=4,
         quarantined=1,
         problems=[
-            Problem(code="c", rows=1, problem="It is wrong.", remedy="Correct it.", first_line=3, first_value=EVIL)
+            Problem(
+                code="c",
+                rows=1,
+                problem="It is wrong.",
+                remedy="Correct it.",
+                first_line=3,
+                first_value=EVIL,
+                first_cell=EVIL,
+                first_cause=EVIL,
+            )
         ],
         report=f"quarantine/r/{EVIL}.rows.csv",
     )

@@ -114,18 +114,30 @@ def test_one_line_for_each_problem_of_each_row(settings: Settings) -> None:
 
 
 def test_rows_of_a_workbook_are_named_by_sheet_and_rows_of_an_archive_by_its_name(settings: Settings) -> None:
-    origin = {"source_file": "a.zip/2010/b.xlsx", "source_page": 2, "source_line": 3, "codes": ["missing_country"]}
-    quarantined(settings, origin)
+    origin = {"source_file": "a.zip/2010/b.xlsx", "source_page": 2, "source_line": 3}
+    quarantined(settings, {**origin, "codes": ["malformed_price", "missing_stock_code"], "price": "2,55 EUR"})
     run, manifest = run_of(settings)
-    decisions = FileDecisions(format="xlsx", sheets=["Notes", "=Sales"])
+    columns = {"price": "D", "stock_code": "AB"}
+    decisions = FileDecisions(
+        format="xlsx", sheets=["Notes", "=Sales"], sheet_columns={"=Sales": columns}, decimal_mark=","
+    )
     reading = SourceReading(decisions=decisions, rows=1, defects={}, amount=Decimal(0), seconds=0)
     read = StagedFile(name="a.zip/2010/b.xlsx", sha256="a" * 64, reading=reading)
     run.save_stage("bronze", BronzeRecord(files=[read], rows=1, amount=Decimal(0), table_version=0, seconds=0))
     for reader in (run, RunFolder(settings, "run-2")):  # a later run finds the names where the file was read
         reports = row_reports(reader, manifest)
         assert reports == {"a" * 64: f"quarantine/{reader.run_id}/a.zip!2010!b.xlsx.rows.csv"}
-        (line,) = lines_of(settings, reports["a" * 64])
-        assert (line["file"], line["sheet"], line["page"], line["line"]) == ("a.zip/2010/b.xlsx", "'=Sales", "", "3")
+        price, code = lines_of(settings, reports["a" * 64])
+        for line in (price, code):
+            assert (line["file"], line["sheet"], line["page"], line["line"]) == (
+                origin["source_file"],
+                "'=Sales",
+                "",
+                "3",
+            )
+        assert (price["cell"], code["cell"]) == ("'=Sales!D3", "'=Sales!AB3")
+        assert "EUR, which is no sign of the base currency, stands beside the number." in price["problem"]
+        assert price["remedy"].endswith("such as 2,55.")
         mark_seen(settings, "a" * 64, "run-1")
 
 

@@ -59,6 +59,31 @@ def test_what_changes_nothing_is_harmless(stage: Stage, name: str, values: list[
     assert stage(table(name, *values), "sales.json").reading.amount == 20 * len(values)
 
 
+@pytest.mark.parametrize("total", ["twenty", "20.00 GBP incl.", "1" + "0" * 15, "-" + "9" * 40, "1e30", "20.00.00"])
+def test_a_total_that_cannot_be_compared_refuses_the_file(rejection: Reject, stage: Stage, total: str) -> None:
+    refused = rejection(table("Total", "20.00", total, "20"), "sales.json")
+    assert (refused.code, refused.line, refused.value) == ("unreadable_total", 2, total)
+    assert "Total holds what is no number, or one too large, on 1 lines" in refused.problem
+    free = table("Total", total, price="0.00")
+    if total[0] == "t" or total.startswith("20"):
+        assert stage(free, "sales.json").reading.amount == 0
+    else:
+        assert rejection(free, "sales.json").code == "unreadable_total"
+
+
+@pytest.mark.parametrize("total", ["9" * 15, "20.0049", "20." + "0" * 30])
+def test_a_total_of_many_digits_is_compared(stage: Stage, rejection: Reject, total: str) -> None:
+    if total.startswith("9"):
+        assert rejection(table("Total", total), "sales.json").code == "total_differs"
+    else:
+        assert stage(table("Total", total), "sales.json").reading.amount == 20
+
+
+@pytest.mark.parametrize("amount", ["1" + "0" * 15, "9" * 40])
+def test_an_amount_too_large_is_unexplained(rejection: Reject, amount: str) -> None:
+    assert rejection(table("Discount", amount), "sales.json").code == "unexplained_amounts"
+
+
 def test_a_total_that_agrees_explains_discount_and_tax(stage: Stage) -> None:
     line = dict(zip(COLUMNS, LINE, strict=True)) | {"Discount": "5.00", "Tax": "3.00", "Total": "20.00"}
     staged = stage(json.dumps([line]), "sales.json")

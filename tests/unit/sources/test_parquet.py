@@ -71,6 +71,30 @@ def test_types_are_kept_exactly(stage: Stage, array: pa.Array, texts: list[str |
     assert staged.column("line_number") == list(range(1, len(array) + 1))
 
 
+@pytest.mark.parametrize(
+    ("dates", "times", "joined"),
+    [
+        (["2010-12-01", None], ["08:26", "09:30"], ["2010-12-01 08:26", None]),
+        ([date(2010, 12, 1)] * 2, [time(8, 26), None], ["2010-12-01 08:26:00", "2010-12-01"]),
+        ([datetime(2010, 12, 1)] * 2, [time(8, 26), time(0)], ["2010-12-01 08:26:00", "2010-12-01 00:00:00"]),
+        ([datetime(2010, 12, 1, 7)] * 2, [time(8, 26), time(9)], None),
+        (["2010-12-01"] * 2, ["early", "08:00"], None),
+    ],
+)
+def test_a_time_of_day_is_joined_to_its_date(
+    stage: Stage, dates: list[Any], times: list[Any], joined: list[str | None] | None
+) -> None:
+    staged = stage(parquet({"InvoiceDate": pa.array(dates), "Time": pa.array(times)}, rows=2), "sales.parquet")
+    decisions = staged.reading.decisions
+    if joined is None:
+        assert decisions.extra_columns == ["Time"]
+        assert all(staged.column("extras"))
+    else:
+        assert staged.column("invoice_date") == joined
+        assert (decisions.extra_columns, staged.column("extras")) == ([], [None, None])
+        assert decisions.header["invoice_date"] == "InvoiceDate and Time"
+
+
 def test_other_columns_are_kept(stage: Stage) -> None:
     columns = {"Colour": pa.array(["red", None]), "Weight": pa.array([Decimal("1.50"), None])}
     staged = stage(parquet(columns, rows=2), "sales.parquet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from io import BytesIO
 
@@ -60,6 +61,8 @@ def test_totals_are_no_rows(stage: Stage) -> None:
     for ruled in (True, False):
         staged = stage(document(table([*body[:2], total[0], *body[2:], *total], ruled=ruled, wrapped=None)), "a.pdf")
         assert values(staged) == body
+        (told,) = staged.reading.decisions.left_out
+        assert (told.what, told.count, told.first_line, told.example) == ("total row", 3, 3, "Subtotal, 12, 34.50")
 
 
 @pytest.mark.parametrize("ruled", [True, False])
@@ -67,12 +70,13 @@ def test_rows_that_only_begin_like_a_total_are_kept(stage: Stage, ruled: bool) -
     body = [[row[0], row[1], "MEADOW MUG", *row[3:]] for row in rows(7)]
     body[1][1:3] = ["", "TOTAL ECLIPSE POSTER"]
     body[2][1:3] = ["", "BALANCE BIKE"]
-    body[3][1] = "TOTAL"
+    body[3][1] = "TOTAL-1"
     body[4][2] = "Subtotal"
-    body[5][:2] = ["Total", "85000A"]
+    body[5][1] = "BALANCE"
     body[6][:3] = ["", "", "VAT 69 GLASS"]
     staged = stage(document(table(body, ruled=ruled, wrapped=None)), "sales.pdf")
     assert values(staged) == body
+    assert staged.reading.decisions.left_out == []
 
 
 @pytest.mark.parametrize("ruled", [True, False])
@@ -80,7 +84,7 @@ def test_rows_that_only_begin_like_a_total_are_kept(stage: Stage, ruled: bool) -
 @pytest.mark.parametrize("place", [0, 1])
 def test_totals_of_a_labelled_invoice_are_no_rows(stage: Stage, ruled: bool, words: str, place: int) -> None:
     lines = [(f"8512{index}A", "MEADOW MUG", "3", "2.50") for index in range(3)]
-    unsure = [("", "TOTAL ECLIPSE POSTER", "3", "2.50"), ("TOTAL", "GIFT SET", "3", "2.50")]
+    unsure = [("", "TOTAL ECLIPSE POSTER", "3", "2.50"), ("BALANCE", "GIFT SET", "3", "2.50")]
     sure = [("", "", "12", "34.50"), ("", "", "", "34.50"), ("", "", "12", "")]
     totals = [(*row[:place], words, *row[place + 1 :]) for row in sure]
     story = [paragraph(f"{name}: {value}") for name, value in LABELS.items()]
@@ -90,6 +94,35 @@ def test_totals_of_a_labelled_invoice_are_no_rows(stage: Stage, ruled: bool, wor
     kept = [*lines[:2], *unsure, lines[2]]
     assert [(row[1], row[2], row[3], row[5]) for row in values(staged)] == kept
     assert "left out" not in staged.warnings
+    assert [(told.what, told.count) for told in staged.reading.decisions.left_out] == [("total row", 6)]
+
+
+@pytest.mark.parametrize("ruled", [True, False])
+@pytest.mark.parametrize(
+    ("dates", "times", "joined"),
+    [
+        (["2010-12-01", "2010-12-02 00:00"], ["08:26", "09:30:15"], ["2010-12-01 08:26", "2010-12-02 09:30:15"]),
+        (["2010-12-01 08:26", "2010-12-02 09:30"], ["10:00", "11:00"], ["2010-12-01 08:26", "2010-12-02 09:30"]),
+        (["2010-12-01", "2010-12-02"], ["early", "late"], ["2010-12-01", "2010-12-02"]),
+    ],
+)
+def test_the_same_values_mean_the_same_in_a_csv_file(
+    stage: Stage, ruled: bool, dates: list[str], times: list[str], joined: list[str]
+) -> None:
+    names = ("Invoice", "StockCode", "Quantity", "Date", "Time", "Price", "Country")
+    numbers = [("1.234,5", "1.234.567,25 EUR"), ("(2)", "\u00a3 1.002,50")]
+    body = [
+        (f"53636{place}", "85123A", numbers[place][0], dates[place], times[place], numbers[place][1], "France")
+        for place in range(2)
+    ]
+    from_pdf = stage(document(table(body, names=names, widths=(70,) * 7, ruled=ruled, wrapped=None)), "sales.pdf")
+    from_csv = stage("\n".join(";".join(row) for row in (names, *body)), "sales.csv")
+    assert from_pdf.column("invoice_date") == joined
+    assert from_pdf.column("price") == ["1.234.567,25 EUR", "1002.50"]
+    for name in (*CANONICAL_COLUMNS, "extras", "written"):
+        assert from_pdf.column(name) == from_csv.column(name)
+    pdf, csv = from_pdf.reading.decisions, from_csv.reading.decisions
+    assert (pdf.header, pdf.extra_columns, pdf.decimal_mark) == (csv.header, csv.extra_columns, ",")
 
 
 @pytest.mark.parametrize("align", ["TOP", "MIDDLE", "BOTTOM"])
@@ -184,7 +217,8 @@ def test_invoices_with_labels(stage: Stage) -> None:
     assert staged.column("price") == ["2.50", "1002.50", "2.50", "2.50"]
     assert staged.column("page") == [1, 1, 1, 2]
     assert staged.reading.decisions.header["invoice"] == "Invoice No"
-    assert "pound sign" in staged.warnings
+    assert "pound sign" not in staged.warnings
+    assert json.loads(staged.rows[1]["written"]) == {"invoice_date": "01/12/2010 08:26", "price": "\u00a31,002.50"}
 
 
 def test_an_invoice_without_a_label_does_not_take_the_one_before(stage: Stage) -> None:

@@ -163,6 +163,18 @@ def test_other_workbooks(stage: Stage, form: str) -> None:
     assert 'Sheet "Sales": errors such as #N/A count as empty; cells with errors: 2 (C4, F4).' in staged.warnings
 
 
+def test_cells_are_named_as_the_spreadsheet_names_them(stage: Stage) -> None:
+    turned = [(None, None), (None, *reversed(HEADER)), (None, *reversed(line(description="=#N/A", price="x")))]
+    decisions = stage(
+        workbook({"Good": [HEADER, LINE], "Notes": [("x",)], "Bad": turned}), "sales.xlsx"
+    ).reading.decisions
+    assert decisions.cell(1, 17, "quantity") == "Good!D17"
+    assert decisions.cell(3, 3, "price") == "Bad!D3"
+    assert decisions.cell(3, 3, "invoice") == "Bad!I3"
+    assert decisions.cell(3, 3, None) is decisions.cell(2, 1, "price") is None
+    assert "cells with errors: 1 (G3)." in " ".join(decisions.warnings)
+
+
 def test_a_sheet_of_lines_without_a_required_column(rejection: Reject) -> None:
     error = rejection(workbook({"Good": [HEADER, LINE], "Bad": [("x",), HEADER[1:], LINE[1:]]}), "sales.xlsx")
     assert (error.code, error.line) == ("missing_columns", 2)
