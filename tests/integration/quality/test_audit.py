@@ -212,7 +212,8 @@ def test_the_sender_gets_a_report_even_if_the_batch_is_held(settings: Settings) 
         "line": "22",
         "code": "malformed_price",
         "value": "n/a",
-        "problem": "The price cannot be read.",
+        "cell": "",
+        "problem": "The price cannot be read. It is text: 'n/a'.",
         "remedy": "Expected: a number of the base currency with at most 4 decimals, such as 2.55.",
     }
     with (folder / "=b.csv.rows.csv").open(encoding="utf-8-sig", newline="") as stream:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from include.domain.classify import KINDS
 from include.runs.landing import UNFINISHED_SUFFIXES
-from retail_api.data.line_counts import DayCount, days_of_page
+from retail_api.data.line_counts import DayCount, LineCounts, days_of_page
 from retail_api.domain.files import MAX_NAME_BYTES, checked_name
 from retail_api.domain.paging import decode_cursor, encode_cursor
 from retail_api.domain.sales import MAX_SORT_FIELDS, SORT_FIELDS, Kind, SaleCursor, SalesQuery, parse_sort
@@ -119,3 +119,13 @@ def test_a_name_that_would_not_be_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "Rechnungen März.csv", "in (2) $5.csv.gz", "-rf", "x" * 200])
 def test_a_plain_name_is_taken(name: str) -> None:
     assert checked_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["Ireland", "ireland", "EIRE", "IE", "Irlande"])
+def test_a_country_is_found_by_its_names_and_codes(name: str) -> None:
+    assert LineCounts([], {"Ireland": 7, "Atlantis": 8}).country_key(name) == 7
+
+
+@pytest.mark.parametrize(("name", "key"), [("ATLANTIS", 8), ("EIRE", 9), ("France", None)])
+def test_a_country_is_found_by_the_name_it_has(name: str, key: int | None) -> None:
+    assert LineCounts([], {"Ireland": 7, "Atlantis": 8, "EIRE": 9}).country_key(name) == key

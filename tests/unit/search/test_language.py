@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from include.search.language import canonical, highlighted, identity, related
+from include.search.language import canonical, country_identity, highlighted, identity, related
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,8 @@ def test_an_identity_is_digits_whatever_the_name_holds() -> None:
     for name in ("`) || (x:=`", "&&", "", "\x00"):
         assert len(identity(name)) == 32
         assert int(identity(name), 16) >= 0
+
+
+def test_names_and_codes_of_one_country_are_compared_alike() -> None:
+    assert country_identity("UK") == country_identity(" united  kingdom ") == identity("United Kingdom")
+    assert country_identity("Atlantis") == identity("atlantis") != country_identity("Ireland")
