@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,22 @@ VENDORS = sorted(path.name.removesuffix(".expected.json") for path in SAMPLES.gl
 
 
 def _line(values: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what counts of a line; equal sales are told apart by how often they stand there."""
-    worth = values.get("amount") or Decimal(values["quantity"]) * Decimal(values["price"])
-    texts = (values["invoice"], values["stock_code"].upper(), values["invoice_date"])
-    return *texts, Decimal(worth).normalize(), values.get("currency") or "GBP", values["customer_id"], values["country"]
+    """Return all that counts of a line."""
+    quantity, price = Decimal(values["quantity"]), Decimal(values["price"])
+    worth = Decimal(values.get("amount") or quantity * price)
+    texts = [
+        values[name] for name in ("invoice", "stock_code", "description", "invoice_date", "customer_id", "country")
+    ]
+    return *texts, quantity.normalize(), round(price, 4).normalize(), worth.normalize(), values["currency"] or "GBP"
+
+
+def _counted(left_out: Iterable[tuple[str, int, int]]) -> dict[str, tuple[int, int]]:
+    """Return status -> how many rows with it are left out, and the first of them; of texts, counts and first lines."""
+    found: dict[str, tuple[int, int]] = {}
+    for text, count, line in left_out:
+        before = found.get(text, (0, line))
+        found[text] = (before[0] + count, min(before[1], line))
+    return found
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
@@ -31,11 +44,14 @@ def test_a_vendors_export_becomes_its_lines(vendor: str, stage: Stage) -> None:
     [sample] = [path for path in SAMPLES.glob(f"{vendor}.*") if not path.name.endswith(".expected.json")]
     expected = json.loads((SAMPLES / f"{vendor}.expected.json").read_text("utf-8"))
     staged = stage(sample, sample.name, layouts=Layouts(shipped_profiles()))
-    assert staged.reading.decisions.profile == vendor
+    decisions = staged.reading.decisions
+    assert decisions.profile == vendor
     judged = [(row, row["defect"] or next(iter(violations(row)), None)) for row in staged.rows]
     assert Counter(_line(row) for row, code in judged if code is None) == Counter(map(_line, expected["lines"]))
-    kept_out = [(row["line_number"], code) for row, code in judged if code is not None]
-    assert kept_out == [(entry["line"], entry["reason"]) for entry in expected["kept_out"]]
+    kept_out = [(row["line_number"], row["invoice"], code) for row, code in judged if code is not None]
+    assert kept_out == [(entry["line"], entry["invoice"], entry["reason"]) for entry in expected["kept_out"]]
+    left_out = _counted((kind.example, kind.count, kind.first_line) for kind in decisions.left_out)
+    assert left_out == _counted((entry["status"], 1, entry["line"]) for entry in expected["left_out"])
 
 
 def test_every_shipped_profile_has_a_sample() -> None:
