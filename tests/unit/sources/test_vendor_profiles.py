@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from include.domain.line import violations
-from include.sources.profiles.library import shipped_profiles
+from include.sources.profiles.library import load_profile, shipped_profiles
 from include.sources.profiles.names import Layouts
 from tests.support.source_files import Stage
 
@@ -56,3 +56,44 @@ def test_a_vendors_export_becomes_its_lines(vendor: str, stage: Stage) -> None:
 
 def test_every_shipped_profile_has_a_sample() -> None:
     assert sorted(shipped_profiles()) == VENDORS
+
+
+CASES = SAMPLES / "cases"
+
+
+@pytest.mark.parametrize(
+    ("file", "profile", "sound", "worth", "left_out"),
+    [
+        ("status_void.csv", "status_void", 1, "20.00", 3),
+        ("credit_type.csv", "credit_type", 2, "0.00", 0),
+        ("discount_columns.csv", "discount_columns", 3, "18.00", 0),
+        ("line_total_as_price.csv", "line_total_as_price", 3, "39.98", 0),
+        ("identical_lines.csv", "identical_lines", 2, "10.00", 0),
+        ("shopify_orders.csv", "shopify_orders", 2, "21.00", 0),
+        ("shopify_rest.json", "shopify_rest", 2, "68.50", 0),
+        ("amazon_all_orders.txt", "amazon_all_orders", 1, "19.98", 1),
+    ],
+)
+def test_small_files_with_profiles(
+    stage: Stage, file: str, profile: str, sound: int, worth: str, left_out: int
+) -> None:
+    own = {path.stem: load_profile(path) for path in CASES.glob("*.yaml")}
+    staged = stage(CASES / file, file, layouts=Layouts(shipped_profiles() | own, own=frozenset(own)))
+    assert staged.reading.decisions.profile == profile
+    assert staged.reading.defects == {}
+    assert len(staged.sound) == sound
+    assert sum(_line(row)[-2] for row in staged.sound) == Decimal(worth)
+    assert sum(kind.count for kind in staged.reading.decisions.left_out) == left_out
+
+
+def test_values_of_a_shopify_order_fill_down(stage: Stage) -> None:
+    staged = stage(CASES / "shopify_orders.csv", "orders.csv", layouts=Layouts(shipped_profiles()))
+    assert staged.column("country") == ["GB", "GB"]
+    assert staged.column("invoice_date") == ["2024-03-04 10:22:31"] * 2
+    assert staged.column("occurrence") == [None, None]
+
+
+def test_equal_scans_of_a_till_are_two_sales(stage: Stage) -> None:
+    profile = load_profile(CASES / "identical_lines.yaml")
+    staged = stage(CASES / "identical_lines.csv", layouts=Layouts({profile.name: profile}))
+    assert staged.column("occurrence") == [None, 2]
