@@ -82,6 +82,11 @@ _FIRST_ROWS = 3
 """Rows below the header among which the units may stand; the ones above may be blank."""
 _FOOTER_CELLS = 2
 _FOOTER_WORDS_LEAST = 3
+_COUNTED = re.compile(
+    r"[0-9][0-9.,]* (?:record|row|line|order|result)(?:s|\(s\))? (?:downloaded|exported|found|printed|listed)\b",
+    re.IGNORECASE,
+)
+"""A row that counts the records above it."""
 
 _CLOCK = re.compile(r"[0-9]{1,2}[:.h][0-9]{2}")
 _MIDNIGHT = re.compile(r"[T ]0?0:00(:00(\.0+)?)?\s*$")
@@ -278,6 +283,8 @@ def _is_of_units(cells: dict[str, str]) -> bool:
 
 def _is_footer(filled: list[str]) -> bool:
     """Return whether the values of a short row are a remark and not the beginning of a record that was cut off."""
+    if _COUNTED.match(" ".join(filled)):
+        return True
     words = _words(filled[0])
     if len(filled) > _FOOTER_CELLS or not words:
         return False

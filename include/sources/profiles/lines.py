@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from zoneinfo import ZoneInfo
 
+import duckdb
+
+from include.domain.money import MONEY_PLACES
 from include.files import replacing
 from include.sources.canonical import StagedValues
 from include.sources.model import FileDecisions, LeftOut
@@ -19,7 +22,7 @@ DOLLARS = ("USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN")
 
 _LOADED = "outcome IN ('counts', 'reversed')"
 _FIRST = "first({0} ORDER BY line_number) FILTER ({0} IS NOT NULL)"
-_CHOICE = "{{'off': {off}, 'skipped': {skipped}, 'added': {added}, 'chosen': {chosen}}}"
+_CHOICE = "{{'off': {off}, 'skipped': {skipped}, 'amounts': {amounts}, 'chosen': {chosen}}}"
 _OFF = """CASE WHEN all_reversed THEN abs(abs(counted + turned + {fixed} + {added}) - abs(total))
     ELSE abs(counted + turn * turned + {fixed} + {added} - total) END"""
 
@@ -34,7 +37,7 @@ WITH valued AS (
         {charges} ({total})::{number} AS total, {conflicting} AS conflicting, bool_or(unreadable) AS unreadable
     FROM valued GROUP BY invoice
 ), turned AS (
-    SELECT *, CASE WHEN CASE WHEN all_reversed THEN coalesce(nullif(total, 0), turned) ELSE turned END > 0
+    SELECT *, CASE WHEN coalesce(nullif(turned, 0), CASE WHEN all_reversed THEN coalesce(total, {fixed}) END) > 0
         THEN -1 ELSE 1 END AS turn
     FROM summed
 ), chosen AS (
@@ -46,7 +49,7 @@ SELECT invoice, lines, turn, CASE WHEN all_reversed THEN turn ELSE 1 END AS char
         WHEN conflicting THEN 'conflicting_charge'
         WHEN total IS NULL THEN CASE WHEN {undecided} > 0 THEN 'invoice_total_differs' END
         WHEN choices[1].off > tolerance THEN 'invoice_total_differs'
-        WHEN len(list_filter(choices, lambda one: one.off = choices[1].off AND one.added <> choices[1].added)) > 0
+        WHEN len(list_filter(choices, lambda one: one.off = choices[1].off AND one.amounts <> choices[1].amounts)) > 0
             THEN 'invoice_total_differs' END AS reason
 FROM chosen WHERE lines > 0
 """
@@ -61,20 +64,20 @@ CREATE TEMP TABLE goods AS
 WITH signed AS (
     SELECT rows.*, coalesce(dates.moment, invoice_date) AS moment, invoices.charge_turn, invoices.chosen,
         invoices.reason, CASE WHEN outcome = 'reversed' THEN coalesce(turn, -1) ELSE 1 END AS turn,
+        unpriced AND amount IS NOT NULL AS derived,
         CASE WHEN amount < 0 AND quantity > 0 AND coalesce(price, 1) > 0 THEN -quantity ELSE quantity END AS units
     FROM rows LEFT JOIN invoices USING (invoice) LEFT JOIN dates ON dates.text = invoice_date
     WHERE rows.defect IS NOT NULL OR outcome <> 'left_out'
 )
-SELECT * EXCLUDE (defect, units),
+SELECT * EXCLUDE (defect, units, derived),
     (turn * units)::{number} AS units, (turn * amount)::{number} AS worth,
-    coalesce(price, CASE WHEN NOT {with_price} AND units <> 0 THEN round(amount / units, 6) END)::{number}
-        AS unit_price,
+    coalesce(price, CASE WHEN derived AND units <> 0 THEN round(amount / units, {places}) END)::{number} AS unit_price,
     coalesce(defect, CASE WHEN outcome = 'refused' THEN 'unknown_status'
         WHEN unreadable THEN 'unreadable_amount'
         WHEN NOT regexp_full_match(currency, '[A-Z]{{3}}') THEN 'unknown_currency'
         WHEN list_contains(signs, '$') AND currency NOT IN {dollars} THEN 'unknown_currency'
         WHEN len(list_filter(sign_currencies, lambda one: one <> currency)) > 0 THEN 'currency_contradicts'
-        WHEN NOT {with_price} AND units = 0 AND amount <> 0 THEN 'amount_without_quantity'
+        WHEN derived AND units = 0 AND amount <> 0 THEN 'amount_without_quantity'
         WHEN amount > 0 AND units < 0 AND coalesce(price, 1) > 0 THEN 'amount_contradicts_quantity'
         ELSE reason END) AS defect
 FROM signed
@@ -165,11 +168,7 @@ def make_lines(
     ProfiledRows(values, profile, decisions, base_currency).make(zone)
     connection = values.connection
     connection.execute(_invoices(profile))
-    connection.execute(
-        _GOODS.format(
-            number=NUMBER, with_price=profile.columns.price is not None, dollars=texts_in(DOLLARS, fold=False)
-        )
-    )
+    connection.execute(_GOODS.format(number=NUMBER, places=MONEY_PLACES, dollars=texts_in(DOLLARS, fold=False)))
     decisions.left_out += _left_out(values, profile)
     charges = [_charge_lines(at, charge, profile.charges) for at, charge in enumerate(profile.charges)]
     nulls = "NULL::VARCHAR AS extras, NULL::VARCHAR AS defect, NULL::VARCHAR AS raw"
@@ -186,10 +185,15 @@ def make_lines(
             f"COPY (SELECT {chosen} FROM (SELECT *, {', '.join(f'{of} AS {name}' for name, of in plain.items())} "
             f"FROM lines) ORDER BY line_number, place) TO {quoted(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
         )
-    added = connection.execute("SELECT stock_code, count(*) FROM lines WHERE place > 0 GROUP BY 1 ORDER BY 1")
-    decisions.added_lines = dict(added.fetchall())
-    defects = connection.execute("SELECT defect, count(*) FROM lines WHERE defect IS NOT NULL GROUP BY 1 ORDER BY 1")
-    return sum(connection.execute("SELECT count(*) FROM lines").fetchone() or ()), dict(defects.fetchall())
+    decisions.added_lines = _counted(connection, "stock_code", "place > 0")
+    defects = _counted(connection, "defect", "defect IS NOT NULL")
+    return sum(connection.execute("SELECT count(*) FROM lines").fetchone() or ()), defects
+
+
+def _counted(connection: duckdb.DuckDBPyConnection, column: str, condition: str) -> dict[str, int]:
+    """Return how many lines have each value of a column, of those that meet a condition."""
+    found = connection.execute(f"SELECT {column}, count(*) FROM lines WHERE {condition} GROUP BY 1 ORDER BY 1")
+    return dict(found.fetchall())
 
 
 def _invoices(profile: Profile) -> str:
@@ -209,7 +213,10 @@ def _invoices(profile: Profile) -> str:
         added = _sum(f"charge_{at}" for at, taken in zip(by_total, chosen, strict=True) if taken)
         off = _OFF.format(fixed=fixed, added=added)
         flags = "[" + ", ".join(map(str, chosen)) + "]::BOOLEAN[]"
-        choices.append(_CHOICE.format(off=off, skipped=chosen.count(False), added=added, chosen=flags))
+        amounts = _list(
+            f"coalesce(charge_{at}, 0)" if taken else "0" for at, taken in zip(by_total, chosen, strict=True)
+        )
+        choices.append(_CHOICE.format(off=off, skipped=chosen.count(False), amounts=amounts, chosen=flags))
     return _INVOICES.format(
         loaded=_LOADED,
         number=NUMBER,
@@ -218,6 +225,7 @@ def _invoices(profile: Profile) -> str:
         charge_names="".join(f"charge_{at}, " for at in range(len(charges))),
         total=_FIRST.format("total") if total_of_invoice else "sum(total) FILTER (loaded)",
         conflicting=" OR ".join(f"count(DISTINCT {name}) > 1" for name in once) or "false",
+        fixed=fixed,
         choices=", ".join(choices),
         tolerance=f"0.005 * (lines + {len(charges)})",
         undecided=_sum(f"abs(charge_{at})" for at in by_total),
@@ -248,11 +256,13 @@ def _charge_lines(at: int, charge: Charge, charges: Sequence[Charge]) -> str:
 def _left_out(values: StagedValues, profile: Profile) -> list[LeftOut]:
     """Return the rows that statuses leave out, by column and text."""
     found = []
+    told = "defect IS NOT NULL"
     for at, status in enumerate(profile.statuses):
         rows = values.connection.execute(
             f"SELECT coalesce(status_{at}, ''), count(*), min(line_number) FROM rows "
-            f"WHERE outcome_{at} = 'left_out' AND defect IS NULL GROUP BY 1 ORDER BY 3"
+            f"WHERE outcome_{at} = 'left_out' AND NOT ({told}) GROUP BY 1 ORDER BY 3"
         ).fetchall()
+        told += f" OR outcome_{at} = 'left_out'"
         name = next(sources_of(status.column), "status")
         found += [
             LeftOut(what=f"row by {name}", count=count, first_line=line, example=text) for text, count, line in rows
@@ -263,6 +273,11 @@ def _left_out(values: StagedValues, profile: Profile) -> list[LeftOut]:
 def _sum(expressions: Iterable[str]) -> str:
     """Return the sum of numbers, those that are null counted as 0."""
     return "(" + " + ".join([f"0::{NUMBER}", *(f"coalesce({one}, 0)" for one in expressions)]) + ")"
+
+
+def _list(numbers: Iterable[str]) -> str:
+    """Return a list of numbers."""
+    return f"[{', '.join(numbers)}]::{NUMBER}[]"
 
 
 def _plain(number: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from zoneinfo import available_timezones
 
@@ -398,20 +398,39 @@ class Profile(Model):
 
     def unexplained(self, names: Iterable[str]) -> list[str]:
         """Return the columns among `names` of which the profile does not say what they do to the money."""
-        explained = {folded(name) for name in (*self.used(), *self.ignored)}
-        explained |= {name.split(".")[0] for name in explained}
+        explained = with_parents((*self.used(), *self.ignored))
         return [name for name in names if folded(name) not in explained]
 
     def used(self) -> list[str]:
         """Return the columns that make the lines, without repetition."""
-        values: list[Value | None] = [getattr(self.columns, name) for name in Columns.model_fields]
-        values += [status.column for status in self.statuses]
-        values += [charge.column for charge in self.charges]
-        values += [charge.when.column for charge in self.charges if charge.when]
-        values += [self.total.column] if self.total else []
-        return list(
-            dict.fromkeys([*(name for value in values for name in sources_of(value)), *self.fill_down, *self.carry])
-        )
+        names = (name for value in self._values() for name in sources_of(value))
+        return list(dict.fromkeys([*names, *self.fill_down, *self.carry]))
+
+    def lacking(self, present: Callable[[str], bool]) -> list[str]:
+        """Return the columns that make the lines and are not there, but for those that another one stands in for."""
+        return list(dict.fromkeys(name for value in self._values() for name in _lacking(value, present)))
+
+    def _values(self) -> Iterator[Value | None]:
+        yield from (getattr(self.columns, name) for name in Columns.model_fields)
+        yield from (status.column for status in self.statuses)
+        yield from (charge.column for charge in self.charges)
+        yield from (charge.when.column for charge in self.charges if charge.when)
+        yield self.total.column if self.total else None
+
+
+def with_parents(names: Iterable[str]) -> set[str]:
+    """Return names, folded, and for paths those of all that is around: a.b.c is in a.b and in a."""
+    steps = (folded(name).split(".") for name in names)
+    return {".".join(path[:length]) for path in steps for length in range(1, len(path) + 1)}
+
+
+def _lacking(value: Value | None, present: Callable[[str], bool]) -> list[str]:
+    if not isinstance(value, list):
+        return [name for name in sources_of(value) if not present(name)]
+    alternatives = [(list(sources_of(part)), _lacking(part, present)) for part in value]
+    if any(names and not absent for names, absent in alternatives):
+        return []
+    return [name for _, absent in alternatives for name in absent]
 
 
 def _check_distinct(texts: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -11,11 +11,11 @@ import duckdb
 import pyarrow as pa
 
 from include.sources.canonical import NOTHING, StagedValues
-from include.sources.dates import decide_dates
+from include.sources.dates import DateStyle, decide_dates
 from include.sources.defects import reject
 from include.sources.model import FileDecisions
 from include.sources.numbers import Number, decide_numbers
-from include.sources.profiles.model import Charge, Profile, Status, folded
+from include.sources.profiles.model import Charge, Profile, Status, folded, is_number, with_parents
 from include.sources.profiles.sql import NUMBER, Compiler, pointer, quoted, texts_in
 
 _SIGNS = """£ GBP  € EUR  R$ BRL  US$ USD  C$ CAD  CA$ CAD  A$ AUD  AU$ AUD  NZ$ NZD  HK$ HKD  S$ SGD
@@ -58,7 +58,8 @@ class ProfiledRows:
 
         rows has line_number, page, extras, defect, raw; the texts; for each of the numbers itself and, as name_text,
         what the file says; total; charge_0 ... with their signs; status_0 ... (texts) and outcome_0 ...; outcome;
-        unreadable; currency; signs (of currencies, beside its amounts) and sign_currencies. dates has text and moment.
+        unreadable; unpriced; currency; signs (of currencies, beside its amounts) and sign_currencies. dates has text
+        and moment.
 
         Args:
             zone: The shop's.
@@ -74,12 +75,10 @@ class ProfiledRows:
     def _check_columns(self) -> None:
         """Tell which columns are new or missing; refuse them if the profile is strict."""
         profile = self.profile
-        named = {folded(name) for name in (*profile.used(), *profile.known, *profile.ignored)}
-        named |= {folded(name) for name in profile.recognise.columns}
-        named |= {name.split(".")[0] for name in named}
+        named = with_parents((*profile.used(), *profile.known, *profile.ignored, *profile.recognise.columns))
         found = [*self.decisions.header.values(), *self.decisions.extra_columns]
         new = [name for name in found if folded(name) not in named and not folded(name).startswith("column_")]
-        missing = [name for name in profile.used() if self._location(name) is None]
+        missing = profile.lacking(lambda name: self._location(name) is not None)
         if new:
             self.decisions.warnings.append(f"Columns that profile {profile.name} does not name: {_listed(new)}.")
         if missing:
@@ -143,7 +142,9 @@ class ProfiledRows:
         amounts = [charge.column for charge in profile.charges] + ([profile.total.column] if profile.total else [])
         chosen["total"] = compiled.number(profile.total.column) if profile.total else f"NULL::{NUMBER}"
         chosen |= {f"charge_{at}": self._charge(charge) for at, charge in enumerate(profile.charges)}
+        amounts += [value for name in NUMBERS if is_number(value := getattr(columns, name))]
         chosen["unreadable"] = " OR ".join(map(compiled.unreadable, amounts)) or "false"
+        chosen["unpriced"] = f"NOT {compiled.unreadable(columns.price)} AND {compiled.number(columns.price)} IS NULL"
         chosen |= {f"status_{at}": compiled.text(status.column) for at, status in enumerate(profile.statuses)}
         chosen |= {f"outcome_{at}": self._outcome(status) for at, status in enumerate(profile.statuses)}
         chosen["outcome"] = _all_outcomes([f"outcome_{at}" for at in range(len(profile.statuses))])
@@ -206,8 +207,12 @@ class ProfiledRows:
         senders = ZoneInfo(self.profile.values.time_zone) if self.profile.values.time_zone else zone
         style = decide_dates(dates, self.decisions, self.profile.values.date_order, senders)
         moments = {text: moment for text in dates if (moment := style.read(text)) is not None}
-        brought = [_brought(moment, senders, zone).isoformat(sep=" ") for moment in moments.values()]
-        self._make_table("dates", {"text": list(moments), "moment": brought})
+        brought = {
+            text: moment if _is_day(text, moment, style) else _brought(moment, senders, zone)
+            for text, moment in moments.items()
+        }
+        shown = [moment.isoformat(sep=" ") for moment in brought.values()]
+        self._make_table("dates", {"text": list(brought), "moment": shown})
 
     def _counted(self, expression: str, table: str) -> dict[str, int]:
         """Return the texts of an expression and how often each occurs, in the order of the file."""
@@ -263,6 +268,11 @@ def _currency_of(sign: str | None) -> str | None:
     if sign is None:
         return None
     return SIGNS.get(sign, sign if len(sign) == 3 and sign.isascii() and sign.isalpha() else None)
+
+
+def _is_day(text: str, moment: datetime, style: DateStyle) -> bool:
+    """Return whether a text names a day without a time, which is the same day in every zone."""
+    return moment.time() == time.min and ":" not in text and not style.kind.startswith("epoch")
 
 
 def _brought(moment: datetime, senders: ZoneInfo, zone: ZoneInfo) -> datetime:

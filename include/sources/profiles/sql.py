@@ -111,9 +111,7 @@ class Compiler:
             case Mapped() if is_number(value):
                 return self._mapped(value, self.number)
             case JsonSum():
-                path = quoted(f"$[*].{json.dumps(value.of, ensure_ascii=False)}")
-                found = f"json_extract_string({self.text(value.json_sum)}, {path})"
-                return f"list_sum(list_transform({found}, lambda x: TRY_CAST(x AS {NUMBER})))"
+                return f"list_sum(list_transform({self._members(value)}, lambda x: TRY_CAST(x AS {NUMBER})))"
             case _:
                 return self.leaves.setdefault(self.text(value), f"number_{len(self.leaves)}")
 
@@ -134,7 +132,32 @@ class Compiler:
         return "NULL::VARCHAR" if value is None or is_number(value) else self.text(value)
 
     def unreadable(self, value: Value | None) -> str:
-        """Return the condition that a value has a text and is no number."""
-        if value is None or is_number(value):
-            return "false"
-        return f"({self.text(value)} IS NOT NULL AND {self.number(value)} IS NULL)"
+        """Return the condition that a value has a text, or is made of one, that is no number."""
+        match value:
+            case None:
+                return "false"
+            case list() if is_number(value):
+                return self._any_unreadable(value)
+            case Sum():
+                return self._any_unreadable(value.sum)
+            case Absolute():
+                return self.unreadable(value.abs)
+            case Minus():
+                return self.unreadable(value.minus)
+            case Minor():
+                return self.unreadable(value.minor)
+            case Mapped() if is_number(value):
+                return self._mapped(value, self.unreadable)
+            case JsonSum():
+                bad = f"x IS NOT NULL AND TRY_CAST(x AS {NUMBER}) IS NULL"
+                return f"coalesce(len(list_filter({self._members(value)}, lambda x: {bad})) > 0, false)"
+            case _:
+                return f"({self.text(value)} IS NOT NULL AND {self.number(value)} IS NULL)"
+
+    def _any_unreadable(self, values: Iterable[Value]) -> str:
+        return "(" + " OR ".join(map(self.unreadable, values)) + ")"
+
+    def _members(self, value: JsonSum) -> str:
+        """Return the expression of the texts of a field over a list."""
+        path = quoted(f"$[*].{json.dumps(value.of, ensure_ascii=False)}")
+        return f"json_extract_string({self.text(value.json_sum)}, {path})"

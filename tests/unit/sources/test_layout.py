@@ -160,6 +160,8 @@ def test_records_with_such_words_stay(stage: Stage, line: str) -> None:
         ["-- end of report --"],
         ["Total,,,3,,8.55,,", "", "Printed on,2024-01-01", "*** END ***", "(2 rows affected)", ",,,,,,,"],
         ["All amounts in pounds,,,,,,,", "Page 1"],
+        ["2,record(s) downloaded,from Dec-01-10,to Dec-31-10", "Seller ID : meadow_shop"],
+        ["1200 rows exported"],
     ],
 )
 def test_footers_below_the_records(
@@ -182,7 +184,9 @@ def test_a_remark_above_a_record_is_a_defect(stage: Stage, monkeypatch: pytest.M
     assert left_out(staged) == []
 
 
-@pytest.mark.parametrize("cut", ["5", "536366", "536366,85123B", "536366,85123B,TOTAL", "C 12", "Total care"])
+@pytest.mark.parametrize(
+    "cut", ["5", "536366", "536366,85123B", "536366,85123B,TOTAL", "C 12", "Total care", "2,orders,1"]
+)
 def test_a_record_that_was_cut_off_is_a_defect(stage: Stage, cut: str) -> None:
     staged = stage(f"{HEADER}\n{LINE}\n{cut}")
     assert staged.defects == [(3, "too_few_columns")]
