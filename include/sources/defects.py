@@ -160,6 +160,11 @@ DEFECTS: dict[str, Defect] = {
         "The content is a ZIP archive inside another archive.",
         "Unpack the inner archive and drop the files in it, or pack them into one archive.",
     ),
+    "several_files": Defect(
+        "file",
+        "The archive holds {count} files, and only one is looked at a time.",
+        "Unpack it and look at each file by itself; all of them can be dropped as one archive.",
+    ),
     "corrupt_workbook": Defect(
         "file",
         "The workbook is damaged and cannot be opened: {detail}.",

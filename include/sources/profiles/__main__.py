@@ -62,7 +62,9 @@ def _print_lines(console: Console, found: Preview) -> None:
     if found.lines:
         table = Table(title=f"The first {len(found.lines)} lines as they would be loaded")
         for name in type(found.lines[0]).model_fields:
-            table.add_column(name.replace("_", " "), justify="right" if name in {"quantity", "price", "amount"} else "left")
+            table.add_column(
+                name.replace("_", " "), justify="right" if name in {"quantity", "price", "amount"} else "left"
+            )
         for one in found.lines:
             shown = one.model_dump() | {"amount": _plain(one.amount)}
             table.add_row(*(str(value) if value is not None else "" for value in shown.values()))

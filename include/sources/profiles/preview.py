@@ -19,8 +19,8 @@ from pydantic import Field
 from include.domain.line import violations
 from include.domain.model import Model
 from include.settings import Settings
+from include.sources.compression import UnpackLimits
 from include.sources.defects import UNDECLARED, reject
-from include.sources.detection import is_zip_of_files
 from include.sources.model import FileDecisions, SourceRejected
 from include.sources.profiles.library import layouts, parse_profile
 from include.sources.profiles.names import Layouts
@@ -28,8 +28,14 @@ from include.sources.profiles.proposal import Proposal, propose
 from include.sources.profiles.sample import sampled
 from include.sources.profiles.wording import UNDECIDED
 from include.sources.staging import BASE_CURRENCY, stage_file
+from include.sources.zip_archive import unpack
 
 LINES_SHOWN = 10
+
+_HELPED = UNDECLARED | {"duplicate_columns", "ambiguous_dates", "ambiguous_numbers"}
+"""Codes of files that a profile could make readable."""
+
+Layout = Literal["profile", "usual names", "proposed", "unknown"]
 
 _SHOWN = (
     "invoice", "stock_code", "description", "quantity", "invoice_date", "price", "amount", "currency", "customer_id",
@@ -86,7 +92,7 @@ class Preview(Model):
     """
 
     file: str
-    layout: Literal["profile", "usual names", "proposed", "unknown"]
+    layout: Layout
     profile: str | None = None
     decisions: FileDecisions | None = None
     lines: list[PreviewLine] = Field(default_factory=list)
@@ -111,13 +117,16 @@ def preview_file(path: Path, name: str, settings: Settings) -> Preview:
     with TemporaryDirectory(prefix="preview-") as folder:
         scratch = Path(folder)
         try:
-            if is_zip_of_files(path):
-                raise reject("nested_archive")
+            members = unpack(path, scratch / "members", UnpackLimits())
+            if members is not None and len(members) > 1:
+                raise reject("several_files", count=len(members))
+            if members is not None:
+                path, name = scratch / "members" / members[0], f"{name}/{members[0]}"
             return _previewed(path, name, settings, known, scratch)
         except SourceRejected as error:
-            refused = Preview(file=name, layout="profile" if error.profile else "unknown", refusal=_refusal(error))
-            refused.profile = error.profile
-            if error.profile is not None or error.code not in {*UNDECLARED, "duplicate_columns"}:
+            layout: Layout = "unknown" if error.profile is None else "profile"
+            refused = Preview(file=name, layout=layout, profile=error.profile, refusal=_refusal(error))
+            if error.profile is not None or error.code not in _HELPED:
                 return refused
         try:
             with sampled(path, name, settings, scratch) as sample:

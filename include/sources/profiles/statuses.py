@@ -62,26 +62,47 @@ def statuses(sample: Sample, worth: Mapping[int, Decimal]) -> list[StatusFound]:
     """
     found = []
     for name in sample.columns:
-        is_type, is_status = sample.means(name, "document_type"), sample.means(name, "status")
-        is_flag = not (is_type or is_status) and bool(words_of(name) & _FLAGS) and guess(name) is None
-        if not (is_type or is_status or is_flag) or not any(sample.columns[name]):
+        kind = _kind(sample, name)
+        if kind is None:
             continue
         texts = sample.texts(name)
         status = StatusFound(name, blank=texts.pop("", 0))
-        if is_flag and not {text.casefold() for text in texts} <= _YES | _NO:
-            if sample.is_date(name):
-                found.append(status)
-            continue
-        if len(texts) <= _TEXTS_MOST and all(len(text) <= _TEXT_LENGTH for text in texts):
+        if kind != "day" and len(texts) <= _TEXTS_MOST and all(len(text) <= _TEXT_LENGTH for text in texts):
             for text in texts:
                 signs = {amount > 0 for row, amount in worth.items() if amount and sample.columns[name][row] == text}
-                said = _of_flag(name, text) if is_flag else _of_type(text) if is_type else _of_status(text, signs)
+                said = {"flag": _of_flag(name, text), "document_type": _of_type(text)}.get(
+                    kind, _of_status(text, signs)
+                )
                 status.texts[text], status.why[text] = said
         if not any(status.texts.values()):
             status.texts = {}
-        if status.texts or is_status:
+        if status.texts or kind in {"status", "day"}:
             found.append(status)
     return found
+
+
+def _kind(sample: Sample, name: str) -> str | None:
+    """Return what a column seems to hold: `status`, `document_type`, or `flag` or `day` of what is no sale."""
+    texts = set(sample.columns[name]) - {""}
+    meaning = guess(name)
+    if not texts or (meaning is not None and meaning[0] not in {"status", "document_type"}):
+        return None
+    if meaning is not None:
+        return meaning[0]
+    if words_of(name) & _FLAGS:
+        if {text.casefold() for text in texts} <= _YES | _NO:
+            return "flag"
+        if sample.is_date(name):
+            return "day"
+    if len(texts) > _TEXTS_MOST:
+        return None
+    for kind, outcomes in (
+        ("document_type", {_of_type(text)[0] for text in texts}),
+        ("status", {_of_status(text, set())[0] for text in texts}),
+    ):
+        if "counts" in outcomes and outcomes & {"left_out", "reversed"}:
+            return kind
+    return None
 
 
 def _of_flag(name: str, text: str) -> tuple[Outcome | None, str]:
