@@ -8,7 +8,6 @@ from pyspark.sql.types import (
     BooleanType,
     DateType,
     DecimalType,
-    IntegerType,
     LongType,
     StringType,
     StructField,
@@ -26,11 +25,21 @@ from include.domain.classify import (
     UNSPECIFIED_COUNTRY,
 )
 from include.domain.line import WHOLE_AS_DECIMAL
-from spark_jobs.rules import TEXT_COLUMNS, moment, trimmed, violation
+from include.domain.money import MONEY_PLACES, QUANTITY_PLACES
+from spark_jobs.rules import TEXT_COLUMNS, amount_violation, moment, text_valid, trimmed, violation
 
-MONEY = DecimalType(18, 4)
-NUMBERS = ("quantity", "price")
+QUANTITY, PRICE, MONEY = DecimalType(11, QUANTITY_PLACES), DecimalType(14, MONEY_PLACES), DecimalType(18, MONEY_PLACES)
+NUMBERS = {
+    "quantity": f"decimal(13,{QUANTITY_PLACES})",
+    "price": f"decimal(16,{MONEY_PLACES})",
+    "line_amount": f"decimal(18,{MONEY_PLACES})",
+}
+"""Text column with a number -> type that holds what its form allows, in range or not."""
+
 LINE, DUPLICATE, QUARANTINED = "line", "duplicate", "quarantined"
+
+EXACT = DecimalType(26, MONEY_PLACES)
+"""Holds the amount of any readable line, in range or not."""
 
 SILVER_SCHEMA = StructType(
     [
@@ -38,10 +47,11 @@ SILVER_SCHEMA = StructType(
         StructField("invoice_no", StringType()),
         StructField("stock_code", StringType()),
         StructField("description", StringType()),
-        StructField("quantity", IntegerType()),
+        StructField("quantity", QUANTITY),
         StructField("sold_at", TimestampType()),
-        StructField("unit_price", DecimalType(14, 4)),
+        StructField("unit_price", PRICE),
         StructField("amount", MONEY),
+        StructField("amount_declared", BooleanType()),
         StructField("customer_id", StringType()),
         StructField("country", StringType()),
         StructField("kind", StringType()),
@@ -61,35 +71,46 @@ def parsed(bronze: DataFrame) -> DataFrame:
     """Return Bronze rows trimmed and typed, with the codes of the rules they break.
 
     Returns:
-        Bronze's columns, the text ones trimmed, plus quantity_, sold_at, unit_price, amount (null where unreadable) and
-        codes (array of reason codes, empty for a valid row).
+        Bronze's columns, the text ones trimmed and amount named line_amount, plus quantity_, sold_at, unit_price,
+        amount, the declared one or quantity x unit_price (null where it cannot be told exactly), amount_declared
+        (whether there is a declared one) and codes (array of reason codes, empty for a valid row).
     """
     values = {name: trimmed(name) for name in TEXT_COLUMNS}
-    number = {name: F.when(F.col(name).rlike(r"\A[+-]?[0-9]{1,10}(\.[0-9]+)?\z"), F.col(name)) for name in NUMBERS}
-    typed = bronze.withColumns(values).withColumns(
-        {
-            "quantity_": number["quantity"].try_cast("decimal(14,4)").try_cast("int"),
-            "sold_at": moment("invoice_date"),
-            "unit_price": number["price"].try_cast("decimal(14,4)"),
-        }
+    number = {name: F.when(text_valid(name), F.col(name).try_cast(kind)) for name, kind in NUMBERS.items()}
+    typed = (
+        bronze.withColumnRenamed("amount", "line_amount")
+        .withColumns(values)
+        .withColumns(
+            {
+                "quantity_": number["quantity"],
+                "sold_at": moment("invoice_date"),
+                "unit_price": number["price"],
+                "declared": number["line_amount"],
+                "amount_declared": F.col("line_amount").isNotNull(),
+            }
+        )
     )
     columns = {"quantity": F.col("quantity_"), "sold_at": F.col("sold_at"), "unit_price": F.col("unit_price")}
     judged = typed.withColumns({f"{name}_code": violation(name, columns) for name in NUMBERS})
-    # Joined as text and split where there are any: functions on arrays are interpreted row by row.
-    broken = F.concat_ws(
-        " ", *[F.col(f"{name}_code") if name in NUMBERS else violation(name, columns) for name in TEXT_COLUMNS]
-    )
-    readable = F.col("defect").isNull()
+    product = F.col("quantity_") * F.col("unit_price")
+    exact = product.cast(EXACT)
+    amount = F.when(F.col("amount_declared"), F.col("declared").cast(EXACT)).when(exact == product, exact)
+    readable, valid = F.col("defect").isNull(), F.lit(True)
     for name in NUMBERS:
         code = F.col(f"{name}_code")
         readable = readable & (code.isNull() | (code == f"{name}_out_of_range"))
+        valid = valid & code.isNull()
+    counted = judged.withColumn("amount", F.when(readable, amount))
+    # Joined as text and split where there are any: functions on arrays are interpreted row by row.
+    broken = F.concat_ws(
+        " ",
+        *[F.col(f"{name}_code") if name in NUMBERS else violation(name, columns) for name in TEXT_COLUMNS],
+        F.when(valid, amount_violation(F.col("amount"))),
+    )
     codes = F.when(F.col("defect").isNotNull(), F.array("defect")).when(broken != "", F.split(broken, " "))
-    return judged.withColumns(
-        {
-            "codes": codes.otherwise(F.array().cast("array<string>")),
-            "amount": F.when(readable, F.col("quantity_") * F.col("unit_price")),
-        }
-    ).drop(*[f"{name}_code" for name in NUMBERS])
+    return counted.withColumn("codes", codes.otherwise(F.array().cast("array<string>"))).drop(
+        "declared", *[f"{name}_code" for name in NUMBERS]
+    )
 
 
 def product_type() -> Column:
@@ -117,16 +138,26 @@ def transaction_kind() -> Column:
 
 
 def sale_id() -> Column:
-    """Return the identity of a line: 128 bits of SHA-256 over its eight normalised values, in hex."""
+    """Return the identity of a line: 128 bits of SHA-256 over its normalised values, in hex.
+
+    A whole quantity has no decimals and a price four, or six if it needs more than four. The line's own amount and what
+    tells a second equal sale from the first count only where a line has them.
+    """
+    units, cents = F.col("quantity").cast("bigint"), F.col("unit_price").cast("decimal(14,4)")
     parts = [
         F.col("invoice_no"),
         F.col("stock_code"),
         F.coalesce("description", F.lit("")),
-        F.col("quantity").cast("string"),
+        F.when(F.col("quantity") == units, units.cast("string")).otherwise(
+            F.rtrim(F.col("quantity").cast("string"), F.lit("0"))
+        ),
         F.unix_micros("sold_at").cast("string"),
-        F.col("unit_price").cast("string"),
+        F.when(F.col("unit_price") == cents, cents.cast("string")).otherwise(F.col("unit_price").cast("string")),
         F.coalesce("customer_id", F.lit("")),
         F.col("country"),
+        F.when(F.col("currency").isNotNull(), F.concat(F.lit("currency "), "currency")),
+        F.when(F.col("amount_declared"), F.concat(F.lit("amount "), F.col("amount").cast("string"))),
+        F.when(F.col("occurrence") > 1, F.concat(F.lit("occurrence "), F.col("occurrence").cast("string"))),
     ]
     return F.substring(F.sha2(F.concat_ws("\x1f", *parts), 256), 1, 32)
 
@@ -148,11 +179,12 @@ def normalised(rows: DataFrame) -> DataFrame:
     """Return parsed rows as Silver lines, with what the quarantine keeps of an invalid one.
 
     Returns:
-        SILVER_SCHEMA, but amount wide enough for what is out of range; codes as `parsed` gives them; rejected: null for
-        a valid row, else a struct of source_page, the text columns as they came, and raw.
+        SILVER_SCHEMA, but numbers wide enough for what is out of range; codes as `parsed` gives them; rejected: null
+        for a valid row, else a struct of source_page, the text columns as they came, and raw.
     """
-    written = F.from_json("written", StructType([StructField(name, StringType()) for name in TEXT_COLUMNS]))
-    values = [F.coalesce(written.getField(name), F.col(name)).alias(name) for name in TEXT_COLUMNS]
+    staged_as = {name: "amount" if name == "line_amount" else name for name in TEXT_COLUMNS}
+    written = F.from_json("written", StructType([StructField(name, StringType()) for name in staged_as.values()]))
+    values = [F.coalesce(written.getField(staged), F.col(name)).alias(name) for name, staged in staged_as.items()]
     kept = F.struct("source_page", *values, "raw")
     lines = rows.select(
         F.upper(whole("invoice")).alias("invoice_no"),
@@ -162,6 +194,9 @@ def normalised(rows: DataFrame) -> DataFrame:
         "sold_at",
         "unit_price",
         "amount",
+        "amount_declared",
+        "currency",
+        "occurrence",
         whole("customer_id").alias("customer_id"),
         F.coalesce("country", F.lit(UNSPECIFIED_COUNTRY)).alias("country"),
         "source_file",

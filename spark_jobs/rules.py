@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from include.domain.line import TYPED_FROM, WHITESPACE, InvoiceLine, LineText
+from include.domain.line import AMOUNT_TOO_PRECISE, TYPED_FROM, WHITESPACE, InvoiceLine, LineText
 
 TEXT_COLUMNS = tuple(LineText.model_fields)
 
@@ -98,6 +98,14 @@ def text_valid(name: str) -> Column:
     for check in _text_checks(field, F.col(name)):
         valid = valid & check
     return F.coalesce(valid, F.lit(not field.is_required()))
+
+
+def amount_violation(amount: Column) -> Column:
+    """Return the reason code of an amount whose parts are valid, null if it is valid; null is too precise."""
+    code = F.when(amount.isNull(), F.lit(AMOUNT_TOO_PRECISE))
+    for check in _typed_checks(InvoiceLine.model_fields["amount"], amount):
+        code = code.when(~check, F.lit("amount_out_of_range"))
+    return code
 
 
 def violation(name: str, typed: dict[str, Column]) -> Column:

@@ -257,17 +257,28 @@ def bronze_table(settings: Settings) -> Table:
         LakeOutdated: If an earlier version wrote it: a rebuild would lose lines.
     """
     table = Table(settings.table("bronze", "invoice_lines"), ("ingest_date",), ("batch_id",))
-    if table.exists() and "occurrence" not in {field.name for field in DeltaTable(table.uri).schema().fields}:
-        raise LakeOutdated(
-            f"{table.uri} was written by an earlier version, which kept less of each line. "
-            f"Start with an empty data folder and drop the files of {settings.data_dir / 'archive'} again."
-        )
+    _refuse_outdated(settings, table, "occurrence")
     return table
 
 
 def silver_table(settings: Settings) -> Table:
-    """Return Silver: typed lines."""
-    return Table(settings.table("silver", "invoice_lines"), ("invoice_month",), ("batch_id", "invoice_day"))
+    """Return Silver: typed lines.
+
+    Raises:
+        LakeOutdated: If an earlier version wrote it: its numbers have fewer decimal places.
+    """
+    table = Table(settings.table("silver", "invoice_lines"), ("invoice_month",), ("batch_id", "invoice_day"))
+    _refuse_outdated(settings, table, "amount_declared")
+    return table
+
+
+def _refuse_outdated(settings: Settings, table: Table, newest: str) -> None:
+    """Raise `LakeOutdated` if a table is there without the column that was added last."""
+    if table.exists() and newest not in {field.name for field in DeltaTable(table.uri).schema().fields}:
+        raise LakeOutdated(
+            f"{table.uri} was written by an earlier version, which kept less of each line. "
+            f"Start with an empty data folder and drop the files of {settings.data_dir / 'archive'} again."
+        )
 
 
 def in_list(column: str, values: Sequence[str]) -> str:

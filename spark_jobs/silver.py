@@ -18,7 +18,6 @@ from include.settings import Settings, get_settings
 from spark_jobs.lines import (
     DUPLICATE,
     LINE,
-    MONEY,
     QUARANTINED,
     SILVER_SCHEMA,
     judged,
@@ -124,7 +123,10 @@ def refine(spark: SparkSession, settings: Settings, manifest: Manifest, unpublis
         months = sorted({f"{day:%Y-%m}" for day in [*days, *manifest.days]})
         quarantine = Table(settings.table("silver", "quarantine"), (), ("batch_id", "invoice_day"))
         unique = rows.where(F.col("outcome") == LINE).select(*SILVER_SCHEMA.fieldNames())
-        unique = unique.withColumn("amount", F.col("amount").cast(MONEY))
+        numbers = {
+            name: F.col(name).cast(SILVER_SCHEMA[name].dataType) for name in ("quantity", "unit_price", "amount")
+        }
+        unique = unique.withColumns(numbers)
         if manifest.kind == "drop":
             batches, ours = [manifest.batch_id], F.col("batch_id") == manifest.batch_id
             if days:

@@ -174,6 +174,7 @@ def fact_sales(sales: DataFrame) -> DataFrame:
         "quantity",
         "unit_price",
         "amount",
+        "amount_declared",
         "kind",
         "batch_id",
         "invoice_month",

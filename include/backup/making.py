@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
 from pydantic import Field
@@ -35,6 +34,7 @@ from include.backup.manifest import (
 )
 from include.backup.primary import snapshot
 from include.domain.model import Model
+from include.domain.money import Money
 from include.failover import ReplicaUnusable, StateFile, known_batches, open_side, schema_version
 from include.files import flush, write_durably
 from include.runs.folder import RunFolder
@@ -65,7 +65,7 @@ class BackedUp(Model):
     path: Path
     made_at: datetime
     rows: int
-    amount: Decimal
+    amount: Money
     newest_batch: str | None
     batches: int
     audit_entries: int | None

@@ -8,13 +8,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from include.domain.model import Model
+from include.domain.money import Money
 from include.failover import Figures, locked
 from include.files import flush, sha256_of
 from include.settings import Settings
@@ -54,7 +54,7 @@ class Contents(Model):
     """
 
     rows: int
-    amount: Decimal
+    amount: Money
     days: dict[date, Figures]
     members: dict[str, str]
 
@@ -122,7 +122,7 @@ class BackupEntry(Model):
     age_hours: float | None = None
     bytes: int = 0
     rows: int | None = None
-    amount: Decimal | None = None
+    amount: Money | None = None
     newest_batch: str | None = None
     audit_entries: int | None = None
     damage: list[str] = Field(default_factory=list)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 
 from pydantic import Field
@@ -38,6 +37,7 @@ from include.backup.manifest import (
 )
 from include.backup.primary import Load, holds_data, loading
 from include.domain.model import Model
+from include.domain.money import Money
 from include.failover import (
     REPLICA_ERRORS,
     CaughtUp,
@@ -74,7 +74,7 @@ class Part(Model):
     """
 
     rows: int
-    amount: Decimal
+    amount: Money
     days: int
     differences: list[str] = Field(default_factory=list)
 

@@ -11,15 +11,24 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
+
+from include.domain.money import MONEY_LIMIT, MONEY_PLACES, QUANTITY_PLACES
 
 WHITESPACE = " \t\n\r\f\v\u00a0\ufeff"
 """Characters trimmed from the ends of every text field."""
 
 WHOLE_AS_DECIMAL = r"^([0-9]+)\.0+$"
 """A whole number as spreadsheets write it in a column of decimals; the group is the number it stands for."""
+
+FORMS = {
+    "quantity": rf"[+-]?[0-9]{{1,9}}(\.[0-9]{{1,{QUANTITY_PLACES}}}0*)?",
+    "price": rf"[+-]?[0-9]{{1,10}}(\.[0-9]{{1,{MONEY_PLACES}}}0*)?",
+    "line_amount": rf"[+-]?[0-9]{{1,12}}(\.[0-9]{{1,{MONEY_PLACES}}}0*)?",
+}
+"""Text field that the amount is made of -> regular expression of its whole text, for Python, Spark and DuckDB alike."""
 
 ShopTime = Annotated[
     datetime,
@@ -34,13 +43,13 @@ ShopTime = Annotated[
 ]
 """A moment by the shop's clock; the `date-time` of JSON schemas would have a zone."""
 
-Field_ = Literal["invoice", "stock_code", "description", "quantity", "invoice_date", "price", "customer_id", "country"]
-
 
 class LineText(BaseModel):
     """The text rules, on values in the form that reading a file gives them (`include/sources/canonical.py`).
 
     Optional fields may be absent; what is present must match.
+
+    `line_amount` is what the line costs in all, where its file says so (column `amount` of a staged file).
 
     An absent customer is a sale to an unknown customer, an absent country becomes `Unspecified`. Silver normalises what
     is valid: see `WHOLE_AS_DECIMAL` for invoice, stock_code and customer_id.
@@ -51,7 +60,7 @@ class LineText(BaseModel):
     invoice: Annotated[str, StringConstraints(pattern=r"^[#0-9A-Za-z][#0-9A-Za-z_./-]{0,63}$")]
     stock_code: Annotated[str, StringConstraints(pattern=r"^[#0-9A-Za-z][#0-9A-Za-z _./-]{0,63}$")]
     description: Annotated[str, StringConstraints(max_length=500)] | None = None
-    quantity: Annotated[str, StringConstraints(pattern=r"^[+-]?[0-9]{1,9}(\.0+)?$")]
+    quantity: Annotated[str, StringConstraints(pattern=f"^{FORMS['quantity']}$")]
     invoice_date: Annotated[
         str,
         StringConstraints(
@@ -59,29 +68,37 @@ class LineText(BaseModel):
             r"([ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?$"
         ),
     ]
-    price: Annotated[str, StringConstraints(pattern=r"^[+-]?[0-9]{1,10}(\.[0-9]{1,4})?$")]
+    price: Annotated[str, StringConstraints(pattern=f"^{FORMS['price']}$")]
     customer_id: Annotated[str, StringConstraints(pattern=r"^[#0-9A-Za-z][#0-9A-Za-z_.@-]{0,63}$")] | None = None
     country: Annotated[str, StringConstraints(max_length=60)] | None = None
+    line_amount: Annotated[str, StringConstraints(pattern=f"^{FORMS['line_amount']}$")] | None = None
 
 
 class InvoiceLine(BaseModel):
     """The typed rules.
 
     Attributes:
-        quantity: Units; negative for returns and stock losses.
+        quantity: Units, of four decimal places at most; negative for returns and stock losses.
         sold_at: Shop local time.
-        unit_price: GBP.
+        unit_price: GBP, of six decimal places at most.
+        amount: GBP: the line's own amount if it has one, else quantity x unit_price.
     """
 
     model_config = ConfigDict(extra="ignore")
 
-    quantity: Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+    quantity: Annotated[Decimal, Field(ge=Decimal(-1_000_000), le=Decimal(1_000_000))]
     sold_at: Annotated[datetime, Field(ge=datetime(1990, 1, 1), lt=datetime(2100, 1, 1))]
     unit_price: Annotated[Decimal, Field(ge=Decimal(-1_000_000), le=Decimal(1_000_000))]
+    amount: Annotated[Decimal, Field(gt=-MONEY_LIMIT, lt=MONEY_LIMIT)]
 
 
-TYPED_FROM: dict[str, Field_] = {"quantity": "quantity", "sold_at": "invoice_date", "unit_price": "price"}
-"""Typed field -> text field it is read from."""
+TYPED_FROM = {"quantity": "quantity", "sold_at": "invoice_date", "unit_price": "price", "amount": "amount"}
+"""Typed field -> text field it is read from; the amount is made of several and is its own."""
+
+AMOUNT_TOO_PRECISE = "amount_too_precise"
+"""Reason code of an amount with more decimal places than money has."""
+
+_MONEY_STEP = Decimal(1).scaleb(-MONEY_PLACES)
 
 
 def trim(text: str | None) -> str | None:
@@ -118,7 +135,7 @@ def violations(raw: Mapping[str, str | None]) -> list[str]:
             found[name] = f"missing_{name}" if item["type"] == "missing" else f"malformed_{name}"
     typed: dict[str, object] = {}
     if "quantity" not in found:
-        typed["quantity"] = int(Decimal(text["quantity"] or ""))
+        typed["quantity"] = Decimal(text["quantity"] or "")
     if "price" not in found:
         typed["unit_price"] = Decimal(text["price"] or "")
     if "invoice_date" not in found:
@@ -127,6 +144,13 @@ def violations(raw: Mapping[str, str | None]) -> list[str]:
             found["invoice_date"] = "malformed_invoice_date"
         else:
             typed["sold_at"] = moment
+    if found.keys().isdisjoint(FORMS):
+        own = text["line_amount"]
+        amount = Decimal(own) if own else Decimal(text["quantity"] or "") * Decimal(text["price"] or "")
+        if amount % _MONEY_STEP:
+            found["amount"] = AMOUNT_TOO_PRECISE
+        else:
+            typed["amount"] = amount
     try:
         InvoiceLine.model_validate(typed)
     except ValidationError as error:
@@ -134,4 +158,6 @@ def violations(raw: Mapping[str, str | None]) -> list[str]:
             source = TYPED_FROM[str(item["loc"][0])]
             if item["type"] != "missing":
                 found[source] = f"{source}_out_of_range"
-    return [found[name] for name in LineText.model_fields if name in found]
+    if not found.keys().isdisjoint(FORMS):
+        found.pop("amount", None)
+    return [found[name] for name in (*LineText.model_fields, "amount") if name in found]

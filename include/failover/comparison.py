@@ -11,6 +11,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from include.domain.model import Model
+from include.domain.money import number
 from include.domain.star import DIMENSION_RULES, Dimension
 from include.failover.figures import Figures, Scope, fact_hashes, gold_figures, member_hashes, side_figures
 from include.failover.published import assign_owners, owners_on
@@ -113,7 +114,7 @@ def _said(figures: Figures | None) -> str:
     if figures is None:
         return "no facts"
     rows = f", rows {figures.digest[:12]}" if figures.digest else ""
-    return f"{figures.rows} facts, {figures.units} units, GBP {figures.amount}{rows}"
+    return f"{figures.rows} facts, {number(figures.units)} units, GBP {figures.amount}{rows}"
 
 
 def _rows(connection: Connection, gold: GoldStar, settings: Settings, day: date, scope: Scope) -> list[str]:

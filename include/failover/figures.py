@@ -19,6 +19,7 @@ from pydantic import ConfigDict
 from sqlalchemy import Boolean, Column, Connection, Date, DateTime, Uuid
 
 from include.domain.model import Model
+from include.domain.money import MONEY_PLACES, QUANTITY_PLACES, Money, Quantity
 from include.domain.star import Dimension
 from include.settings import Settings
 from include.warehouse import FACT, SQLITE, GoldStar, loaded_columns, places, set_local, star_table, stored
@@ -37,8 +38,8 @@ class Figures(Model):
     model_config = ConfigDict(frozen=True)
 
     rows: int = 0
-    units: int = 0
-    amount: Decimal = Decimal(0)
+    units: Quantity = Decimal(0)
+    amount: Money = Decimal(0)
     digest: str = ""
 
 
@@ -93,7 +94,7 @@ def gold_figures(gold: GoldStar, scope: Scope, *, hashed: bool = True) -> dict[d
     """Return what Gold has of each invoice day."""
     digest = "sha256(string_agg(hash, '' ORDER BY sale_id))" if hashed else "''"
     query = f"""
-        SELECT day, count(*), sum(quantity)::BIGINT, sum(amount)::DECIMAL(20, 4), {digest}
+        SELECT day, count(*), sum(quantity), sum(amount)::DECIMAL(38, 6), {digest}
         FROM (SELECT sold_at::DATE AS day, sale_id, quantity, amount, {_gold_hash(FACT) if hashed else "''"} AS hash
             FROM {FACT} WHERE {scope.months()} AND {scope.condition()})
         GROUP BY day ORDER BY day"""
@@ -128,8 +129,7 @@ def _replica_figures(connection: Connection, scope: Scope, hashed: bool) -> dict
         query = f"""SELECT substr(sold_at, 1, 10) AS day, count(*), sum(quantity), sum(amount) FROM {FACT}
             WHERE {scope.condition()} GROUP BY day"""
         return {
-            date.fromisoformat(day): Figures(rows=rows, units=units, amount=_pounds(amount))
-            for day, rows, units, amount in raw.execute(query)
+            date.fromisoformat(day): _scaled(rows, units, amount, "") for day, rows, units, amount in raw.execute(query)
         }
     query = f"""SELECT substr(sold_at, 1, 10), sale_id, quantity, amount, {_replica_text(FACT)} FROM {FACT}
         WHERE {scope.condition()} ORDER BY sold_at"""
@@ -138,12 +138,13 @@ def _replica_figures(connection: Connection, scope: Scope, hashed: bool) -> dict
         rows = sorted((row[1], row[2], row[3], _hash(row[4])) for row in facts)
         digest = hashlib.sha256("".join(row[3] for row in rows).encode()).hexdigest()
         units, amount = sum(row[1] for row in rows), sum(row[2] for row in rows)
-        found[date.fromisoformat(day)] = Figures(rows=len(rows), units=units, amount=_pounds(amount), digest=digest)
+        found[date.fromisoformat(day)] = _scaled(len(rows), units, amount, digest)
     return found
 
 
-def _pounds(stored_amount: int) -> Decimal:
-    return Decimal(stored_amount).scaleb(-(places(star_table(FACT).c.amount.type) or 0))
+def _scaled(rows: int, units: int, amount: int, digest: str) -> Figures:
+    """Return figures from sums of columns as SQLite stores them."""
+    return _figures((rows, Decimal(units).scaleb(-QUANTITY_PLACES), Decimal(amount).scaleb(-MONEY_PLACES), digest))
 
 
 def fact_hashes(source: Connection | GoldStar, settings: Settings, scope: Scope) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pydantic import Field
 from sqlalchemy import Connection, and_, func, select, text
 
 from include.domain.model import Model
+from include.domain.money import Money
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
 from include.failover import replica
 from include.failover.comparison import (
@@ -28,7 +29,16 @@ from include.failover.replica.file import ReplicaUnusable
 from include.failover.sides import open_side
 from include.failover.state import Side
 from include.settings import Settings
-from include.warehouse import FACT, SQLITE, GoldStar, PublishReport, recorded_batches, star_table
+from include.warehouse import (
+    FACT,
+    IS_PRODUCT,
+    IS_SCALED_PRODUCT,
+    SQLITE,
+    GoldStar,
+    PublishReport,
+    recorded_batches,
+    star_table,
+)
 
 
 class IntegrityReport(Model):
@@ -48,7 +58,7 @@ class IntegrityReport(Model):
     last_day: date | None = None
     days: int = 0
     rows: int = 0
-    amount: Decimal = Decimal(0)
+    amount: Money = Decimal(0)
     unpublished: list[str] = Field(default_factory=list)
     differences: list[Difference] = Field(default_factory=list)
 
@@ -202,8 +212,9 @@ def _contradictions(connection: Connection, scope: Scope) -> Iterator[Difference
         if connection.dialect.name == SQLITE
         else r"CAST(to_char(sold_at, 'YYYYMMDD') AS INTEGER)"
     )
+    is_product = IS_SCALED_PRODUCT if connection.dialect.name == SQLITE else f"({IS_PRODUCT})"
     for check, expected, broken in (
-        ("amounts", "amount = quantity x unit_price", "amount <> quantity * unit_price"),
+        ("amounts", "amount = quantity x unit_price, unless stated", f"NOT amount_declared AND NOT {is_product}"),
         ("dates", "date_key is the day of sold_at", f"date_key <> {day_of_sale}"),
     ):
         query = select(func.count(), func.min(fact.c.sold_at)).where(and_(text(broken), text(scope.condition())))

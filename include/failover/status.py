@@ -9,6 +9,7 @@ from pydantic import Field
 from sqlalchemy import Connection, func, select
 
 from include.domain.model import Model
+from include.domain.money import Money
 from include.failover import replica
 from include.failover.reads import serving_side
 from include.failover.replica.file import ReplicaUnusable, replica_state
@@ -36,7 +37,7 @@ class SideStatus(Model):
     problem: str = ""
     revision: str | None = None
     rows: int | None = None
-    amount: Decimal | None = None
+    amount: Money | None = None
     newest_batch: str | None = None
     published_at: datetime | None = None
     refreshed_at: datetime | None = None

@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
+from include.domain.money import number, printed
 from include.files import write_atomically
 from include.lake.in_use import lake_in_use
 from include.runs.marks import unpublished_batches
@@ -34,9 +35,9 @@ SCHEMA = pa.schema(
         ("stock_code", pa.string()),
         ("lines", pa.int64()),
         ("invoices", pa.int64()),
-        ("units", pa.int64()),
-        ("revenue", pa.decimal128(20, 4)),
-        ("gross_sales", pa.decimal128(20, 4)),
+        ("units", pa.decimal128(24, 4)),
+        ("revenue", pa.decimal128(24, 6)),
+        ("gross_sales", pa.decimal128(24, 6)),
     ]
 )
 """Sums of grain day, month, country (in a month) or product (in a month); invoices are distinct numbers, not counted by
@@ -47,8 +48,8 @@ _AGGREGATES = """
             WHEN stock_code IS NOT NULL THEN 'product' ELSE 'month' END AS grain,
         invoice_month, invoice_day, country, stock_code, count(*) AS lines,
         CASE WHEN stock_code IS NULL THEN count(DISTINCT invoice_key) END AS invoices,
-        sum(quantity)::BIGINT AS units, sum(amount)::DECIMAL(20, 4) AS revenue,
-        coalesce(sum(amount) FILTER (WHERE kind = 'sale'), 0)::DECIMAL(20, 4) AS gross_sales
+        sum(quantity)::DECIMAL(24, 4) AS units, sum(amount)::DECIMAL(24, 6) AS revenue,
+        coalesce(sum(amount) FILTER (WHERE kind = 'sale'), 0)::DECIMAL(24, 6) AS gross_sales
     FROM (
         SELECT invoice_month, strptime(date_key::VARCHAR, '%Y%m%d')::DATE AS invoice_day, country, stock_code,
             invoice_key, quantity, amount, kind
@@ -68,12 +69,12 @@ DOCUMENTS = {
         SELECT invoice_month, lines, invoices, units, revenue, gross_sales
         FROM aggregates WHERE grain = 'month' ORDER BY invoice_month""",
     "sales_by_country": """
-        SELECT country, sum(lines)::BIGINT AS lines, sum(invoices)::BIGINT AS invoices, sum(units)::BIGINT AS units,
+        SELECT country, sum(lines)::BIGINT AS lines, sum(invoices)::BIGINT AS invoices, sum(units) AS units,
             sum(revenue) AS revenue, sum(gross_sales) AS gross_sales
         FROM aggregates WHERE grain = 'country' GROUP BY country ORDER BY revenue DESC, country""",
     "top_products": f"""
         SELECT stock_code, any_value(products.description) AS description, sum(lines)::BIGINT AS lines,
-            sum(units)::BIGINT AS units, sum(revenue) AS revenue, sum(gross_sales) AS gross_sales
+            sum(units) AS units, sum(revenue) AS revenue, sum(gross_sales) AS gross_sales
         FROM aggregates JOIN products USING (stock_code) WHERE grain = 'product' GROUP BY stock_code
         ORDER BY revenue DESC, stock_code LIMIT {TOP_PRODUCTS}""",
 }
@@ -81,9 +82,9 @@ DOCUMENTS = {
 A country's invoices are counted by month: one with lines in two months counts twice."""
 
 
-def _plain(value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     if isinstance(value, Decimal):
-        return str(value)
+        return number(value) if name == "units" else str(printed(value))
     if isinstance(value, date):
         return value.isoformat()
     return value
@@ -122,7 +123,7 @@ def write_documents(settings: Settings) -> list[Path]:
         for name, query in DOCUMENTS.items():
             found = connection.execute(query)
             names = [column[0] for column in found.description or []]
-            rows = [dict(zip(names, map(_plain, row), strict=True)) for row in found.fetchall()]
+            rows = [dict(zip(names, map(_plain, names, row), strict=True)) for row in found.fetchall()]
             path = settings.data_dir / "gold" / f"{name}.json"
             write_atomically(path, json.dumps(rows, indent=1, ensure_ascii=False))
             paths.append(path)

@@ -20,15 +20,17 @@ from include.sources.defects import VALUE_LIMIT
 REPEATS_LOOKED_UP = 1_000
 """Repeats, from the first on, that are looked up for the report."""
 
+# DuckDB multiplies in 64 bits unless the type of a number has more, as that of the price has.
 _RELATIONS = f"""
 CREATE TABLE lines (
-    sale_id VARCHAR, invoice VARCHAR, stock_code VARCHAR, description VARCHAR, quantity INTEGER, invoice_date TIMESTAMP,
-    price DECIMAL(14, 4), customer_id VARCHAR, country VARCHAR, amount DECIMAL(18, 4), kind VARCHAR,
+    sale_id VARCHAR, invoice VARCHAR, stock_code VARCHAR, description VARCHAR, quantity DECIMAL(11, 4),
+    invoice_date TIMESTAMP, price DECIMAL(20, 6), customer_id VARCHAR, country VARCHAR, amount DECIMAL(18, 6),
+    amount_declared BOOLEAN, kind VARCHAR,
     source_file VARCHAR, source_line BIGINT, batch_id VARCHAR, invoice_day DATE
 );
 CREATE TABLE broken (
     source_file VARCHAR, source_sha256 VARCHAR, source_page INTEGER, source_line BIGINT, codes VARCHAR[],
-    {", ".join(f"{name} VARCHAR" for name in COLUMNS)}, raw VARCHAR, amount DECIMAL(38, 4)
+    {", ".join(f"{name} VARCHAR" for name in COLUMNS)}, raw VARCHAR, amount DECIMAL(38, 6)
 );
 CREATE VIEW legible AS
     SELECT source_file, source_line, invoice, stock_code, description, customer_id, country FROM lines
@@ -41,14 +43,14 @@ CREATE TABLE repeats (
 CREATE TABLE files (source_file VARCHAR, source_line BIGINT, readable BOOLEAN, problem VARCHAR);
 CREATE TABLE totals (
     source_file VARCHAR, source_line BIGINT, rows_recorded BIGINT, rows_found BIGINT,
-    amount_recorded DECIMAL(38, 4), amount_found DECIMAL(38, 4)
+    amount_recorded DECIMAL(38, 6), amount_found DECIMAL(38, 6)
 );
 """
 
 _LINES = """
 INSERT INTO lines
 SELECT sale_id, invoice_no, stock_code, description, quantity, CAST(sold_at AS TIMESTAMP), unit_price, customer_id,
-    country, amount, kind, source_file, source_line, batch_id, invoice_day
+    country, amount, amount_declared, kind, source_file, source_line, batch_id, invoice_day
 FROM silver WHERE
 """
 
@@ -73,8 +75,8 @@ WITH others AS (
     SELECT source_file, source_line, {_whole("upper(trim(invoice))")} AS invoice,
         {_whole("upper(trim(stock_code))")} AS stock_code,
         trim(regexp_replace(coalesce(description, ''), '\\s+', ' ', 'g')) AS description,
-        TRY_CAST(quantity AS DECIMAL(14, 4)) AS quantity,
-        TRY_CAST(price AS DECIMAL(14, 4)) AS price,
+        TRY_CAST(quantity AS DECIMAL(13, 4)) AS quantity,
+        TRY_CAST(price AS DECIMAL(16, 6)) AS price,
         {_whole("trim(coalesce(customer_id, ''))")} AS customer_id,
         coalesce(nullif(trim(country), ''), '{UNSPECIFIED_COUNTRY}') AS country
     FROM (SELECT * FROM bronze WHERE ingest_date = $day AND batch_id = $batch) AS arrived

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from include.domain.line import LineText
+from include.domain.line import AMOUNT_TOO_PRECISE, LineText
+from include.domain.money import MONEY_LIMIT, MONEY_PLACES
 from include.sources.defects import DEFECTS
 
 _EXAMPLES = {
     "invoice": "up to 64 letters, digits, `#`, `_`, `.`, `/` or `-`, such as 536365 or C536365",
     "stock_code": "up to 64 letters, digits, spaces, `#`, `_`, `.`, `/` or `-`, such as 85123A",
     "description": "at most 500 characters",
-    "quantity": "a whole number, such as 6 or -1",
+    "quantity": "a number with at most 4 decimals, such as 6, -1 or 1.5",
     "invoice_date": "a date in the style of the rest of the file, such as 2010-12-01 08:26:00",
-    "price": "a number of the base currency with at most 4 decimals, such as 2.55",
+    "price": "a number of the base currency with at most 6 decimals, such as 2.55",
     "customer_id": "up to 64 letters, digits, `#`, `_`, `.`, `@` or `-`, such as 17850 or CUST-001, or nothing",
     "country": "at most 60 characters",
+    "line_amount": "what the line costs in all, with at most 6 decimals, such as 15.30",
 }
 
 
@@ -32,6 +34,17 @@ _OUT_OF_RANGE = {
     ),
 }
 
+_AMOUNT = {
+    AMOUNT_TOO_PRECISE: (
+        f"Quantity x price has more than {MONEY_PLACES} decimals, and amounts are not rounded.",
+        "Give the price or the quantity with fewer decimals, or a column with the line's total.",
+    ),
+    "amount_out_of_range": (
+        f"The amount of the line is not between -{MONEY_LIMIT:,} and {MONEY_LIMIT:,}.",
+        "Check quantity and price; if they are right, split the line over several rows.",
+    ),
+}
+
 
 def _rules() -> dict[str, tuple[str, str]]:
     found = {}
@@ -39,7 +52,7 @@ def _rules() -> dict[str, tuple[str, str]]:
         wanted = _EXAMPLES[name]
         found[f"missing_{name}"] = (f"The row has no {name}.", f"Fill it in: {wanted}.")
         found[f"malformed_{name}"] = (f"The {name} cannot be read.", f"Expected: {wanted}.")
-    return found | {f"{name}_out_of_range": sentences for name, sentences in _OUT_OF_RANGE.items()}
+    return found | {f"{name}_out_of_range": sentences for name, sentences in _OUT_OF_RANGE.items()} | _AMOUNT
 
 
 RULES = _rules()
@@ -59,7 +72,9 @@ def explain(code: str) -> tuple[str, str]:
 
 
 def field_of(code: str) -> str | None:
-    """Return the column a rule's code is about, None for a defect of the whole record."""
+    """Return the column a rule's code is about, None for a defect of the whole record; of an amount, the price."""
     if code not in RULES:
         return None
+    if code in _AMOUNT:
+        return "price"
     return code.removeprefix("missing_").removeprefix("malformed_").removesuffix("_out_of_range")

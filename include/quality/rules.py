@@ -250,9 +250,10 @@ def _consistency() -> list[Rule]:
             "consistency",
             ("quantity", "price"),
             0.35,
-            "1 - lines whose amount is not quantity x price / loaded lines. A failure is a fault of the pipeline.",
+            "1 - lines whose amount is not quantity x price, but for those that state their amount / loaded lines. "
+            "A failure is a fault of the pipeline.",
             "lines",
-            "amount <> quantity * price",
+            "NOT amount_declared AND amount <> quantity * price",
         ),
     ]
 

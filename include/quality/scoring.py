@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import duckdb
 
+from include.domain.money import number, printed
 from include.quality.findings import Example, FileSummary, Problem, RuleScore, Score
 from include.quality.reasons import explain, field_of
 from include.quality.rules import COLUMNS, DIMENSIONS, RULES, Rule
@@ -74,7 +76,13 @@ def _examples(connection: duckdb.DuckDBPyConnection, rule: Rule) -> list[Example
 
 def _dictionaries(found: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     names = [column[0] for column in found.description or []]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    return [{name: _plain(name, value) for name, value in zip(names, row, strict=True)} for row in found.fetchall()]
+
+
+def _plain(name: str, value: Any) -> Any:
+    if not isinstance(value, Decimal):
+        return value
+    return number(value) if name == "quantity" else printed(value)
 
 
 def _value(rule: Rule, row: Mapping[str, Any]) -> str:

@@ -18,12 +18,12 @@ from deltalake import DeltaTable
 
 from include.files import replacing, write_atomically
 from include.quality.reasons import explain, field_of
+from include.quality.rules import COLUMNS
 from include.runs.folder import ClaimedFile, Manifest, RunFolder, RunRecordMissing
 from include.runs.marks import first_run_of
 from include.runs.records import BronzeRecord, StagedFile
 from include.settings import Settings
 from include.sources.defects import VALUE_LIMIT, shortened
-from include.sources.model import CANONICAL_COLUMNS
 
 NAME_BYTES = 255
 """Longest file name in bytes that usual file systems take."""
@@ -31,7 +31,7 @@ NAME_BYTES = 255
 KEPT_BYTES = 120
 """Bytes of a file's name that the name of its report begins with, if the whole name is too long."""
 
-_COLUMNS = ("source_file", "source_sha256", "source_page", "source_line", "codes", *CANONICAL_COLUMNS, "raw")
+_COLUMNS = ("source_file", "source_sha256", "source_page", "source_line", "codes", *COLUMNS, "raw")
 _READ_ROWS = 4_096
 _FORMULA = re.compile("[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*")

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from include.domain.model import Model
+from include.domain.money import Money
 from include.quality.findings import Release
 from include.runs.records import ServiceMetrics
 from include.sources.model import FileDecisions
@@ -42,7 +43,7 @@ class FileEntry(Model):
     bytes: int
     status: Literal["loaded", "already_seen", "rejected"]
     rows: int = 0
-    amount: Decimal = Decimal(0)
+    amount: Money = Decimal(0)
     decisions: FileDecisions | None = None
     first_run_id: str | None = None
     report: str | None = None
@@ -115,11 +116,11 @@ class Receipt(Model):
     rows_duplicate: int
     rows_quarantined: dict[str, int]
     rows_already_seen: int
-    amount_in: Decimal
-    amount_loaded: Decimal
-    amount_duplicate: Decimal
-    amount_quarantined: Decimal
-    amount_already_seen: Decimal
+    amount_in: Money
+    amount_loaded: Money
+    amount_duplicate: Money
+    amount_quarantined: Money
+    amount_already_seen: Money
     invoice_days: tuple[date, date] | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     table_versions: dict[str, int] = Field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from include.domain.model import Model
+from include.domain.money import Money
 from include.runs.folder import ClaimedFile
 from include.sources.model import SourceReading
 
@@ -51,7 +52,7 @@ class BronzeRecord(Model):
 
     files: list[StagedFile]
     rows: int
-    amount: Decimal
+    amount: Money
     table_version: int | None
     seconds: float
 
@@ -65,15 +66,15 @@ class SilverRecord(Model):
     """
 
     rows_in: int = 0
-    amount_in: Decimal = Decimal(0)
+    amount_in: Money = Decimal(0)
     rows_loaded: int = 0
-    amount_loaded: Decimal = Decimal(0)
+    amount_loaded: Money = Decimal(0)
     rows_duplicate: int = 0
-    amount_duplicate: Decimal = Decimal(0)
+    amount_duplicate: Money = Decimal(0)
     rows_already_seen: int = 0
-    amount_already_seen: Decimal = Decimal(0)
+    amount_already_seen: Money = Decimal(0)
     rows_quarantined: dict[str, int] = Field(default_factory=dict)
-    amount_quarantined: Decimal = Decimal(0)
+    amount_quarantined: Money = Decimal(0)
     first_day: date | None = None
     last_day: date | None = None
     months: list[str] = Field(default_factory=list)

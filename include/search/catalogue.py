@@ -29,7 +29,7 @@ _PRODUCTS = """
         min(unit_price) FILTER (WHERE kind = 'sale') AS price_minimum,
         max(unit_price) FILTER (WHERE kind = 'sale') AS price_maximum,
         quantile_disc(unit_price, 0.5) FILTER (WHERE kind = 'sale') AS price_median,
-        sum(quantity)::BIGINT AS units, sum(amount) AS revenue,
+        sum(quantity) AS units, sum(amount) AS revenue,
         min(sold_at) FILTER (WHERE kind = 'sale') AS first_sold_at,
         max(sold_at) FILTER (WHERE kind = 'sale') AS last_sold_at
     FROM facts JOIN countries USING (country_key) JOIN products USING (product_key)

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from include.domain.money import MONEY_PLACES
 from include.enrichment.product.taxonomy import UNCATEGORISED
 from include.search.embedding import dimensions, is_local
 from include.search.entities import Product
-from include.search.filters import in_pounds, in_ten_thousandths
+from include.search.filters import exact, indexed
 from include.search.language import canonical, identity, related
 
 VECTOR = "vector"
@@ -44,7 +45,7 @@ SHOWN = (
 )
 """Fields that make a `Product`."""
 
-_MONEY = ("price_minimum", "price_maximum", "price_median", "revenue")
+_NUMBERS = ("price_minimum", "price_maximum", "price_median", "units", "revenue")
 _MOMENTS = ("first_sold_at", "last_sold_at")
 
 
@@ -74,8 +75,8 @@ def document(product: Product, model: str) -> dict[str, Any]:
     names = [name for name in (product.category, product.subcategory) if name and name != UNCATEGORISED]
     category = canonical(" ".join(names).replace("_", " "))
     fields: dict[str, Any] = product.model_dump(exclude_none=True)
-    for name in _MONEY:
-        fields[name] = in_ten_thousandths(fields[name])
+    for name in _NUMBERS:
+        fields[name] = indexed(fields[name])
     for name in _MOMENTS:
         fields[name] = int(fields[name].replace(tzinfo=UTC).timestamp())
     fields |= {
@@ -101,8 +102,8 @@ def document(product: Product, model: str) -> dict[str, Any]:
 def product_of(fields: Mapping[str, Any]) -> Product:
     """Return the product of a document."""
     values = {name: fields[name] for name in SHOWN if name in fields}
-    for name in _MONEY:
-        values[name] = in_pounds(values[name])
+    for name in _NUMBERS:
+        values[name] = exact(values[name])
     for name in _MOMENTS:
         values[name] = datetime.fromtimestamp(values[name], UTC).replace(tzinfo=None)
     return Product.model_validate(values)
@@ -158,8 +159,8 @@ def schema(model: str) -> dict[str, Any]:
 
 
 def fingerprint(model: str) -> str:
-    """Return what differs between collections that were made for different schemas or models."""
-    return hashlib.sha256(json.dumps([model, schema(model)], sort_keys=True).encode()).hexdigest()[:8]
+    """Return what differs between collections that were made for different schemas, models or scales of numbers."""
+    return hashlib.sha256(json.dumps([model, schema(model), MONEY_PLACES], sort_keys=True).encode()).hexdigest()[:8]
 
 
 def recipe(model: str) -> str:

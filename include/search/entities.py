@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from include.domain.line import ShopTime
 from include.domain.model import Model
+from include.domain.money import Money, Quantity
 
 MAX_WINDOW = 10_000
 """How deep answers can be paged through: page x size."""
@@ -186,12 +187,12 @@ class Product(BaseModel):
     brand: str | None = None
     country: str
     region: str | None = None
-    price_minimum: Decimal
-    price_maximum: Decimal
-    price_median: Decimal
+    price_minimum: Money
+    price_maximum: Money
+    price_median: Money
     price_band: str
-    units: int
-    revenue: Decimal
+    units: Quantity
+    revenue: Money
     first_sold_at: ShopTime
     last_sold_at: ShopTime
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
+from include.domain.money import MONEY_PLACES
 from include.search.entities import Filtered
 from include.search.language import identity
 
-MONEY_PLACES = 4
-"""Money is indexed in whole ten-thousandths of a pound: exact, where the server's floats have 32 bits."""
 
-
-def in_ten_thousandths(amount: Decimal) -> int:
-    """Return an amount in GBP as it is indexed."""
+def indexed(amount: Decimal) -> int:
+    """Return an amount or a quantity as it is indexed: in whole millionths, as the server's floats have 32 bits."""
     return int(amount.scaleb(MONEY_PLACES))
 
 
-def in_pounds(indexed: int) -> Decimal:
-    """Return an indexed amount in GBP."""
+def exact(indexed: int) -> Decimal:
+    """Return an indexed amount or quantity."""
     return Decimal(indexed).scaleb(-MONEY_PLACES)
 
 
@@ -38,9 +36,9 @@ def filter_of(bounds: Filtered) -> str:
         if name is not None
     ]
     if bounds.price_min is not None:
-        parts.append(f"price_median:>={in_ten_thousandths(bounds.price_min)}")
+        parts.append(f"price_median:>={indexed(bounds.price_min)}")
     if bounds.price_max is not None:
-        parts.append(f"price_median:<={in_ten_thousandths(bounds.price_max)}")
+        parts.append(f"price_median:<={indexed(bounds.price_max)}")
     return " && ".join(parts)
 
 

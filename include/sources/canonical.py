@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.domain.line import WHITESPACE, parse_date
+from include.domain.line import FORMS, WHITESPACE, parse_date
 from include.files import replacing
 from include.sources.dates import DateSetting, decide_dates
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions
@@ -29,17 +29,34 @@ from include.sources.staged import BATCH_ROWS, SCHEMA, WRITTEN_AS
 NOTHING = ("nan", "nat", "null", "none", "n/a", "#n/a", "#n/a n/a", "<na>", "nil", "-", "--")
 """What spreadsheets, databases and pandas write for an absent value, in lower case. NA is a country: Namibia."""
 
+
+def _number(column: str, field: str, kind: str) -> str:
+    """Return SQL for the number that a text column holds."""
+    text = f"trim({column}, $space)"
+    return f"CASE WHEN regexp_full_match({text}, '{FORMS[field]}') THEN TRY_CAST({text} AS {kind}) END"
+
+
 _DISTINCT = """
 SELECT text, count(*), min(line_number) FROM (
     SELECT trim({column}, $space) AS text, line_number FROM read_parquet($path) WHERE defect IS NULL
 ) WHERE lower(text) NOT IN (SELECT unnest($nothing)) AND text <> '' GROUP BY text ORDER BY 3
 """
 
-_AMOUNT = """
-SELECT sum(trim(quantity, $space)::DECIMAL(19, 0) * trim(price, $space)::DECIMAL(19, 4)) FROM read_parquet($path)
-WHERE defect IS NULL AND regexp_full_match(trim(quantity, $space), '[+-]?[0-9]{1,9}(\\.0+)?')
-    AND regexp_full_match(trim(price, $space), '[+-]?[0-9]{1,10}(\\.[0-9]{1,4})?')
-"""
+# DuckDB multiplies in 64 bits unless the type of a number has more, as that of the price has.
+LINES = f"""
+SELECT line_number, extras, quantity, price, CASE WHEN product IS NULL THEN NULL WHEN amount <> '' THEN own
+    WHEN product = product::DECIMAL(26, 6) THEN product::DECIMAL(26, 6) END AS worth
+FROM (
+    SELECT *, quantity * price AS product FROM (
+        SELECT line_number, extras, coalesce(trim(amount, $space), '') AS amount,
+            {_number("quantity", "quantity", "DECIMAL(13, 4)")} AS quantity,
+            {_number("price", "price", "DECIMAL(20, 6)")} AS price,
+            {_number("amount", "line_amount", "DECIMAL(26, 6)")} AS own
+        FROM read_parquet($path) WHERE defect IS NULL
+    )
+)"""
+"""Quantity, price and worth of the lines as Spark counts them; null where a text is no number of its form, and where
+the worth cannot be told exactly."""
 
 
 class StagedValues:
@@ -66,8 +83,8 @@ class StagedValues:
         return {text: count for text, count, _ in rows}
 
     def amount(self) -> Decimal:
-        """Return the exact sum of quantity x price over the records where both are plain numbers."""
-        row = self.ask(_AMOUNT).fetchone()
+        """Return the exact sum of what the lines are worth, over those where it can be told."""
+        row = self.ask(f"SELECT sum(worth) FROM ({LINES})").fetchone()
         assert row is not None  # an aggregate without GROUP BY yields one row
         return Decimal(0) if row[0] is None else Decimal(row[0])
 

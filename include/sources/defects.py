@@ -332,6 +332,11 @@ DEFECTS: dict[str, Defect] = {
         "The line costs something but has a quantity of 0, so there is no price of one unit.",
         "Give the quantity and drop the line again.",
     ),
+    "amount_contradicts_quantity": Defect(
+        "record",
+        "The quantity is negative, as of goods that came back, but the amount is positive.",
+        "Correct the sign of one of them; if the file is always so, let the profile say {minus: ...} or {abs: ...}.",
+    ),
     "unknown_currency": Defect(
         "record",
         "It is unclear in which currency the line is: there is no code of three letters, or $ without saying which.",

@@ -12,7 +12,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from include.sources.canonical import StagedValues
+from include.domain.line import WHITESPACE
+from include.sources.canonical import LINES, StagedValues
 from include.sources.columns import normalised
 from include.sources.defects import reject, shortened
 from include.sources.numbers import NumberStyle
@@ -66,12 +67,7 @@ _ROUNDING = "0.01 + 0.005 * abs(quantity)"
 
 _READ = pa.schema({"text": pa.string(), "number": pa.string()})
 
-_LINES = """
-CREATE OR REPLACE TEMP TABLE money AS
-SELECT line_number, TRY_CAST(quantity AS DECIMAL(19, 4)) AS quantity, TRY_CAST(price AS DECIMAL(19, 4)) AS price,
-    false AS has_total, {extras}
-FROM read_parquet($path) WHERE defect IS NULL ORDER BY line_number
-"""
+_MONEY = "DECIMAL(26, 6)"
 
 
 def check_money_columns(
@@ -120,7 +116,11 @@ class _Guard:
             f"nullif(nullif(trim(json_extract_string(extras, {_path(name)})), ''), '[]') AS {column}"
             for name, column in self.column.items()
         )
-        self.connection.execute(_LINES.format(extras=extras), {"path": str(values.path)})
+        self.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE money AS SELECT line_number, quantity, price, worth, false AS has_total, "
+            f"{extras} FROM ({LINES}) ORDER BY line_number",
+            {"path": str(values.path), "space": WHITESPACE},
+        )
 
     def check_currency(self, name: str, base: Sequence[str]) -> None:
         others = {text: count for text, count in self._values(name).items() if text.upper() not in base}
@@ -172,7 +172,7 @@ class _Guard:
 
     def _values(self, name: str, *, money: bool = False, positive: bool = False) -> dict[str, int]:
         """Return the values of a column and how often each occurs, of lines that are worth something if asked."""
-        worth = "quantity * price > 0" if positive else "quantity * price IS DISTINCT FROM 0" if money else "true"
+        worth = "worth > 0" if positive else "worth IS DISTINCT FROM 0" if money else "true"
         column = self.column[name]
         rows = self.connection.execute(
             f"SELECT {column}, count(*) FROM money WHERE {column} IS NOT NULL AND {worth} GROUP BY 1 ORDER BY 2 DESC, 1"
@@ -184,7 +184,7 @@ class _Guard:
         read = {text: number.text for text in self._values(name) if (number := self.numbers.read(text))}
         self.connection.register("read", pa.table({"text": list(read), "number": list(read.values())}, _READ))
         self.connection.execute(
-            "CREATE OR REPLACE TEMP TABLE amounts AS SELECT text, number::DECIMAL(19, 4) AS amount FROM read"
+            f"CREATE OR REPLACE TEMP TABLE amounts AS SELECT text, number::{_MONEY} AS amount FROM read"
         )
 
     def _one(self, query: str) -> tuple[int, int | None, str | None]:

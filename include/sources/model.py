@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
 
 from include.domain.model import Model
+from include.domain.money import Money
 
 CANONICAL_COLUMNS = (
     "invoice",
@@ -110,14 +110,15 @@ class SourceReading(Model):
     Attributes:
         rows: Records staged, defective ones included.
         defects: Count of defective records by code.
-        amount: Exact sum of quantity x price over the records where both are plain numbers.
+        amount: Exact sum of what the records are worth (the line's own amount, else quantity x price), over those where
+            it can be told.
         seconds: Wall seconds spent.
     """
 
     decisions: FileDecisions
     rows: int
     defects: dict[str, int]
-    amount: Decimal
+    amount: Money
     seconds: float
 
 

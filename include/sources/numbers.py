@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from include.domain.money import PRINTED_PLACES
 from include.sources.defects import reject
 from include.sources.model import FileDecisions
 
 DecimalMark = Literal[".", ","]
 MarkSetting = Literal["auto", "point", "comma"]
-
-MONEY_PLACES = 4
-"""Decimals that a price may have."""
 
 _MINUS = str.maketrans(dict.fromkeys("\u2212\u2013\u2012\ufe63\uff0d", "-") | dict.fromkeys("\u00a0\u202f\u2009", " "))
 _CURRENCY = r"(?P<currency{0}>[A-Z]{{0,2}}[$£€¥₹₤₺₽₩₪]|[A-Z]{{3}}|kr\.?|zł|Fr\.)"
@@ -27,7 +25,7 @@ _SHAPE = re.compile(
     re.IGNORECASE,
 )
 _GROUPS = {mark: rf"[0-9]{{1,3}}(?:{mark}[0-9]{{2,3}})*{mark}[0-9]{{3}}" for mark in (",", r"\.", " ", "['\u2019]")}
-_PLAIN = re.compile(r"[+-]?[0-9]{1,10}(\.[0-9]{1,4})?")
+_PLAIN = re.compile(r"[+-]?[0-9]{1,10}(\.[0-9]{1,6})?")
 
 _AMBIGUOUS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 _EVIDENCE = {
@@ -101,9 +99,9 @@ class NumberStyle:
 
 
 def _shortened(digits: str) -> str:
-    """Return a number without the zeros beyond the decimals that money has, and without a point at its end."""
+    """Return a number without the zeros beyond its fourth decimal place, and without a point at its end."""
     whole, _, decimals = digits.partition(".")
-    kept = decimals[:MONEY_PLACES] + decimals[MONEY_PLACES:].rstrip("0")
+    kept = decimals[:PRINTED_PLACES] + decimals[PRINTED_PLACES:].rstrip("0")
     return f"{whole}.{kept}" if kept else whole
 
 

@@ -68,9 +68,12 @@ from include.warehouse.schema.portable import SQLITE, places, rounded_product
 from include.warehouse.schema.security import unsecured
 from include.warehouse.schema.tables import (
     FACT,
+    IS_PRODUCT,
+    IS_SCALED_PRODUCT,
     MODEL_SCHEMA,
     NAMING,
     PRODUCT,
+    SCALED,
     STAR,
     UNKNOWN,
     loaded_columns,
@@ -79,10 +82,13 @@ from include.warehouse.schema.tables import (
 
 __all__ = [
     "FACT",
+    "IS_PRODUCT",
+    "IS_SCALED_PRODUCT",
     "KEPT",
     "MODEL_SCHEMA",
     "NAMING",
     "PRODUCT",
+    "SCALED",
     "SQLITE",
     "STAR",
     "STATEMENT_TIMEOUT_SECONDS",

@@ -148,12 +148,12 @@ class GoldStar:
                 table = DeltaTable(uri)
                 self.versions[name] = int(table.version())
                 self.connection.register(f"delta_{name}", table.to_pyarrow_dataset())
-            except (DeltaError, OSError) as error:
+                columns = ", ".join(_in_view(column) for column in star_table(name).columns)
+                month = ", invoice_month" if name == FACT else ""
+                self.connection.execute(f"CREATE VIEW gold_{name} AS SELECT {columns}{month} FROM delta_{name}")
+            except (DeltaError, OSError, self._errors) as error:
                 self.connection.close()
                 raise GoldUnreadable(f"Gold table {name} cannot be read at {uri}: {error}") from error
-            columns = ", ".join(_in_view(column) for column in star_table(name).columns)
-            month = ", invoice_month" if name == FACT else ""
-            self.connection.execute(f"CREATE VIEW gold_{name} AS SELECT {columns}{month} FROM delta_{name}")
             self.connection.execute(f"CREATE VIEW {name} AS SELECT * FROM gold_{name}")
 
     def __enter__(self) -> GoldStar:
@@ -257,7 +257,7 @@ class GoldStar:
 
     def picked_of(self, batch_id: str) -> tuple[int, Decimal]:
         """Return number and GBP of the picked facts that are of a batch."""
-        query = "SELECT count(*), coalesce(sum(amount), 0)::DECIMAL(20, 4) FROM picked WHERE batch_id = ?"
+        query = "SELECT count(*), coalesce(sum(amount), 0)::DECIMAL(38, 6) FROM picked WHERE batch_id = ?"
         row = self.connection.execute(query, [batch_id]).fetchone()
         return (row[0], row[1]) if row else (0, Decimal(0))
 

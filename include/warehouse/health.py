@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from decimal import Decimal
 from statistics import median
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from sqlalchemy import Connection, Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from include.domain.model import Model
+from include.domain.money import Money
 from include.settings import Settings
 from include.warehouse.connection.configuration import masked, transaction_pooler
 from include.warehouse.connection.engine import WarehouseUnavailable, place, transaction
@@ -74,7 +74,7 @@ class NewestBatch(Model):
     kind: str
     published_at: datetime
     facts: int
-    amount: Decimal
+    amount: Money
 
 
 class WarehouseStatistics(Model):

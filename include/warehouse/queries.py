@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from include.domain.money import number, printed
 from include.warehouse.schema.tables import star_table
 
 
@@ -51,7 +52,10 @@ def latest_sales(connection: Connection, limit: int = 3) -> list[dict[str, Any]]
         .order_by(fact.c.sold_at.desc(), fact.c.sale_id)
         .limit(limit)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return [
+        {**row, "quantity": number(row["quantity"]), **{name: printed(row[name]) for name in ("unit_price", "amount")}}
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def totals(connection: Connection) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def totals(connection: Connection) -> dict[str, Any]:
         .group_by(fact.c.kind)
         .order_by(fact.c.kind)
     )
-    kinds = {row.kind: {"rows": row.rows, "amount": row.amount} for row in connection.execute(query)}
+    kinds = {row.kind: {"rows": row.rows, "amount": printed(row.amount)} for row in connection.execute(query)}
     return {
         "rows": sum(kind["rows"] for kind in kinds.values()),
         "amount": sum((kind["amount"] for kind in kinds.values()), Decimal(0)),

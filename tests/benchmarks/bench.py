@@ -5,14 +5,16 @@ Usage: python -m tests.benchmarks.bench [--file CSV] [--rounds N] [--against REV
 FILE is a large CSV of invoice lines, by default RETAIL_REAL_FILE, else one made by the sample generator (1,067,371
 rows). Each round starts from nothing and loads, one after the other: 1,000 rows with Spark cold, 1,000 rows with Spark
 warm, 100,000 rows, FILE, 2,000 new rows onto all that. With a revision, each round is run on it too, in turns (ABAB),
-from a worktree with an installation of its own. Prints medians and ratios, names what has become slower than
-`baseline.json` beside this file by a fifth, and writes `bench/results/<time>.json`; `--save` makes a new baseline.
+from a worktree with an installation of its own. Reading FILE alone is timed too. Prints medians and ratios, names
+what has become slower than `baseline.json` beside this file by a fifth, and writes `bench/results/<time>.json`;
+`--save` makes a new baseline.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -43,6 +45,9 @@ SLOWER = 1.2
 RECEIPT_SECONDS = 1800.0
 SAMPLE_SECONDS = 1.0
 IDLE_SECONDS = 20.0
+SPARK_IDLE_SECONDS = 60.0
+"""After this long without work the Spark server is stopped here, so that memory is seen with and without it."""
+
 STAGES = ("bronze", "silver", "enrich", "audit", "gold", "load", "publish")
 
 console = Console(width=150)
@@ -81,6 +86,7 @@ class Subject:
             | {
                 "RETAIL_DATA_DIR": str(data),
                 "RETAIL_SPARK_JARS_DIR": str(self.checkout / "data" / "services" / "jars"),
+                "RETAIL_SPARK_IDLE_SECONDS": str(SPARK_IDLE_SECONDS),
             }
         )
         done = subprocess.run(
@@ -105,17 +111,27 @@ class Subject:
             watch = MemoryWatch(int((folder / "services" / "supervisord.pid").read_text()))
             watch.start()
             time.sleep(IDLE_SECONDS)
-            found["idle_started"] = watch.now
+            found["started"] = watch.now
             for name, file in files.items():
                 found["loads"][name] = self.load(folder, file)
                 console.print(f"  {self.name}: {name}: {found['loads'][name]['seconds']} s", highlight=False)
             time.sleep(IDLE_SECONDS)
-            found["idle_loaded"], found["peak"] = watch.now, watch.peak
+            found["warm"] = watch.now
+            time.sleep(SPARK_IDLE_SECONDS)
+            found["idle"], found["peak"] = watch.now, watch.peak
             watch.done.set()
         finally:
             self.make("stop", folder, ports)
             shutil.rmtree(folder)
         return found
+
+    def reading(self, file: Path) -> float:
+        """Return the processor seconds that reading a file takes, in a process of its own."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [str(self.checkout / ".venv" / "bin" / "python"), "-m", "include.sources", str(file)]
+        subprocess.run(command, cwd=self.checkout, stdout=subprocess.DEVNULL, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     def load(self, data: Path, file: Path) -> dict[str, Any]:
         """Drop a file; return the seconds to its receipt, in all and by stage."""
@@ -197,9 +213,11 @@ def report(files: dict[str, Path], rounds: dict[str, list[dict[str, Any]]], pace
             )
     console.print(table)
     for name, runs in rounds.items():
-        memory = {key: median(run[key] for run in runs) / 2**30 for key in ("idle_started", "idle_loaded", "peak")}
+        memory = {key: median(run[key] for run in runs) / 2**30 for key in ("started", "warm", "idle", "peak")}
         found[name]["memory_gib"] = memory
         console.print(f"{name}: memory " + ", ".join(f"{key} {value:.2f} GiB" for key, value in memory.items()))
+        found[name]["reading"] = median(run["reading"] for run in runs)
+        console.print(f"{name}: reading the large file {found[name]['reading']:.1f} s of processor", highlight=False)
         small, increment = list(files)[1], list(files)[-1]
         ratio = found[name][increment]["seconds"] / found[name][small]["seconds"]
         console.print(f"{name}: {increment} take {ratio:.2f} x {small}", highlight=False)
@@ -212,6 +230,8 @@ def compare(found: dict[str, Any], files: dict[str, Path], against: str) -> None
         for load in files:
             ratio = found["this"][load]["seconds"] / found[against][load]["seconds"]
             console.print(f"{load}: {ratio:.2f} of {against}'s time", highlight=False)
+        ratio = found["this"]["reading"] / found[against]["reading"]
+        console.print(f"reading: {ratio:.2f} of {against}'s processor time", highlight=False)
     if BASELINE.exists():
         known = json.loads(BASELINE.read_bytes())
         for load in files:
@@ -243,7 +263,7 @@ def main(
         for number in range(1, rounds + 1):
             for subject in subjects:
                 console.print(f"Round {number} of {rounds}: {subject.name}", highlight=False)
-                runs[subject.name].append(subject.round(files))
+                runs[subject.name].append(subject.round(files) | {"reading": subject.reading(files["large file"])})
             for load, path in files.items():
                 paces[load].append(peers(path))
         medians = {load: {peer: median(one[peer] for one in seen) for peer in seen[0]} for load, seen in paces.items()}

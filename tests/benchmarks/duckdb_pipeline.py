@@ -14,12 +14,12 @@ CREATE TABLE lines AS
 SELECT upper(trim(Invoice)) AS invoice_no,
     upper(trim(StockCode)) AS stock_code,
     nullif(trim(regexp_replace(Description, '[\s\x{00a0}]+', ' ', 'g')), '') AS description,
-    Quantity::INTEGER AS quantity,
+    Quantity::DECIMAL(11, 4) AS quantity,
     InvoiceDate::TIMESTAMP AS sold_at,
-    Price::DECIMAL(14, 4) AS unit_price,
+    Price::DECIMAL(14, 6) AS unit_price,
     regexp_replace(nullif(trim("Customer ID"), ''), '\.0+$', '') AS customer_id,
     trim(Country) AS country,
-    (Quantity::INTEGER * Price::DECIMAL(14, 4))::DECIMAL(18, 4) AS amount
+    (Quantity::DECIMAL(11, 4) * Price::DECIMAL(20, 6))::DECIMAL(18, 6) AS amount
 FROM read_csv(?, header = true, all_varchar = true)
 """
 
@@ -36,13 +36,13 @@ STAR = {
 
 AGGREGATES = {
     "daily_sales": """SELECT sold_at::DATE AS invoice_day, count(*) AS lines, count(DISTINCT invoice_no) AS invoices,
-        sum(quantity)::BIGINT AS units, sum(amount) AS revenue FROM fact_sales GROUP BY 1 ORDER BY 1""",
+        sum(quantity) AS units, sum(amount) AS revenue FROM fact_sales GROUP BY 1 ORDER BY 1""",
     "monthly_sales": """SELECT strftime(sold_at, '%Y-%m') AS invoice_month, count(*) AS lines,
-        count(DISTINCT invoice_no) AS invoices, sum(quantity)::BIGINT AS units, sum(amount) AS revenue
+        count(DISTINCT invoice_no) AS invoices, sum(quantity) AS units, sum(amount) AS revenue
         FROM fact_sales GROUP BY 1 ORDER BY 1""",
-    "sales_by_country": """SELECT country, count(*) AS lines, sum(quantity)::BIGINT AS units, sum(amount) AS revenue
+    "sales_by_country": """SELECT country, count(*) AS lines, sum(quantity) AS units, sum(amount) AS revenue
         FROM fact_sales GROUP BY 1 ORDER BY revenue DESC, 1""",
-    "top_products": """SELECT stock_code, count(*) AS lines, sum(quantity)::BIGINT AS units, sum(amount) AS revenue
+    "top_products": """SELECT stock_code, count(*) AS lines, sum(quantity) AS units, sum(amount) AS revenue
         FROM fact_sales GROUP BY 1 ORDER BY revenue DESC, 1 LIMIT 100""",
 }
 

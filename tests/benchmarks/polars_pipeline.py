@@ -14,7 +14,7 @@ def lines_of(csv: Path) -> pl.DataFrame:
         trimmed = pl.col(name).str.strip_chars()
         return pl.when(trimmed != "").then(trimmed)
 
-    quantity, price = pl.col("Quantity").cast(pl.Int32), pl.col("Price").cast(pl.Decimal(14, 4))
+    quantity, price = pl.col("Quantity").cast(pl.Decimal(11, 4)), pl.col("Price").cast(pl.Decimal(14, 6))
     return (
         pl.scan_csv(csv, infer_schema=False)
         .select(
@@ -26,7 +26,7 @@ def lines_of(csv: Path) -> pl.DataFrame:
             price.alias("unit_price"),
             text("Customer ID").str.replace(r"\.0+$", "").alias("customer_id"),
             text("Country").alias("country"),
-            (quantity.cast(pl.Decimal(18, 0)) * price).alias("amount"),
+            (quantity.cast(pl.Decimal(38, 4)) * price.cast(pl.Decimal(38, 6))).cast(pl.Decimal(18, 6)).alias("amount"),
         )
         .collect()
     )

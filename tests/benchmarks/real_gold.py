@@ -22,13 +22,13 @@ WITH typed AS (
     SELECT DISTINCT upper(trim(Invoice)) AS invoice_no,
         upper(trim(StockCode)) AS stock_code,
         nullif(trim(regexp_replace(Description, '[\s\x{00a0}]+', ' ', 'g')), '') AS description,
-        Quantity::INTEGER AS quantity,
+        Quantity::DECIMAL(11, 4) AS quantity,
         InvoiceDate::TIMESTAMP AS sold_at,
-        Price::DECIMAL(14, 4) AS unit_price,
+        Price::DECIMAL(14, 6) AS unit_price,
         regexp_replace(nullif(trim("Customer ID"), ''), '\.0+$', '') AS customer_id,
         trim(Country) AS country
     FROM read_csv(?, header = true, all_varchar = true))
-SELECT *, (quantity * unit_price)::DECIMAL(18, 4) AS amount,
+SELECT *, (quantity * unit_price::DECIMAL(20, 6))::DECIMAL(18, 6) AS amount, false AS amount_declared,
     substr(sha256(concat_ws(chr(31), invoice_no, stock_code, coalesce(description, ''), quantity,
         epoch_us(sold_at), unit_price, coalesce(customer_id, ''), country)), 1, 32) AS sale_id,
     CASE WHEN invoice_no LIKE 'C%' THEN 'cancellation' WHEN invoice_no LIKE 'A%' THEN 'adjustment'
@@ -53,7 +53,7 @@ def _moment(expression: str) -> str:
 def _star() -> dict[str, str]:
     rates = [f"{RATES[name]}::DECIMAL(18, 8) AS rate_{name.lower()}" for name in CURRENCIES]
     converted = [
-        f"round({column}::DECIMAL(20, 4) * {RATES[name]}::DECIMAL(18, 8), {places})::DECIMAL(18, {places})"
+        f"round({column}::DECIMAL(20, 6) * {RATES[name]}::DECIMAL(18, 8), {places})::DECIMAL(18, {places})"
         f" AS {column}_{name.lower()}"
         for column in ("amount", "unit_price")
         for name, places in CURRENCIES.items()

@@ -43,9 +43,9 @@ SELECT row_number() OVER (ORDER BY invoice_date, invoice, stock_code, quantity, 
 FROM (
     SELECT DISTINCT upper(trim(invoice)) AS invoice, upper(trim(stock_code)) AS stock_code,
         nullif(trim(description), '') AS description,
-        TRY_CAST(quantity AS INTEGER) AS quantity,
+        TRY_CAST(quantity AS DECIMAL(11, 4)) AS quantity,
         try_strptime(replace(invoice_date, 'T', ' '), $formats) AS invoice_date,
-        TRY_CAST(price AS DECIMAL(14, 4)) AS price,
+        TRY_CAST(price AS DECIMAL(14, 6)) AS price,
         nullif(trim(customer_id), '') AS customer_id, country, '' AS batch_id,
         CAST(try_strptime(replace(invoice_date, 'T', ' '), $formats) AS DATE) AS invoice_day
     FROM read_parquet($path) WHERE defect IS NULL

@@ -30,9 +30,10 @@ _LINES = r"""
     FROM (
         SELECT DISTINCT upper(trim(Invoice)) AS invoice_no, upper(trim(StockCode)) AS stock_code,
             nullif(trim(regexp_replace(Description, '[\s\x{00a0}]+', ' ', 'g')), '') AS description,
-            Quantity::INTEGER AS quantity, InvoiceDate::TIMESTAMPTZ AS sold_at, Price::DECIMAL(14, 4) AS unit_price,
+            Quantity::DECIMAL(11, 4) AS quantity, InvoiceDate::TIMESTAMPTZ AS sold_at,
+            Price::DECIMAL(14, 6) AS unit_price,
             "Customer ID" AS customer_id, trim(Country) AS country,
-            (Quantity::INTEGER * Price::DECIMAL(14, 4))::DECIMAL(18, 4) AS amount
+            (Quantity::DECIMAL(11, 4) * Price::DECIMAL(20, 6))::DECIMAL(18, 6) AS amount
         FROM read_csv($file, header = true, all_varchar = true)
     ) JOIN codes ON coalesce(map_extract_value(codes.types, stock_code),
         CASE WHEN regexp_matches(stock_code, '^TEST[0-9]+$') THEN 'test' ELSE 'product' END) = codes.product_type"""

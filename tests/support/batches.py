@@ -19,7 +19,7 @@ from include.domain.star import COUNTRY_FACTS, PRODUCT_FACTS
 from include.settings import Settings
 from include.warehouse.connection.engine import transaction
 from include.warehouse.publishing.staging import create_staging, staging_table
-from include.warehouse.schema.tables import STAR, loaded_columns, star_table
+from include.warehouse.schema.tables import FACT, STAR, loaded_columns, star_table
 
 Rows = dict[str, list[tuple[Any, ...]]]
 
@@ -31,12 +31,13 @@ class Line:
     invoice: str = "536365"
     code: str = "85123A"
     description: str | None = "LANTERN"
-    quantity: int = 6
+    quantity: int | Decimal = 6
     sold_at: datetime = datetime(2010, 12, 1, 8, 26)
     price: Decimal = Decimal("2.55")
     customer: str | None = "17850"
     country: str = "United Kingdom"
     kind: str = "sale"
+    declared: Decimal | None = None
 
     @cached_property
     def sale_id(self) -> UUID:
@@ -45,7 +46,7 @@ class Line:
 
     @property
     def amount(self) -> Decimal:
-        return self.quantity * self.price
+        return self.quantity * self.price if self.declared is None else self.declared
 
 
 def key(natural: str | None) -> int:
@@ -118,6 +119,13 @@ def star_of(lines: Iterable[Line], batch_id: str) -> Rows:
     return {table: list(found.values()) for table, found in rows.items()}
 
 
+def whole_fact(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row of `star_of` for the facts with the columns that a load fills besides."""
+    width = len(loaded_columns(FACT))
+    quantity, price, amount = row[7:10]
+    return row if len(row) == width else (*row, *[None] * (width - 1 - len(row)), amount != quantity * price)
+
+
 def stage_rows(engine: Engine, settings: Settings, batch_id: str, rows: Rows) -> dict[str, int]:
     """Fill fresh staging tables; return the rows staged by table."""
     create_staging(engine, settings, batch_id)
@@ -125,11 +133,12 @@ def stage_rows(engine: Engine, settings: Settings, batch_id: str, rows: Rows) ->
     with psycopg.connect(url) as connection:
         for table in STAR:
             name = sql.Identifier(settings.staging_schema, staging_table(table, batch_id))
-            width = max((len(row) for row in rows[table]), default=1)
-            columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in loaded_columns(table)[:width])
+            names = [column.name for column in loaded_columns(table)]
+            width = len(names) if table == FACT else max((len(row) for row in rows[table]), default=1)
+            columns = sql.SQL(", ").join(sql.Identifier(name) for name in names[:width])
             with connection.cursor().copy(sql.SQL("COPY {} ({}) FROM STDIN").format(name, columns)) as copy:
                 for row in rows[table]:
-                    copy.write_row(row)
+                    copy.write_row(whole_fact(row) if table == FACT else row)
     return {table: len(rows[table]) for table in STAR}
 
 
@@ -138,7 +147,7 @@ def stage(engine: Engine, settings: Settings, batch_id: str, lines: Iterable[Lin
     return stage_rows(engine, settings, batch_id, star_of(lines, batch_id))
 
 
-ENRICHED = {*COUNTRY_FACTS, *PRODUCT_FACTS, "enriched_at"}
+ENRICHED = {*COUNTRY_FACTS, *PRODUCT_FACTS, "enriched_at", "amount_declared"}
 
 
 def table_rows(engine: Engine, table: str) -> list[tuple[Any, ...]]:

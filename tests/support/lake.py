@@ -22,7 +22,7 @@ from include.sources.model import FileDecisions, SourceReading
 from include.warehouse.connection.engine import open_engine
 from include.warehouse.schema.portable import places
 from include.warehouse.schema.tables import FACT, PRODUCT, STAR, loaded_columns, star_table
-from tests.support.batches import Line, Rows, batch, stage_rows, star_of
+from tests.support.batches import Line, Rows, batch, stage_rows, star_of, whole_fact
 
 RATES = {"USD": "1.5626", "EUR": "1.1882", "CAD": "1.5893", "AUD": "1.6169", "JPY": "131.55"}
 ENRICHED_AT = datetime(2026, 11, 24, 8)
@@ -141,9 +141,8 @@ class Lake:
         found: dict[str, list[dict[str, Any]]] = {}
         for table in STAR:
             names = [column.name for column in loaded_columns(table)]
-            found[table] = [
-                dict(zip(names, (*row, *[None] * (len(names) - len(row))), strict=True)) for row in made[table]
-            ]
+            rows = map(whole_fact, made[table]) if table == FACT else made[table]
+            found[table] = [dict(zip(names, (*row, *[None] * (len(names) - len(row))), strict=True)) for row in rows]
         for row in found["dim_country"]:
             names = [column.name for column in loaded_columns("dim_country")][2:]
             row |= dict(zip(names, (*COUNTRY, ENRICHED_AT), strict=True))

@@ -34,6 +34,7 @@ def line(number: int, **values: Any) -> dict[str, Any]:
         "customer_id": f"170{number // 2:02}",
         "country": "France",
         "kind": "sale",
+        "amount_declared": False,
         "source_file": "a.csv",
         "source_line": number + 2,
         "batch_id": "b",

@@ -13,9 +13,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from include.quality.findings import ScoreRow
+from include.quality.rules import COLUMNS
 from include.receipts.model import Receipt
 from include.settings import Settings
-from include.sources.model import CANONICAL_COLUMNS
 from tests.support.batches import Line, batch
 
 COUNTRIES = ("United Kingdom", "France", "EIRE", "Ödland's & <Söhne>")
@@ -87,7 +87,7 @@ SCORES = [
 
 
 def quarantine_rows() -> pa.Table:
-    text = dict.fromkeys(CANONICAL_COLUMNS, "x")
+    text = dict.fromkeys(COLUMNS, "x")
     rows: list[dict[str, Any]] = [
         {
             "batch_id": batch(1),
@@ -109,7 +109,7 @@ def quarantine_rows() -> pa.Table:
         "source_line": pa.int64(),
         "source_page": pa.int32(),
         "codes": pa.list_(pa.string()),
-        "amount": pa.decimal128(38, 4),
+        "amount": pa.decimal128(26, 6),
         "invoice_day": pa.date32(),
     }
     return pa.Table.from_pylist(rows, schema=pa.schema(list(types.items())))

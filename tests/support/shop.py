@@ -32,9 +32,9 @@ FACTS = pa.schema(
         ("product_key", pa.int64()),
         ("country_key", pa.int64()),
         ("sold_at", MOMENT),
-        ("quantity", pa.int32()),
-        ("unit_price", pa.decimal128(14, 4)),
-        ("amount", pa.decimal128(18, 4)),
+        ("quantity", pa.decimal128(11, 4)),
+        ("unit_price", pa.decimal128(14, 6)),
+        ("amount", pa.decimal128(18, 6)),
         ("kind", pa.string()),
         ("batch_id", pa.string()),
         ("invoice_month", pa.string()),
@@ -42,7 +42,7 @@ FACTS = pa.schema(
 )
 LINES = pa.schema(
     [(name, pa.string()) for name in ("stock_code", "description", "batch_id", "invoice_month")]
-    + [("is_product", pa.bool_()), ("unit_price", pa.decimal128(14, 4))]
+    + [("is_product", pa.bool_()), ("unit_price", pa.decimal128(14, 6))]
 )
 COUNTRIES = pa.schema([("country_key", pa.int64()), ("country", pa.string()), ("region", pa.string())])
 PRODUCTS = pa.schema(

@@ -32,7 +32,7 @@ QUARANTINE = pa.schema(
         ("code", pa.string()),
         ("codes", pa.list_(pa.string())),
         *[(name, pa.string()) for name in (*COLUMNS, "raw")],
-        ("amount", pa.decimal128(25, 4)),
+        ("amount", pa.decimal128(26, 6)),
         ("invoice_day", pa.date32()),
     ]
 )
@@ -59,6 +59,7 @@ def row(**values: str | None) -> dict[str, str | None]:
         "price": "2.55",
         "customer_id": "17850",
         "country": "France",
+        "line_amount": None,
         "defect": None,
     } | values
 
@@ -70,7 +71,7 @@ def rows(count: int, **values: str | None) -> list[dict[str, str | None]]:
     ]
 
 
-def _kind(invoice: str, quantity: int, price: Decimal) -> str:
+def _kind(invoice: str, quantity: Decimal, price: Decimal) -> str:
     if invoice[0] == "C":
         return "cancellation"
     return "return" if quantity <= 0 else "free_of_charge" if price == 0 else "sale"
@@ -78,7 +79,7 @@ def _kind(invoice: str, quantity: int, price: Decimal) -> str:
 
 def _line(raw: dict[str, Any]) -> dict[str, Any]:
     sold_at = datetime.strptime(raw["invoice_date"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-    quantity, price = int(raw["quantity"]), Decimal(raw["price"]).quantize(Decimal("0.0001"))
+    quantity, price = Decimal(raw["quantity"]), Decimal(raw["price"])
     values = {
         "invoice_no": raw["invoice"].upper(),
         "stock_code": raw["stock_code"].upper(),
@@ -91,7 +92,8 @@ def _line(raw: dict[str, Any]) -> dict[str, Any]:
     }
     return values | {
         "sale_id": hashlib.md5(repr(values).encode()).hexdigest(),
-        "amount": quantity * price,
+        "amount": Decimal(raw["line_amount"]) if raw["line_amount"] else quantity * price,
+        "amount_declared": raw["line_amount"] is not None,
         "kind": _kind(raw["invoice"], quantity, price),
         "product_type": "product",
         "is_product": True,

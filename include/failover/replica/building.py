@@ -13,6 +13,7 @@ from sqlalchemy import Connection, MetaData, func, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from include.domain.model import Model
+from include.domain.money import Money
 from include.failover.replica.file import STATE_TABLE, fresh_path, put_replica_in_place, sqlite_engine
 from include.failover.replica.schema import computed_columns, replica_metadata, schema_version, unknown_member
 from include.files import flush
@@ -41,7 +42,7 @@ class Refreshed(Model):
 
     path: Path
     rows: dict[str, int]
-    amount: Decimal
+    amount: Money
     left_out: dict[str, int]
     gold_versions: dict[str, int]
     seconds: float

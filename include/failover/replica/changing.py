@@ -85,7 +85,7 @@ def report_of(
     gold: GoldStar, batch: GoldBatch, written: dict[str, int], deleted: int, loaded: tuple[int, Decimal]
 ) -> PublishReport:
     """Return the report of a batch that was brought into the replica, with its facts picked in `gold`."""
-    total = gold.connection.execute("SELECT coalesce(sum(amount), 0)::DECIMAL(20, 4) FROM picked").fetchone()
+    total = gold.connection.execute("SELECT coalesce(sum(amount), 0)::DECIMAL(38, 6) FROM picked").fetchone()
     return PublishReport(
         batch_id=batch.batch_id,
         run_id=batch.run_id,

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite as sqlite
 from sqlalchemy.schema import CreateTable
 
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
-from include.warehouse import NAMING, PRODUCT, STAR, UNKNOWN, places, rounded_product, star_table
+from include.warehouse import NAMING, PRODUCT, SCALED, STAR, UNKNOWN, places, rounded_product, star_table
 
 REPLICA_TABLES = (*STAR, "etl_batch", "etl_receipt", "etl_quality")
 
@@ -36,7 +36,7 @@ def replica_metadata() -> MetaData:
                 column.system = True
         for check in table.constraints:
             if isinstance(check, CheckConstraint):
-                check.sqltext = text(_scaled_check(table, str(check.sqltext)))
+                check.sqltext = text(check.info.get(SCALED) or _scaled_check(table, str(check.sqltext)))
     return metadata
 
 
@@ -51,7 +51,7 @@ def _scaled_check(table: Table, check: str) -> str:
         low, _, high = rest[1:]
         return f"{column} BETWEEN {int(low) * 10 ** decimals[column]} AND {int(high) * 10 ** decimals[column]}"
     if len({decimals[name] for name in used}) == 1 and not any(word.lstrip("-").isdigit() for word in words):
-        return check  # sums, and products with whole numbers, of decimals with equally many places
+        return check  # sums of decimals with equally many places
     raise ValueError(f"Check {check!r} of {table.name} cannot be carried over to scaled decimals.")
 
 

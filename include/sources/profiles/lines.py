@@ -31,7 +31,7 @@ WITH valued AS (
     SELECT invoice, count(*) FILTER (loaded) AS lines, count(*) FILTER (outcome = 'counts') = 0 AS all_reversed,
         coalesce(sum(worth) FILTER (outcome = 'counts'), 0) AS counted,
         coalesce(sum(worth) FILTER (outcome = 'reversed'), 0) AS turned,
-        {charges} ({total})::{number} AS total, {conflicting} AS conflicting
+        {charges} ({total})::{number} AS total, {conflicting} AS conflicting, bool_or(unreadable) AS unreadable
     FROM valued GROUP BY invoice
 ), turned AS (
     SELECT *, CASE WHEN CASE WHEN all_reversed THEN coalesce(nullif(total, 0), turned) ELSE turned END > 0
@@ -42,7 +42,8 @@ WITH valued AS (
 )
 SELECT invoice, lines, turn, CASE WHEN all_reversed THEN turn ELSE 1 END AS charge_turn, {charge_names}
     choices[1].chosen AS chosen,
-    CASE WHEN conflicting THEN 'conflicting_charge'
+    CASE WHEN unreadable THEN 'unreadable_amount'
+        WHEN conflicting THEN 'conflicting_charge'
         WHEN total IS NULL THEN CASE WHEN {undecided} > 0 THEN 'invoice_total_differs' END
         WHEN choices[1].off > tolerance THEN 'invoice_total_differs'
         WHEN len(list_filter(choices, lambda one: one.off = choices[1].off AND one.added <> choices[1].added)) > 0
@@ -60,7 +61,7 @@ CREATE TEMP TABLE goods AS
 WITH signed AS (
     SELECT rows.*, coalesce(dates.moment, invoice_date) AS moment, invoices.charge_turn, invoices.chosen,
         invoices.reason, CASE WHEN outcome = 'reversed' THEN coalesce(turn, -1) ELSE 1 END AS turn,
-        CASE WHEN NOT {with_price} AND amount < 0 AND quantity > 0 THEN -quantity ELSE quantity END AS units
+        CASE WHEN amount < 0 AND quantity > 0 AND coalesce(price, 1) > 0 THEN -quantity ELSE quantity END AS units
     FROM rows LEFT JOIN invoices USING (invoice) LEFT JOIN dates ON dates.text = invoice_date
     WHERE rows.defect IS NOT NULL OR outcome <> 'left_out'
 )
@@ -74,6 +75,7 @@ SELECT * EXCLUDE (defect, units),
         WHEN list_contains(signs, '$') AND currency NOT IN {dollars} THEN 'unknown_currency'
         WHEN len(list_filter(sign_currencies, lambda one: one <> currency)) > 0 THEN 'currency_contradicts'
         WHEN NOT {with_price} AND units = 0 AND amount <> 0 THEN 'amount_without_quantity'
+        WHEN amount > 0 AND units < 0 AND coalesce(price, 1) > 0 THEN 'amount_contradicts_quantity'
         ELSE reason END) AS defect
 FROM signed
 """

@@ -1,4 +1,4 @@
-"""What a source profile may say. docs/profiles.md explains each part with examples."""
+"""What a source profile may say. docs/profiles/reference.md explains each part with examples."""
 
 from __future__ import annotations
 

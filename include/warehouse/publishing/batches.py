@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Literal
 
 from sqlalchemy import Connection, select
 
 from include.domain.model import Model
+from include.domain.money import Money
 from include.warehouse.schema.portable import upsert
 from include.warehouse.schema.tables import star_table
 
@@ -45,9 +45,9 @@ class PublishReport(Model):
     rows_staged: dict[str, int]
     rows_written: dict[str, int]
     facts_deleted: int
-    amount: Decimal
+    amount: Money
     facts_loaded: int
-    amount_loaded: Decimal
+    amount_loaded: Money
 
 
 def record_batch(connection: Connection, report: PublishReport) -> None:

@@ -35,14 +35,14 @@ class Mart:
     query: str
 
 
-_MONEY = "numeric(20,4)"
+_MONEY = "numeric(20,6)"
 _SUMS = (
-    "count(*) AS lines, sum(quantity) AS units, CAST(sum(amount) AS numeric(20, 4)) AS revenue,",
-    "CAST(coalesce(sum(amount) FILTER (WHERE kind = 'sale'), 0) AS numeric(20, 4)) AS gross_sales",
+    "count(*) AS lines, trim_scale(sum(quantity)) AS units, CAST(sum(amount) AS numeric(20, 6)) AS revenue,",
+    "CAST(coalesce(sum(amount) FILTER (WHERE kind = 'sale'), 0) AS numeric(20, 6)) AS gross_sales",
 )
 _LINES = MartColumn("bigint", "Invoice lines of every kind")
 _INVOICES = MartColumn("bigint", "Distinct invoices, cancellations and adjustments")
-_UNITS = MartColumn("bigint", "Sum of quantity over all lines, which is negative for what came back or was lost")
+_UNITS = MartColumn("numeric", "Sum of quantity over all lines, which is negative for what came back or was lost")
 _REVENUE = MartColumn(_MONEY, "GBP of all lines")
 _GROSS = MartColumn(_MONEY, "GBP of the lines of kind sale")
 _SCORE = "Quintile of customers by {}, 1 to 5; equal customers score the same"
@@ -92,9 +92,9 @@ COUNTRY_SALES = Mart(
     SELECT c.country_key, c.country, c.iso2, s.lines, s.invoices, s.units, s.revenue, s.gross_sales
     FROM {{schema}}.dim_country c
     CROSS JOIN LATERAL (
-        SELECT count(*) AS invoices, CAST(sum(i.lines) AS bigint) AS lines, CAST(sum(i.units) AS bigint) AS units,
-            CAST(sum(i.revenue) AS numeric(20, 4)) AS revenue,
-            CAST(sum(i.gross_sales) AS numeric(20, 4)) AS gross_sales
+        SELECT count(*) AS invoices, CAST(sum(i.lines) AS bigint) AS lines, trim_scale(sum(i.units)) AS units,
+            CAST(sum(i.revenue) AS numeric(20, 6)) AS revenue,
+            CAST(sum(i.gross_sales) AS numeric(20, 6)) AS gross_sales
         FROM (
             SELECT {_SUMS[0]}
                 {_SUMS[1]}
@@ -160,7 +160,7 @@ CUSTOMER_RFM = Mart(
             CAST(max(i.last_at) AS date) AS last_sale_day,
             (SELECT CAST(max(sold_at) AS date) FROM {schema}.fact_sales) - CAST(max(i.last_at) AS date) AS recency_days,
             count(*) AS frequency,
-            CAST(sum(i.monetary) AS numeric(20, 4)) AS monetary
+            CAST(sum(i.monetary) AS numeric(20, 6)) AS monetary
         FROM (
             SELECT customer_key, max(sold_at) AS last_at, sum(amount) AS monetary
             FROM {schema}.fact_sales

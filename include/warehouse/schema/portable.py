@@ -82,6 +82,20 @@ def upsert(connection: Connection, table: Table, values: dict[str, Any]) -> None
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=replaced))
 
 
+def exact_product(product: str, quantity: str, price: str, places: int) -> str:
+    """Return SQLite's condition that a column is the product of two others, all scaled, without leaving 64 bits.
+
+    Args:
+        product: Column with as many places as `price`.
+        quantity: Column of at most 10 digits, so many `places` of them decimals.
+        price: Column of at most 12 digits.
+        places: 4 or fewer.
+    """
+    one = 10**places
+    rest = f"({quantity} % {one}) * {price}"
+    return f"({product} = ({quantity} / {one}) * {price} + {rest} / {one} AND {rest} % {one} = 0)"
+
+
 def rounded_product(factor: str, rate: str, dropped: int) -> str:
     """Return SQLite's expression for the product of two scaled columns without its last `dropped` digits.
 
@@ -89,7 +103,7 @@ def rounded_product(factor: str, rate: str, dropped: int) -> str:
     factors are multiplied by parts of eight digits, so that only a result beyond 18 digits could.
 
     Args:
-        factor: Column of at most 16 digits.
+        factor: Column of at most 18 digits.
         rate: Column of at most 18 digits.
         dropped: 9 to 16.
     """

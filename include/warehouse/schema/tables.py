@@ -36,9 +36,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from include.domain.classify import KINDS
-from include.domain.money import CURRENCIES
+from include.domain.money import CURRENCIES, MONEY_PLACES, QUANTITY_PLACES
 from include.quality.findings import LEVELS, STATUSES
-from include.warehouse.schema.portable import portable
+from include.warehouse.schema.portable import exact_product, portable
 
 MODEL_SCHEMA = "retail_dwh"
 """Name of the schema in the models; engines translate it to the configured one."""
@@ -54,8 +54,15 @@ AUDIT_OUTCOMES = ("done", "refused", "failed", "unknown")
 PRIVATE_TABLES = ("etl_audit",)
 """Tables that only the pipeline and Supabase's service_role may read: they tell of people."""
 
-MONEY_TOTAL = Numeric(38, 4)
+MONEY = Numeric(18, MONEY_PLACES)
+MONEY_TOTAL = Numeric(38, MONEY_PLACES)
 """Sums of amounts, GBP; wide enough for a quarantined row of 999,999,999 units at 9,999,999,999.9999."""
+
+SCALED = "scaled"
+"""Key in the `info` of a check: what it is where decimals are scaled to whole numbers."""
+
+IS_PRODUCT = "amount = quantity * unit_price"
+IS_SCALED_PRODUCT = exact_product("amount", "quantity", "unit_price", QUANTITY_PLACES)
 
 PRODUCT = "product"
 """Key in the `info` of a computed column: the names of the two columns it is the rounded product of."""
@@ -228,7 +235,9 @@ class FactSales(WarehouseTable, table=True):
         CheckConstraint(_one_of("kind", KINDS), name="kind"),
         CheckConstraint("quantity BETWEEN -1000000 AND 1000000", name="quantity_range"),
         CheckConstraint("unit_price BETWEEN -1000000 AND 1000000", name="unit_price_range"),
-        CheckConstraint("amount = quantity * unit_price", name="amount"),
+        CheckConstraint(
+            f"amount_declared OR {IS_PRODUCT}", name="amount", info={SCALED: f"amount_declared OR {IS_SCALED_PRODUCT}"}
+        ),
         CheckConstraint("sold_at >= '1990-01-01' AND sold_at < '2100-01-01'", name="sold_at_range"),
         CheckConstraint("fx_date IS NULL OR fx_missing IS NULL", name="fx_known_or_missing"),
         Index(None, "sold_at"),
@@ -249,9 +258,11 @@ class FactSales(WarehouseTable, table=True):
     country_key: int = _column(BigInteger, "Country of this line", ForeignKey("dim_country.country_key"))
     invoice_key: int = _column(BigInteger, "Invoice the line is on", ForeignKey("dim_invoice.invoice_key"))
     sold_at: datetime = _column(DateTime, "Shop local time on the line")
-    quantity: int = _column(Integer, "Units; negative for returns, cancellations and stock losses")
-    unit_price: Decimal = _column(Numeric(14, 4), "GBP a unit")
-    amount: Decimal = _column(Numeric(18, 4), "GBP, quantity x unit_price")
+    quantity: Decimal = _column(
+        Numeric(11, QUANTITY_PLACES), "Units; negative for returns, cancellations and stock losses"
+    )
+    unit_price: Decimal = _column(Numeric(14, MONEY_PLACES), "GBP a unit")
+    amount: Decimal = _column(MONEY, "GBP: what the line states it costs in all, else quantity x unit_price")
     kind: str = _column(Text, f"Kind of transaction: {', '.join(KINDS)}")
     batch_id: str = _column(Text, "Batch that first loaded the line")
     fx_date: date | None = _column(Date, "Day of the rates: the invoice day or the last one before", nullable=True)
@@ -262,6 +273,11 @@ class FactSales(WarehouseTable, table=True):
     rate_cad: Decimal | None = _rate("CAD")
     rate_aud: Decimal | None = _rate("AUD")
     rate_jpy: Decimal | None = _rate("JPY")
+    amount_declared: bool = _column(
+        Boolean,
+        "Whether the line states its amount, which may then differ from quantity x unit_price",
+        server_default=text("false"),
+    )
     amount_usd: Decimal | None = _converted("amount", "USD")
     amount_eur: Decimal | None = _converted("amount", "EUR")
     amount_cad: Decimal | None = _converted("amount", "CAD")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal
 
 from pydantic import Field
 
+from include.domain.money import Money, Quantity
 from retail_api.domain.paging import Days, Entity, Paging
 from retail_api.domain.sales import Text
 
@@ -25,9 +25,9 @@ class Sums(Entity):
     """Sums over lines."""
 
     lines: int = Field(description="Invoice lines of every kind.")
-    units: int = Field(description="Sum of quantity over all lines.")
-    revenue: Decimal = Field(description="GBP of all lines, cancellations, returns and fees included.")
-    gross_sales: Decimal = Field(description="GBP of the lines of kind sale.")
+    units: Quantity = Field(description="Sum of quantity over all lines.")
+    revenue: Money = Field(description="GBP of all lines, cancellations, returns and fees included.")
+    gross_sales: Money = Field(description="GBP of the lines of kind sale.")
 
 
 class DailySales(Sums):

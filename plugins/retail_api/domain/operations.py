@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from include.domain.money import Money
 from include.runs.folder import RUN_ID
 from retail_api.domain.paging import Entity, Paging, Printable
 
@@ -29,9 +29,9 @@ class Batch(Entity):
     rows_staged: Counts = Field(description="Rows staged by table.")
     rows_written: Counts = Field(description="Rows inserted or changed by table.")
     facts_deleted: int = Field(description="Facts a rebuild found gone.")
-    amount: Decimal = Field(description="GBP, sum over the staged facts.")
+    amount: Money = Field(description="GBP, sum over the staged facts.")
     facts_loaded: int = Field(description="Staged facts that are live as this batch's.")
-    amount_loaded: Decimal = Field(description="GBP of those.")
+    amount_loaded: Money = Field(description="GBP of those.")
 
 
 class ReceiptSummary(Entity):
@@ -48,11 +48,11 @@ class ReceiptSummary(Entity):
     rows_duplicate: int
     rows_quarantined: int
     rows_already_seen: int
-    amount_in: Decimal
-    amount_loaded: Decimal
-    amount_duplicate: Decimal
-    amount_quarantined: Decimal
-    amount_already_seen: Decimal
+    amount_in: Money
+    amount_loaded: Money
+    amount_duplicate: Money
+    amount_quarantined: Money
+    amount_already_seen: Money
 
 
 class ReceiptQuery(Paging):
@@ -126,8 +126,9 @@ class QuarantinedRow(Entity):
     price: str | None
     customer_id: str | None
     country: str | None
+    line_amount: str | None = Field(description="What the row says it costs in all.")
     raw: str | None = Field(description="The row as it came, cut to 200 characters.")
-    amount: Decimal | None = Field(description="GBP; null where it is not known.")
+    amount: Money | None = Field(description="GBP; null where it is not known.")
 
 
 def _checked_run_id(run_id: str) -> str:

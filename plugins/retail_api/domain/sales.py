@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from include.domain.line import ShopTime
+from include.domain.money import Money, Quantity
 from retail_api.domain.paging import Days, Entity, Page, Paging, Parameters, Printable, decode_cursor
 
 UNKNOWN_CUSTOMER = "(unknown)"
@@ -170,24 +171,27 @@ class Sale(Entity):
     invoice_no: str = Field(examples=["536365"])
     stock_code: str = Field(examples=["85123A"])
     description: str | None = Field(description="Latest description of the stock code.", examples=["LANTERN"])
-    quantity: int = Field(description="Units; negative for what came back or was lost.", examples=[6])
-    unit_price: Decimal = Field(description="GBP a unit, four decimals.", examples=["2.5500"])
-    total: Decimal = Field(description="GBP, quantity x unit_price, exact.", examples=["15.3000"])
+    quantity: Quantity = Field(description="Units; negative for what came back or was lost.", examples=[6])
+    unit_price: Money = Field(description="GBP a unit, four decimals or up to six.", examples=["2.5500"])
+    total: Money = Field(
+        description="GBP: the line's own amount if it states one, else quantity x unit_price; exact.",
+        examples=["15.3000"],
+    )
     invoice_date: ShopTime
     customer_id: str | None = Field(description="Null if the line names none.", examples=["17850"])
     country: str = Field(examples=["United Kingdom"])
     kind: Kind = Field(description="Kind of transaction.", examples=["sale"])
     fx_date: date | None = Field(description="Day of the exchange rates; null if there are none.")
-    unit_price_usd: Decimal | None
-    unit_price_eur: Decimal | None
-    unit_price_cad: Decimal | None
-    unit_price_aud: Decimal | None
-    unit_price_jpy: Decimal | None
-    total_usd: Decimal | None = Field(description="Total at the rate of fx_date, rounded half up.")
-    total_eur: Decimal | None
-    total_cad: Decimal | None
-    total_aud: Decimal | None
-    total_jpy: Decimal | None
+    unit_price_usd: Money | None
+    unit_price_eur: Money | None
+    unit_price_cad: Money | None
+    unit_price_aud: Money | None
+    unit_price_jpy: Money | None
+    total_usd: Money | None = Field(description="Total at the rate of fx_date, rounded half up.")
+    total_eur: Money | None
+    total_cad: Money | None
+    total_aud: Money | None
+    total_jpy: Money | None
 
 
 class SaleDetail(Sale):

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Date, DateTime, Integer, Numeric, Text
 
+from include.domain.money import number, printed
 from include.failover import Warehouse
 from include.quality.sender_report import inert
 from retail_api.data.cache import DataCache
@@ -109,23 +110,28 @@ class ExportService:
 
 def _csv(batches: Iterator[Sequence[Any]]) -> Iterator[bytes]:
     """Yield a CSV in UTF-8 with a header."""
-    texts = [number for number, column in enumerate(COLUMNS) if isinstance(column.type, Text)]
+    texts = [place for place, column in enumerate(COLUMNS) if isinstance(column.type, Text)]
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow([column.name for column in COLUMNS])
     for rows in batches:
         for row in rows:
             values = list(row)
-            for number in texts:
-                if values[number]:
-                    values[number] = inert(values[number])
+            for place in texts:
+                if values[place]:
+                    values[place] = inert(values[place])
+            for place in _MONEY:
+                values[place] = printed(values[place])
+            values[_QUANTITY] = number(values[_QUANTITY])
             values[_MOMENT] = values[_MOMENT].isoformat()
             writer.writerow(values)
         yield _taken(text)
     yield _taken(text)
 
 
-_MOMENT = [column.name for column in COLUMNS].index("invoice_date")
+_NAMES = [column.name for column in COLUMNS]
+_MOMENT, _QUANTITY = _NAMES.index("invoice_date"), _NAMES.index("quantity")
+_MONEY = [_NAMES.index(name) for name in ("unit_price", "total")]
 
 
 def _taken(text: io.StringIO) -> bytes:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
+from include.domain.money import printed
 from include.failover import REPLICA_TABLES, Answer, Warehouse, check_integrity, replica_link, schema_version
 from include.settings import Settings
 from include.warehouse import (
@@ -136,7 +137,7 @@ class WarehouseService:
             side=report.side,
             days=report.days,
             rows=report.rows,
-            amount=str(report.amount),
+            amount=str(printed(report.amount)),
             unpublished=report.unpublished,
             differences=[Difference.model_validate(entry.model_dump()) for entry in report.differences],
         )

@@ -238,7 +238,7 @@ def test_a_parquet_export_keeps_types_and_filters(side: Side) -> None:
     answer = side.client.get("/api/v1/sales/export", params=parameters)
     table = pq.read_table(io.BytesIO(answer.content))
     lines = [line for line in LINES if line.country == "France" and str(line.sold_at.date()) <= "2010-12-20"]
-    assert table.schema.field("total").type == pa.decimal128(18, 4)
+    assert table.schema.field("total").type == pa.decimal128(18, 6)
     assert table.schema.field("invoice_date").type == pa.timestamp("us")
     assert table["id"].to_pylist() == in_order(lines, [("invoice_date", False)])
     assert sum(table["total"].to_pylist()) == sum(line.amount for line in lines)

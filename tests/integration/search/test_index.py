@@ -47,7 +47,7 @@ def test_a_product_is_what_its_published_sales_say(settings: Settings) -> None:
     (product,) = read_products(settings)
     assert (product.stock_code, product.description, product.alternatives) == ("A1", "NEW NAME", ["OLD NAME"])
     assert (product.price_minimum, product.price_median, product.price_maximum) == tuple(map(Decimal, "123"))
-    assert (product.units, product.revenue) == (12, Decimal("15"))
+    assert (product.units, product.revenue) == (Decimal(12), Decimal(15))
     assert (product.first_sold_at, product.last_sold_at) == (datetime(2010, 1, 1), datetime(2010, 3, 1))
     assert product.price_band == "1 to 2.49"
 

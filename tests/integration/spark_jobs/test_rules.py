@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +19,6 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from include.domain.line import violations
 from include.sources.canonical import StagedValues
-from include.sources.model import CANONICAL_COLUMNS
 from spark_jobs.lines import normalised, parsed
 from spark_jobs.rules import may_name_day
 
@@ -42,6 +44,11 @@ PIECES: dict[str, list[str | None]] = {
         "1.000",
         "1,000",
         "1.000,0",
+        "1.5",
+        "0.0001",
+        "2.00010",
+        "2.55555",
+        "123456789.1234",
     ],
     "invoice_date": [
         "2010-12-01 08:26:00",
@@ -72,6 +79,11 @@ PIECES: dict[str, list[str | None]] = {
         "0",
         "+1",
         "2.55555",
+        "2.555555",
+        "2.5555550",
+        "2.5555555",
+        "1000000",
+        "9999999999.999999",
         "1,234.50",
         "1.234,50",
         "1.234",
@@ -86,7 +98,20 @@ PIECES: dict[str, list[str | None]] = {
     ],
     "customer_id": ["13085.0", "CUST-001", "17850", "", "two words", "x" * 33, "é"],
     "country": ["EIRE", "United Kingdom", "", "\t", "x" * 61, "Côte d'Ivoire"],
+    "line_amount": [
+        None,
+        "15.30",
+        "-0.000001",
+        "1.1234567",
+        " 7 ",
+        "",
+        "15,30",
+        "999999999999.999999",
+        "1000000000000",
+    ],
 }
+STAGED = {name: "amount" if name == "line_amount" else name for name in PIECES}
+"""Field of a line -> column that a staged file has it in."""
 
 
 def _lines(seed: int, count: int) -> list[dict[str, str | None]]:
@@ -95,7 +120,7 @@ def _lines(seed: int, count: int) -> list[dict[str, str | None]]:
     lines = []
     for _ in range(count):
         line: dict[str, str | None] = {}
-        for name in CANONICAL_COLUMNS:
+        for name in PIECES:
             value = chooser.choice([*PIECES[name], None])
             if value and chooser.random() < 0.3:
                 at = chooser.randrange(len(value))
@@ -109,14 +134,17 @@ def _lines(seed: int, count: int) -> list[dict[str, str | None]]:
     return lines
 
 
+def _staged(spark: SparkSession, lines: Sequence[Mapping[str, str | None]]) -> DataFrame:
+    """Return lines as a staged file has them."""
+    schema = StructType([StructField(column, StringType()) for column in (*STAGED.values(), "defect")])
+    return spark.createDataFrame([(*(line[name] for name in STAGED), None) for line in lines], schema)
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_pydantic_and_spark_agree(spark: SparkSession, seed: int) -> None:
     lines = _lines(seed, 3000)
-    columns = CANONICAL_COLUMNS
-    schema = StructType([StructField(name, StringType()) for name in columns])
-    frame = spark.createDataFrame([tuple(line[name] for name in columns) for line in lines], schema)
-    judged = parsed(frame.withColumn("defect", F.lit(None).cast("string"))).select("codes").collect()
+    judged = parsed(_staged(spark, lines)).select("codes").collect()
     disagreements = [
         (line, expected, row.codes)
         for line, row in zip(lines, judged, strict=True)
@@ -130,20 +158,19 @@ def test_pydantic_and_spark_agree(spark: SparkSession, seed: int) -> None:
 def test_reader_and_spark_agree_to_the_penny(spark: SparkSession, tmp_path: Path) -> None:
     lines = _lines(5, 3000)
     staged = tmp_path / "staged.parquet"
-    texts = {name: pa.array([line[name] for line in lines], pa.string()) for name in CANONICAL_COLUMNS}
-    pq.write_table(pa.table({**texts, "defect": pa.nulls(len(lines), pa.string())}), staged)
+    texts = {column: pa.array([line[name] for line in lines], pa.string()) for name, column in STAGED.items()}
+    nothing = {name: pa.nulls(len(lines), pa.string()) for name in ("defect", "extras", "line_number")}
+    pq.write_table(pa.table(texts | nothing), staged)
     with StagedValues(staged) as staged_values:
         amount = staged_values.amount()
-    schema = StructType([StructField(name, StringType()) for name in [*CANONICAL_COLUMNS, "defect"]])
-    rows = parsed(
-        spark.createDataFrame([(*(line[name] for name in CANONICAL_COLUMNS), None) for line in lines], schema)
-    )
+    rows = parsed(_staged(spark, lines))
+    assert amount % 1 != 0
     assert amount == rows.agg(F.sum("amount")).collect()[0][0]
 
 
 def _silver(spark: SparkSession, *changes: dict[str, str]) -> DataFrame:
     """Return valid lines with `changes` as `normalised` gives them."""
-    valid = {name: values[0] for name, values in PIECES.items()}
+    valid = {STAGED[name]: values[0] for name, values in PIECES.items()}
     origin = {
         "source_file": "a.csv",
         "source_sha256": "0",
@@ -151,18 +178,21 @@ def _silver(spark: SparkSession, *changes: dict[str, str]) -> DataFrame:
         "raw": None,
         "defect": None,
         "written": None,
+        "currency": None,
+        "occurrence": None,
     }
     lines = [{**valid, **origin, **change} for change in changes]
     schema = StructType([StructField(name, StringType()) for name in lines[0]])
     frame = spark.createDataFrame([tuple(line.values()) for line in lines], schema)
+    frame = frame.withColumn("occurrence", F.col("occurrence").cast("int"))
     return normalised(parsed(frame.withColumns({"source_line": F.lit(1), "source_page": F.lit(None).cast("int")})))
 
 
 @pytest.mark.integration
 def test_the_quarantine_keeps_values_as_the_file_wrote_them(spark: SparkSession) -> None:
-    written = {"quantity": "1.000,5", "price": "2,50 EUR", "invoice_date": "1. Dez 2010"}
+    written = {"quantity": "1.000,55555", "price": "2,50 EUR", "invoice_date": "1. Dez 2010"}
     line = {
-        "quantity": "1000.5",
+        "quantity": "1000.55555",
         "price": "2.50",
         "invoice_date": "2010-12-01 00:00:00",
         "written": json.dumps(written),
@@ -183,10 +213,7 @@ def test_a_whole_number_written_as_a_decimal_is_the_whole_number(spark: SparkSes
 
 @pytest.mark.integration
 def test_a_line_of_a_day_is_never_left_out_of_its_rebuild(spark: SparkSession) -> None:
-    columns = CANONICAL_COLUMNS
-    schema = StructType([StructField(name, StringType()) for name in columns])
-    lines = [tuple(line[name] for name in columns) for line in _lines(4, 3000)]
-    frame = spark.createDataFrame(lines, schema).withColumn("defect", F.lit(None).cast("string"))
+    frame = _staged(spark, _lines(4, 3000))
     typed = parsed(frame.withColumn("raw_date", F.col("invoice_date"))).where("sold_at >= '1990-01-01'")
     days = [row.day for row in typed.select(F.to_date("sold_at").alias("day")).distinct().collect()]
     assert len(days) > 10
@@ -194,3 +221,45 @@ def test_a_line_of_a_day_is_never_left_out_of_its_rebuild(spark: SparkSession) -
         of_day = typed.where(F.to_date("sold_at") == F.lit(day))
         assert of_day.where(~may_name_day("raw_date", [day])).count() == 0
     assert typed.where(may_name_day("raw_date", [date(2055, 5, 5)])).count() == 0
+
+
+def _identity(quantity: str, price: str, *more: str) -> str:
+    """Return the id of a line of `PIECES` as warehouses that are in use have it."""
+    at = round(datetime(2010, 12, 1, 8, 26, tzinfo=UTC).timestamp() * 1_000_000)
+    values = ("489434", "85123A", "MUG", quantity, str(at), price, "13085", "EIRE", *more)
+    return hashlib.sha256("\x1f".join(values).encode()).hexdigest()[:32]
+
+
+@pytest.mark.integration
+def test_a_line_is_known_by_what_it_says(spark: SparkSession) -> None:
+    told = {
+        (("quantity", "6"),): _identity("6", "2.5500"),
+        (("quantity", "6.0"), ("price", "2.550000")): _identity("6", "2.5500"),
+        (("quantity", "-1.50"),): _identity("-1.5", "2.5500"),
+        (("price", "2.55123"),): _identity("6", "2.551230"),
+        (("occurrence", "1"),): _identity("6", "2.5500"),
+        (("occurrence", "2"),): _identity("6", "2.5500", "occurrence 2"),
+        (("amount", "15.3"),): _identity("6", "2.5500", "amount 15.300000"),
+        (("currency", "EUR"), ("occurrence", "3")): _identity("6", "2.5500", "currency EUR", "occurrence 3"),
+    }
+    rows = _silver(spark, *map(dict, told)).select("sale_id").collect()
+    assert [row.sale_id for row in rows] == list(told.values())
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("line", "amount", "codes"),
+    [
+        ({"quantity": "1.5"}, "3.825", []),
+        ({"price": "2.55123"}, "15.30738", []),
+        ({"quantity": "1.5", "price": "0.333333", "amount": "0.50"}, "0.50", []),
+        ({"quantity": "1.0001", "price": "0.333333"}, None, ["amount_too_precise"]),
+        ({"quantity": "1000000", "price": "1000000"}, "1000000000000", ["amount_out_of_range"]),
+        ({"quantity": "2", "price": "1.1", "amount": "2.2000001"}, None, ["malformed_line_amount"]),
+    ],
+)
+def test_amounts_are_exact_or_kept_out(
+    spark: SparkSession, line: dict[str, str], amount: str | None, codes: list[str]
+) -> None:
+    [row] = _silver(spark, line).select("amount", "codes").collect()
+    assert (row.amount, row.codes) == (None if amount is None else Decimal(amount), codes)

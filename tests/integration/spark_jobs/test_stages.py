@@ -29,7 +29,7 @@ from include.runs.records import SilverRecord, StagedFile
 from include.settings import Settings, get_settings
 from include.warehouse import open_engine, totals, transaction, upgrade
 from spark_jobs import bronze, gold, silver
-from spark_jobs.session import LakeOutdated, Table, bronze_table
+from spark_jobs.session import LakeOutdated, Table, bronze_table, silver_table
 from tests.support.steps import publish
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
@@ -316,3 +316,41 @@ def test_the_same_bytes_under_two_names_in_one_drop_are_accounted_for_once_each(
     assert (found.rows_in, found.rows_loaded, found.rows_already_seen) == (4, 2, 2)
     again = receipt(fresh, "twins")
     assert again.model_dump(exclude={"finished_at", "seconds"}) == found.model_dump(exclude={"finished_at", "seconds"})
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(1800)
+def test_fractions_are_exact_from_the_file_to_both_sides_of_the_warehouse(spark: SparkSession, fresh: Settings) -> None:
+    dropped(
+        fresh,
+        "fractions",
+        a=[
+            "740001,85123A,HEART (kg),1.5,2011-03-01 08:26:00,2.55,17850,United Kingdom",
+            "740002,85123A,HEART,6,2011-03-01 08:26:00,2.55123,17850,United Kingdom",
+            "740003,85123A,HEART,1.0001,2011-03-01 08:26:00,0.33333,17850,United Kingdom",
+        ],
+    )
+    found = run(spark, fresh, "fractions", times=2)
+    assert (found.amount_in, found.amount_loaded) == (Decimal("19.13238"), Decimal("19.13238"))
+    assert found.rows_quarantined == {"amount_too_precise": 1}
+    assert found.model_dump(mode="json")["amount_loaded"] == "19.13238"
+    assert compare_sides(fresh).whole
+    with open_engine(fresh) as engine, transaction(engine) as connection:
+        facts = connection.execute(
+            text(f"SELECT quantity, unit_price, amount FROM {fresh.warehouse_schema}.fact_sales ORDER BY amount")
+        ).all()
+    assert [tuple(map(str, row)) for row in facts] == [
+        ("1.5000", "2.550000", "3.825000"),
+        ("6.0000", "2.551230", "15.307380"),
+    ]
+    [day] = json.loads((fresh.data_dir / "gold" / "daily_sales.json").read_text())
+    assert (day["units"], day["revenue"]) == (7.5, "19.13238")
+
+
+@pytest.mark.integration
+def test_silver_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    old = pa.table({"sale_id": ["a"], "quantity": pa.array([6], pa.int32())})
+    write_deltalake(settings.table("silver", "invoice_lines"), old)
+    with pytest.raises(LakeOutdated, match=r"written by an earlier version.*Start with an empty data folder"):
+        silver_table(settings)

@@ -19,6 +19,7 @@ from include.warehouse.health import connection_health, statistics
 from include.warehouse.publishing.publish import publish
 from include.warehouse.schema.tables import WarehouseTable
 from tests.support.batches import batch, lines_of, stage
+from tests.support.warehouses import REVISIONS
 
 
 def test_statistics_of_a_loaded_warehouse(engine: Engine, settings: Settings) -> None:
@@ -39,7 +40,7 @@ def test_statistics_of_a_loaded_warehouse(engine: Engine, settings: Settings) ->
     assert 0 < found.cache_hit_ratio <= 1
     assert found.connections["active"] >= 1
     assert found.connections_allowed == 120
-    assert (found.schema_name, found.revision) == (settings.warehouse_schema, "0001")
+    assert (found.schema_name, found.revision) == (settings.warehouse_schema, REVISIONS[-1])
 
 
 def test_a_large_table_is_estimated(engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from include.warehouse.receipts import save_receipt
 from include.warehouse.schema.tables import star_table
 from tests.support.batches import Line, batch, lines_of, stage, table_rows
 from tests.support.records import receipt
+from tests.support.warehouses import REVISIONS
 
 
 def test_the_latest_sales_come_with_their_dimensions(engine: Engine, settings: Settings) -> None:
@@ -95,7 +96,7 @@ def environment(blank: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @pytest.mark.usefixtures("environment")
 def test_the_command_line(engine: Engine, blank: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["migrate"]) == 0
-    assert json.loads(capsys.readouterr().out)["revision"] == "0001"
+    assert json.loads(capsys.readouterr().out)["revision"] == REVISIONS[-1]
     stage(engine, blank, batch(1), [Line()])
     assert main(["publish", batch(1), "--run-id", "run", "--token", "t"]) == 0
     assert json.loads(capsys.readouterr().out)["rows_written"]["fact_sales"] == 1

@@ -40,7 +40,7 @@ def test_what_shops_write_is_valid(column: str, value: str | None) -> None:
     [
         ("invoice", None, "missing_invoice"),
         ("invoice", "!", "malformed_invoice"),
-        ("quantity", "1.5", "malformed_quantity"),
+        ("quantity", "1.00001", "malformed_quantity"),
         ("quantity", "1000001", "quantity_out_of_range"),
         ("invoice_date", "2010-02-30", "malformed_invoice_date"),
         ("invoice_date", "1/2/2010", "malformed_invoice_date"),

@@ -14,13 +14,14 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from include.quality.rules import COLUMNS
 from include.quality.sender_report import as_text, rejection_report, report_names, row_reports
 from include.runs.folder import Manifest, RunFolder
 from include.runs.landing import claim_drop, landing
 from include.runs.marks import mark_seen
 from include.runs.records import BronzeRecord, StagedFile
 from include.settings import Settings
-from include.sources.model import CANONICAL_COLUMNS, FileDecisions, SourceReading
+from include.sources.model import FileDecisions, SourceReading
 
 DAY, OTHER_DAY = date(2010, 12, 1), date(2010, 12, 2)
 
@@ -32,9 +33,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def quarantined(settings: Settings, *rows: dict[str, Any]) -> None:
     """Write rows to the quarantine table; what a row does not say is null."""
-    text = {
-        name: pa.string() for name in ("batch_id", "source_file", "source_sha256", *CANONICAL_COLUMNS, "raw", "code")
-    }
+    text = {name: pa.string() for name in ("batch_id", "source_file", "source_sha256", *COLUMNS, "raw", "code")}
     types = text | {
         "source_line": pa.int64(),
         "source_page": pa.int32(),

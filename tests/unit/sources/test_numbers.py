@@ -167,12 +167,15 @@ def test_amount_is_exact_and_counts_only_numbers(stage: Stage) -> None:
         ("six", "1"),
         ("1.5", "1"),
         ("1", "1.00001"),
+        ("1.0001", "1.00001"),
+        ("1.00001", "1"),
+        ("1", "1.0000001"),
         ("1", ""),
         ("", "1"),
         ("1", "\u0661"),
     ]
     staged = stage(text_of([HEADER, *(f"1,2,3,{q},2010-12-01,{p},6,France" for q, p in values), "1,2,3,9"]))
-    assert staged.reading.amount == Decimal("0.3001") + 999999999 * Decimal("9999999999.9999")
+    assert staged.reading.amount == Decimal("2.80011") + 999999999 * Decimal("9999999999.9999")
 
 
 def test_amount_of_nothing(stage: Stage) -> None:
