@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import product
 from typing import NamedTuple
 
-from include.sources.profiles.meanings import LAST, charge_code, guess, one_of, words_of
+from include.sources.profiles.meanings import LAST, charge_code, guess, one_of, says_unit, words_of
 from include.sources.profiles.model import MAX_BY_TOTAL, Per
+from include.sources.profiles.money import ChargeFound, Money
 from include.sources.profiles.sample import Sample
 
 _TRIED = 1_000
@@ -21,17 +21,7 @@ _PENNY = Decimal("0.01")
 _HALF = Decimal("0.005")
 _OTHER_PRICES = one_of("cost list compare msrp rrp old original purchase shipping")
 _OF_INVOICE = one_of("order invoice grand receipt")
-_OF_UNIT = one_of("unit each per einzel stuck unitaire unitario stuk")
-
-
-class ChargeFound(NamedTuple):
-    """An amount beside the goods; a sign of 0 says that the price has it in it already."""
-
-    column: str
-    code: str
-    sign: int
-    per: Per
-    by_total: bool = False
+_NOT_FINAL = one_of("sub subtotal net netto item line excl excluding ex zwischensumme")
 
 
 class _Worth(NamedTuple):
@@ -55,35 +45,6 @@ class _Fit(NamedTuple):
     def explained(self) -> int:
         """Number of charges that are added."""
         return sum(charge.sign != 0 for charge in self.charges)
-
-
-@dataclass
-class Money:
-    """What was found.
-
-    Attributes:
-        price: Column with the price of one unit.
-        amount: Column with what the line costs in all.
-        total: Column that the lines and charges must add up to, and of what.
-        charges: Amounts beside the goods that are added.
-        ignored: Columns that add nothing -> why.
-        suggested: Charges of which nothing shows whether the price has them in it.
-        why: Part of the profile -> reason.
-        undecided: Columns that change the money in a way that a person has to say.
-        needed: What a person has to say besides.
-        doubts: What a person should look at.
-    """
-
-    price: str | None = None
-    amount: str | None = None
-    total: tuple[str, Per] | None = None
-    charges: list[ChargeFound] = field(default_factory=list)
-    ignored: dict[str, str] = field(default_factory=dict)
-    suggested: list[ChargeFound] = field(default_factory=list)
-    why: dict[str, str] = field(default_factory=dict)
-    undecided: list[str] = field(default_factory=list)
-    needed: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
 
 
 class Amounts:
@@ -142,11 +103,7 @@ class Amounts:
         if worth.column == total:
             return
         kinds: list[Per] = ["line"]
-        if self.sample.is_of_order(total):
-            kinds = ["invoice"]
-        elif len(self.invoices) < len(self.rows):
-            kinds.append("invoice")
-        elif words_of(total) & _OF_INVOICE:
+        if self._is_of_invoice(total) or (len(self.invoices) == len(self.rows) and words_of(total) & _OF_INVOICE):
             kinds = ["invoice"]
         for per in kinds:
             groups = list(self.invoices.values()) if per == "invoice" else [[row] for row in self.rows]
@@ -159,7 +116,9 @@ class Amounts:
     def _ways(self, per: Per) -> Iterator[tuple[ChargeFound, ...]]:
         """Yield the ways in which the charges may be added, likelier ones first."""
         options = []
-        for name in self.charges[:_CHARGES_TRIED]:
+        tried = [name for name in self.charges if per == "invoice" or not self.sample.is_of_order(name)]
+        tried.sort(key=lambda name: not any(self.sample.numbers(name)))
+        for name in tried[:_CHARGES_TRIED]:
             usual = self._usual(name)
             each: list[Per] = [usual.per] if per == "invoice" else ["line"]
             if per == "invoice" and usual.per == "invoice" and not self.sample.is_of_order(name):
@@ -225,13 +184,13 @@ class Amounts:
             )
         found.total = (total, fit.per)
         found.why["total"] = f"lines and charges add up to it on {seen}"
+        final = fit.per == "invoice" and not words_of(total) & _NOT_FINAL
+        within = [charge for charge in fit.charges if charge.sign == 0]
         for charge in fit.charges:
-            if charge.sign == 0 and fit.per == "invoice" and self._by_total_places(fit):
-                charge = self._usual(charge.column)._replace(per=charge.per, by_total=True)
-            if charge.sign == 0:
-                found.ignored[charge.column] = f"the prices have it in them: without it they lead to {total} on {seen}"
-            else:
+            if charge.sign != 0:
                 found.charges.append(charge)
+            elif final and len(within) <= MAX_BY_TOTAL:
+                found.charges.append(self._usual(charge.column)._replace(per=charge.per, by_total=True))
         if fit.per == "line" and found.charges and len(self.invoices) == len(self.rows) > 0:
             names = ", ".join(charge.column for charge in found.charges)
             found.doubts.append(
@@ -244,9 +203,6 @@ class Amounts:
             again = next(self._fits(fit.worth, other), None)
             if again is not None:
                 found.ignored[other] = f"a sum of the others: it comes out on {again.fitting} of {again.tried}"
-
-    def _by_total_places(self, fit: _Fit) -> bool:
-        return sum(charge.sign == 0 for charge in fit.charges) <= MAX_BY_TOTAL
 
     def _without_total(self, found: Money) -> None:
         if not self.prices:
@@ -264,7 +220,7 @@ class Amounts:
         found.price = name
         if unit:
             found.why["price"] = f"of one unit: it is the same for other quantities of {unit} of {unit + line} products"
-        elif _rank(name) <= LAST or words_of(name) & _OF_UNIT or all(number in {None, 1} for number in self.quantity):
+        elif _rank(name) <= LAST or says_unit(name) or all(number in {None, 1} for number in self.quantity):
             found.why["price"] = "of one unit, by its name; no total proves it"
         else:
             found.why["price"] = "of one unit, or of the whole line? Then say amount: instead of price:"
@@ -329,6 +285,8 @@ class Amounts:
         for row in self.rows:
             current = (self.sample.columns[invoice][row] if invoice else str(row)) or current
             found.setdefault(current, []).append(row)
+        if self.sample.rows > len(self.rows):
+            del found[current]  # its other rows may be beyond those that are tried
         return found
 
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from include.domain.line import LineText
+from include.domain.line import violations
 from include.sources.columns import names_time
 from include.sources.layout import time_belongs
-from include.sources.profiles.meanings import EXACT, LAST, guess, is_of_another_day, one_of, words_of
+from include.sources.profiles.meanings import EXACT, WORD, guess, is_of_another_day, one_of, words_of
 from include.sources.profiles.rows import SIGNS
 from include.sources.profiles.sample import Sample
 from include.sources.profiles.wording import UNDECIDED, scalar
@@ -89,7 +89,7 @@ def _rank(sample: Sample, name: str, meaning: str) -> tuple[bool, bool, int, boo
 
 def _by_name(name: str) -> str:
     found = guess(name)
-    return "by its name" if found is not None and found[1] <= LAST else "by a word of its name"
+    return "by its name" if found is not None and found[1] < WORD else "by a word of its name"
 
 
 def _join_time(sample: Sample, chosen: Choices) -> None:
@@ -159,9 +159,7 @@ def _choose_code(sample: Sample, chosen: Choices) -> None:
 def _encode(sample: Sample, chosen: Choices, meaning: str) -> None:
     """Make codes of texts that are none."""
     name = chosen.column[meaning]
-    patterns = [found for one in LineText.model_fields[meaning].metadata if (found := getattr(one, "pattern", None))]
-    texts = [text for text in sample.columns[name] if text]
-    if not all(re.match(pattern, text) for pattern in patterns for text in texts):
+    if any(f"malformed_{meaning}" in violations({meaning: text}) for text in set(sample.columns[name]) if text):
         chosen.take(
             meaning, name, f"{chosen.why[meaning]}; its texts are made fit to be codes", f"{{code: {scalar(name)}}}"
         )

@@ -9,6 +9,9 @@ from include.sources.columns import canonical, is_general, normalised
 from include.sources.guard import ROLES, Role
 from include.sources.text import without_accents
 
+_ENDING_LEAST = 5
+"""Letters of a word that may end a compound, such as `Bestelldatum` or `itemprice`."""
+
 _PARTS = re.compile(r"[^\W\d_]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -21,7 +24,7 @@ def one_of(words: str) -> frozenset[str]:
 CHARGES: dict[str, str] = {
     "DISCOUNT": "discount discounts rabatt remise descuento sconto korting desconto rebate reduction coupon promo "
     "promotion voucher",
-    "TAX": "tax taxes vat gst mwst ust tva iva btw",
+    "TAX": "tax taxes vat gst mwst ust steuer tva iva btw",
     "SHIPPING": "shipping freight postage delivery carriage versand versandkosten port envio spedizione verzendkosten "
     "frete",
     "TIP": "tip tips gratuity trinkgeld",
@@ -60,6 +63,10 @@ _WORDS: tuple[tuple[str, str], ...] = (
 _GOODS = one_of("product item article lineitem artikel produkt produit producto articulo prodotto line items")
 _ORDER = one_of("order transaction bill document ticket sale bestellung auftrag commande pedido ordine")
 _IDENTIFIES = one_of("id no nr num number code ref reference nummer numero key")
+_NUMBER_ALONE = one_of("no nr num number nummer numero ref reference")
+_OF_UNIT = one_of("unit each per einzel stuck unitaire unitario stuk")
+_MONEY = one_of("price amount cost value preis prix precio prezzo prijs preco valor betrag")
+_NUMBERS = one_of("quantity price amount")
 _OTHER_DAYS = one_of(
     "paid shipped fulfilled cancelled canceled updated modified due delivery delivered payment refunded closed "
     "expected birth expiry"
@@ -72,8 +79,8 @@ _OF_ROLE: dict[Role, str] = {
     "document_type": "document_type",
 }
 
-EXACT, GENERAL, LAST, WORD = range(4)
-"""How sure a guess is: a usual name, one that gives way to these, such a name at the end of a path, a word of it."""
+EXACT, GENERAL, LAST, LAST_GENERAL, WORD = range(5)
+"""How sure a guess is: a usual name, one that gives way to these, either of them at the end of a path, a word of it."""
 
 
 @lru_cache(maxsize=1_000)
@@ -94,16 +101,20 @@ def guess(name: str) -> tuple[str, int] | None:
     words = words_of(name)
     if charge_code(name) is not None:
         return "charge", WORD
+    if words & _OF_UNIT and words & _MONEY:
+        return "price", WORD
     last = name.rpartition(".")[2]
     if last != name and (found := _usual(last)) is not None:
-        return found[0], LAST
+        return found[0], LAST + found[1]
     for meaning, known in _WORDS:
-        if not words.isdisjoint(known.split()):
+        if _has(words, known) and not (meaning in _NUMBERS and words & _IDENTIFIES):
             return meaning, WORD
     if words & _GOODS and words & _IDENTIFIES:
         return "stock_code", WORD
     if words & _GOODS and (words & {"name"} or words <= _GOODS):
         return "description", WORD
+    if words and words <= _NUMBER_ALONE:
+        return "invoice", WORD
     if words & _ORDER and (words & _IDENTIFIES or words <= _ORDER):
         return "invoice", WORD
     return None
@@ -120,14 +131,25 @@ def _usual(name: str) -> tuple[str, int] | None:
     return None if role is None else (_OF_ROLE[role], EXACT)
 
 
+def _has(words: frozenset[str], known: str) -> bool:
+    """Return whether one of `words` is known, or is a compound that ends in a known word of some length."""
+    endings = tuple(word for word in known.split() if len(word) >= _ENDING_LEAST)
+    return not words.isdisjoint(known.split()) or any(word.endswith(endings) for word in words)
+
+
 def charge_code(name: str) -> str | None:
     """Return the stock code of the charge that a column seems to hold, None if its name is that of no charge."""
     words = words_of(name)
     if words & _NO_AMOUNT or words & {"refund", "refunded", "refunds", "credit", "unit"}:
         return None
-    return next((code for code, known in CHARGES.items() if not words.isdisjoint(known.split())), None)
+    return next((code for code, known in CHARGES.items() if _has(words, known)), None)
 
 
 def is_of_another_day(name: str) -> bool:
     """Return whether the name is that of a day other than that of the sale, such as of the payment."""
     return not words_of(name).isdisjoint(_OTHER_DAYS)
+
+
+def says_unit(name: str) -> bool:
+    """Return whether the name of a price says that it is that of one unit."""
+    return not words_of(name).isdisjoint(_OF_UNIT)

@@ -16,10 +16,11 @@ from include.sources.defects import shortened
 from include.sources.guard import ROLES
 from include.sources.model import CANONICAL_COLUMNS, FileDecisions, SourceRejected
 from include.sources.numbers import decide_numbers
-from include.sources.profiles.amounts import Amounts, ChargeFound, Money
+from include.sources.profiles.amounts import Amounts
 from include.sources.profiles.choosing import Choices, choose, filled_down
 from include.sources.profiles.meanings import charge_code
 from include.sources.profiles.model import folded
+from include.sources.profiles.money import ChargeFound, Money
 from include.sources.profiles.sample import NAME_LENGTH, Sample
 from include.sources.profiles.statuses import TAKEN_BACK_LATER, StatusFound, statuses
 from include.sources.profiles.wording import UNDECIDED, Draft, said, scalar
@@ -27,6 +28,8 @@ from include.sources.profiles.wording import UNDECIDED, Draft, said, scalar
 _ENDINGS = re.compile(r"\.(csv|tsv|txt|jsonl?|ndjson|xlsx?|xlsb|ods|parquet|gz|xz|zip)$")
 _NAME_LENGTH = 40
 _MONEY_TOLD = 10
+_OF_INVOICE = ("invoice_date", "customer_id", "country", "currency")
+"""What is the same for all lines of an invoice, besides statuses; never the product."""
 
 
 class Proposal(Model):
@@ -151,8 +154,9 @@ class _Proposing:
         if invoice and not all(self.sample.columns[invoice]):
             draft.put_list("carry", [invoice], "it stands on the first row of each invoice alone")
         if invoice:
-            candidates = [*used, *(status.column for status in self.statuses)]
-            self.filled = filled_down(self.sample, invoice, [name for name in candidates if name != invoice])
+            candidates = [chosen.column[meaning] for meaning in _OF_INVOICE if meaning in chosen.column]
+            candidates += [status.column for status in self.statuses]
+            self.filled = filled_down(self.sample, invoice, candidates)
             draft.put_list("fill_down", self.filled, "empty on later rows of an invoice")
         else:
             self.filled = []
@@ -252,8 +256,8 @@ class _Proposing:
             told = suggested.get(name, f"{scalar(name)}")
             draft.remark(f"{UNDECIDED} {told}: under charges if it is to be added, under ignored if not")
             self.needed.append(
-                f"{name} holds money ({shortened(found, 60)}) and nothing shows whether the prices have it in them: "
-                "name it under charges, total or ignored."
+                f"{name} holds money ({shortened(found, 60)}) and nothing shows whether it comes on top of the prices: "
+                "name it under charges if so, else under total or ignored."
             )
         return used
 

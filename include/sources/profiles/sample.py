@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,14 +16,12 @@ from zoneinfo import ZoneInfo
 
 from include.settings import Settings
 from include.sources.canonical import NOTHING, StagedValues
-from include.sources.columns import ColumnNames
-from include.sources.dates import DateStyle, decide_dates
-from include.sources.json_values import Fields
-from include.sources.model import FileDecisions, Format, SourceRejected
+from include.sources.dates import decide_dates
+from include.sources.model import FileDecisions, SourceRejected
 from include.sources.numbers import NumberStyle, decide_numbers
 from include.sources.profiles.meanings import guess, words_of
-from include.sources.profiles.names import Layouts
 from include.sources.profiles.sql import pointer, quoted
+from include.sources.profiles.unknown import KNOWN_LEAST, NAMES_LEAST, AnyLayout
 from include.sources.staged import StagedWriter
 from include.sources.staging import opened
 
@@ -33,120 +31,10 @@ SAMPLE_ROWS = 10_000
 NAME_LENGTH = 200
 """Longest name of a column that a profile can say."""
 
-_NAMES_LEAST = 4
-"""Columns that a table of lines has at least."""
-
 _NAMES_MOST = 400
-_KNOWN_LEAST = 3
-"""Names among them that seem to mean something, where any do."""
-
-_DEPTH = 5
 _DATES_TRIED = 300
 _NUMBERS = ("quantity", "price", "amount", "charge")
 _MOSTLY = Decimal("0.9")
-_LINE_MEANINGS = frozenset({"stock_code", "description", "quantity", "price", "amount"})
-
-
-class _AnyNames(ColumnNames):
-    """Column names none of which means anything yet."""
-
-    profile = "unknown"
-    columns: frozenset[str] = frozenset()
-
-    def __init__(self, names: Sequence[str], lines: str | None = None) -> None:
-        self.names = [name.strip() for name in names if name.strip()]
-        self.lines = lines
-
-    def canonical(self, name: str) -> str | None:
-        """Return None."""
-        return None
-
-    def is_general(self, name: str) -> bool:
-        """Return False."""
-        return False
-
-    def names_time(self, name: str) -> bool:
-        """Return False."""
-        return False
-
-    def is_header(self, names: Iterable[str]) -> bool:
-        """Return whether these are the column names once more."""
-        return [name.strip() for name in names] == self.names
-
-    def check(self, present: object, names: Sequence[str], *, line: int | None = None) -> None:
-        """Check nothing."""
-
-    def warnings(self, present: Iterable[str]) -> list[str]:
-        """Return nothing."""
-        return []
-
-
-@dataclass(frozen=True)
-class _AnyLayout(Layouts):
-    """Takes the first row for the column names that looks like some, and objects as they are.
-
-    Attributes:
-        meaningful: How many names have to seem to mean something.
-        width: How many names there have to be.
-        taken: What was taken so far; other sheets of a workbook must have the same names.
-    """
-
-    meaningful: int = _KNOWN_LEAST
-    width: int = _NAMES_LEAST
-    taken: list[_AnyNames] = field(default_factory=list)
-
-    def of_header(self, names: Sequence[str], form: Format) -> ColumnNames | None:
-        """Return names that mean nothing if these may be column names, else None."""
-        found = _AnyNames(names)
-        if self.taken:
-            return found if found.names == self.taken[0].names else None
-        if len(set(found.names)) < self.width or self.known(found.names, form) < self.meaningful:
-            return None
-        if any(NumberStyle().read(name) is not None or _is_date(name) for name in found.names):
-            return None
-        self.taken.append(found)
-        return found
-
-    def of_objects(self, values: Iterable[object], form: Format) -> ColumnNames | None:
-        """Return names that mean nothing, and where the lines are, if the objects seem to be or to hold lines."""
-        found = _fields_by_path(values)
-        path = max(found, key=lambda one: (len(_LINE_MEANINGS & _meanings(found[one])), -len(one)), default=())
-        around = set().union(*(_meanings(found.get(path[:depth], {})) for depth in range(len(path) + 1)))
-        if len(_LINE_MEANINGS & around) < 2 or not around & {"price", "amount"}:
-            return None
-        self.taken.append(_AnyNames(list(found[path]), ".".join(path) or None))
-        return self.taken[-1]
-
-    def known(self, names: Sequence[str], form: Format) -> int:
-        """Return how many different things the names seem to mean."""
-        return len(_meanings(names))
-
-
-def _meanings(names: Iterable[str]) -> set[str]:
-    return {found[0] for name in names if (found := guess(name)) is not None}
-
-
-def _fields_by_path(values: Iterable[object]) -> dict[tuple[str, ...], dict[str, None]]:
-    """Return the path of each list of objects -> names of the fields of these; () is that of the values themselves."""
-    found: dict[tuple[str, ...], dict[str, None]] = {}
-    waiting: list[tuple[tuple[str, ...], object]] = [((), value) for value in values]
-    while waiting:
-        path, value = waiting.pop()
-        if not isinstance(value, Fields):
-            continue
-        fields = found.setdefault(path, {})
-        for key, item in value:
-            if isinstance(item, list) and any(isinstance(one, Fields) for one in item) and len(path) < _DEPTH:
-                waiting += [((*path, key), one) for one in item]
-            elif isinstance(item, Fields):
-                fields.update({f"{key}.{name}": None for name, _ in item})
-            else:
-                fields[key] = None
-    return found
-
-
-def _is_date(text: str) -> bool:
-    return any(char.isdigit() for char in text) and DateStyle(ZoneInfo("UTC"), "named").read(text) is not None
 
 
 @dataclass
@@ -266,9 +154,9 @@ def sampled(path: Path, name: str, settings: Settings, scratch: Path) -> Iterato
         SourceRejected: If no table is found.
     """
     staged = scratch / "unknown.parquet"
-    meaningful, width = _KNOWN_LEAST, _NAMES_LEAST
+    meaningful, width = KNOWN_LEAST, NAMES_LEAST
     while True:
-        layout = _AnyLayout(file=name, meaningful=meaningful, width=width)
+        layout = AnyLayout(file=name, meaningful=meaningful, width=width)
         try:
             decisions, rows, too_wide = _copy(path, name, settings, staged, layout)
         except SourceRejected as error:
@@ -290,7 +178,7 @@ def sampled(path: Path, name: str, settings: Settings, scratch: Path) -> Iterato
         yield Sample(decisions, values, _columns(records, names), names, lines, ZoneInfo(settings.time_zone))
 
 
-def _copy(path: Path, name: str, settings: Settings, out: Path, layout: _AnyLayout) -> tuple[FileDecisions, int, int]:
+def _copy(path: Path, name: str, settings: Settings, out: Path, layout: AnyLayout) -> tuple[FileDecisions, int, int]:
     """Write all rows of a file; return the decisions, the number of rows, and that of rows with too many values."""
     reading = opened(path, name, out.parent, settings.max_line_bytes, layout)
     with reading as (decisions, batches), StagedWriter(out) as writer:

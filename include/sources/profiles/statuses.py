@@ -28,6 +28,8 @@ _FLAGS = one_of(
 """Words, without accents, in the name of a column that says of a row that it is no sale."""
 
 _NEVER = one_of("cancelled canceled cancellation void voided storno storniert annule annulee annullato")
+_KINDS = one_of("type kind event typ art tipo action entry category")
+_OF_OTHERS = one_of("payment card tender tax product item shipping delivery customer")
 _YES = one_of("yes y true t 1 ja oui si sim x")
 _NO = one_of("no n false f 0 nein non nao nee")
 
@@ -100,7 +102,8 @@ def _kind(sample: Sample, name: str) -> str | None:
         ("document_type", {_of_type(text)[0] for text in texts}),
         ("status", {_of_status(text, set())[0] for text in texts}),
     ):
-        if "counts" in outcomes and outcomes & {"left_out", "reversed"}:
+        told = words_of(name) & _KINDS and not words_of(name) & _OF_OTHERS
+        if outcomes & {"left_out", "reversed"} and ("counts" in outcomes or told):
             return kind
     return None
 

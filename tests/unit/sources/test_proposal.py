@@ -211,6 +211,12 @@ def test_names_and_sums_of_orders_are_found_by_their_words_and_values(look: Look
     assert asked(found) == (0, 1)
 
 
+def test_a_code_that_is_missing_is_not_that_of_another_line(look: Look) -> None:
+    found = look("Order,SKU,Item,Pieces,Day,Unit cost\n1,A1,Mug,1,2024-02-01,1.50\n1,,Tea towel,1,,2.00\n")
+    assert proposed(found).fill_down == ["Day"]
+    assert [line.stock_code for line in found.lines] == ["A1", "Tea-towel"]
+
+
 def test_without_a_total_charges_are_not_guessed(look: Look) -> None:
     found = look(DISCOUNTS.replace(",Total,", ",Note,"), "x.csv")
     profile = proposed(found)
@@ -223,12 +229,35 @@ def test_without_a_total_charges_are_not_guessed(look: Look) -> None:
     assert [question.split()[0] for question in found.proposal.needed] == ["Discount", "Tax"]
 
 
-def test_a_tax_that_the_prices_hold_is_ignored_on_the_evidence_of_the_total(look: Look) -> None:
+def test_a_tax_beside_a_total_of_lines_without_it_may_come_on_top(look: Look) -> None:
     rows = ["1,A1,2,2024-02-01,10.00,3.33,20.00", "2,A1,1,2024-02-01,10.00,1.67,10.00"]
-    found = look("\n".join(["Order,SKU,Qty,Date,Price,Tax,Total", *rows]))
+    found = look("\n".join(["Order,SKU,Qty,Date,Unit cost,Tax,Total", *rows]))
     profile = proposed(found)
-    assert (profile.charges, profile.ignored) == ([], ["Tax"])
-    assert sums(found) == [("GBP", 2, Decimal("30.00"))]
+    assert (profile.charges, profile.ignored) == ([], [])
+    assert (profile.columns.price, profile.total) == ("Unit cost", Total(column="Total", per="line"))
+    assert asked(found) == (1, 0)
+
+
+def test_a_total_that_differs_within_an_invoice_is_none_of_the_invoice(look: Look) -> None:
+    rows = [
+        "1,A1,2,2024-02-01,10.00,4.00,20.00",
+        "1,A2,1,2024-02-01,10.00,,10.00",
+        "2,A2,1,2024-02-01,10.00,4.00,10.00",
+    ]
+    found = look("\n".join(["Order,SKU,Qty,Date,Unit cost,Shipping,Total", *rows]))
+    assert proposed(found).total == Total(column="Total", per="line")
+    assert asked(found) == (1, 0)  # shipping
+
+
+def test_a_name_with_a_number_in_it_is_no_amount(look: Look) -> None:
+    found = look(CREDITS.replace("Country", "Sales record number").replace("United Kingdom", "7"))
+    assert proposed(found).columns.amount is None
+    assert sums(found) == [("GBP", 2, Decimal(0))]
+
+
+def test_customers_with_spaces_become_codes(look: Look) -> None:
+    found = look(CREDITS.replace("Country", "Customer").replace("United Kingdom", "Ann Lee"))
+    assert [line.customer_id for line in found.lines] == ["Ann-Lee", "Ann-Lee"]
 
 
 def test_a_price_without_total_is_of_one_unit_if_other_quantities_do_not_change_it(look: Look) -> None:
