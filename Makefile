@@ -63,6 +63,10 @@ export FILE
 load: installed ## load FILE=path, print its receipt
 	@test -n "$$FILE" || { echo "Say which file: make load FILE=path"; exit 1; }
 	@$(BIN)/python -m deploy.embedded load -- "$$FILE"
+.PHONY: profile
+profile: installed ## show what would become of FILE=path, or a profile for it; WRITE=yes keeps that
+	@test -n "$$FILE" || { echo "Say which file: make profile FILE=path"; exit 1; }
+	@$(BIN)/python -m include.sources.profiles $(if $(filter yes,$(WRITE)),--write) -- "$$FILE"
 
 .PHONY: stop status warehouse-status backup backups restore logs clean reset-password
 stop: installed ## stop every service

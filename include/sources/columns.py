@@ -139,10 +139,12 @@ class ColumnNames:
 
     Attributes:
         profile: Name of the profile, None for the usual spellings.
+        lines: In JSON of a declared layout, the path of the list of lines below each invoice.
         columns: Canonical columns that a name can mean.
     """
 
     profile: str | None = None
+    lines: str | None = None
     columns: frozenset[str] = frozenset(CANONICAL_COLUMNS)
 
     def canonical(self, name: str) -> str | None:

@@ -6,7 +6,9 @@ codes that staging puts on records. `docs/sources.md` lists the same codes.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Literal
 
 from include.sources.model import SourceRejected
@@ -157,6 +159,11 @@ DEFECTS: dict[str, Defect] = {
         "file",
         "The content is a ZIP archive inside another archive.",
         "Unpack the inner archive and drop the files in it, or pack them into one archive.",
+    ),
+    "several_files": Defect(
+        "file",
+        "The archive holds {count} files, and only one is looked at a time.",
+        "Unpack it and look at each file by itself; all of them can be dropped as one archive.",
     ),
     "corrupt_workbook": Defect(
         "file",
@@ -371,3 +378,36 @@ def reject(code: str, *, line: int | None = None, value: str | None = None, **de
 def shortened(text: str, limit: int = VALUE_LIMIT) -> str:
     """Return `text`, cut to `limit` characters with an ellipsis if it is longer."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+UNDECLARED = frozenset(
+    {
+        "missing_columns",
+        "total_differs",
+        "unexplained_amounts",
+        "unexplained_status",
+        "unexplained_document_type",
+        "unexplained_currency",
+    }
+)
+"""Codes of files whose layout a profile could declare."""
+
+DECLARE = "Or declare the layout: make profile FILE="
+IN_PROFILE = "Or say in profile {profile} what it is: under charges, total, statuses or ignored."
+"""What their remedies end in: of a file without a declared layout, and of one that fits a profile."""
+
+
+def with_profile_advice(rejection: SourceRejected, name: str, profile: str | None) -> SourceRejected:
+    """Return a rejection that also says how a profile helps, if one does.
+
+    Args:
+        rejection: Of a file that is no PDF.
+        name: Name of the file.
+        profile: Profile that the file fits, if any.
+    """
+    remedy = rejection.remedy
+    if rejection.code in UNDECLARED and profile is None:
+        remedy += f" {DECLARE}{shlex.quote(PurePath(name).name)}"
+    elif rejection.code in UNDECLARED:
+        remedy += f" {IN_PROFILE.format(profile=profile)}"
+    return SourceRejected(rejection.code, rejection.problem, remedy, rejection.line, rejection.value, profile)

@@ -40,18 +40,26 @@ _NAMES: dict[Role, str] = {
 ROLES: dict[str, Role] = {normalised(name): role for role, names in _NAMES.items() for name in names.split(";")}
 """Name of a column, its letters and digits in lower case -> what it seems to hold."""
 
-_SETTLED = frozenset(
+SETTLED = frozenset(
     "paid; payed; complete; completed; shipped; delivered; fulfilled; closed; invoiced; sent; approved; success;"
     "succeeded; successful; captured; settled; done; ok; active; posted; final; bezahlt; abgeschlossen; versendet;"
     "payé; payée; terminé; expédié; pagado; completado; enviado; pagato; completato; spedito; betaald; verzonden;"
     "voltooid; pago; concluído".replace("; ", ";").split(";")
 )
-_NO_SALE = (
-    "credit", "refund", "return", "cancel", "void", "reversal", "chargeback", "quote", "estimate", "proforma",
-    "pro forma", "draft", "deposit", "payment", "payout", "storno", "gutschrift", "angebot", "entwurf", "avoir",
-    "remboursement", "devis", "devolu", "reembols", "abono", "nota de cr", "nota di cr", "reso", "rimborso",
-    "creditnota", "offerte",
+"""What says of an order, in lower case, that it is a sale."""
+
+TAKEN_BACK = (
+    "credit", "refund", "return", "reversal", "storno", "gutschrift", "avoir", "remboursement", "devolu", "reembols",
+    "abono", "nota de cr", "nota di cr", "reso", "rimborso", "creditnota",
 )  # fmt: skip
+"""What stands in the name of what gives money back."""
+
+NEVER_SOLD = (
+    "cancel", "void", "quote", "estimate", "proforma", "pro forma", "draft", "angebot", "entwurf", "devis", "offerte",
+)  # fmt: skip
+"""What stands in the name of what never became a sale."""
+
+_NO_SALE = (*TAKEN_BACK, *NEVER_SOLD, "chargeback", "deposit", "payment", "payout")
 """What stands in the type of a document that is no plain sale."""
 
 _ROUNDING = "0.01 + 0.005 * abs(quantity)"
@@ -164,7 +172,7 @@ class _Guard:
 
     def check_status(self, name: str) -> None:
         others = {
-            text: count for text, count in self._values(name, money=True).items() if text.casefold() not in _SETTLED
+            text: count for text, count in self._values(name, money=True).items() if text.casefold() not in SETTLED
         }
         if others:
             raise reject("unexplained_status", column=name, values=_listed(others))

@@ -46,7 +46,7 @@ class Lines:
         if found is None:
             return line_paths(values)
         self.meaning, self.decisions.profile = found, found.profile
-        return [tuple(found.declared.lines.split(".")) if found.declared.lines else ()]
+        return [tuple(found.lines.split(".")) if found.lines else ()]
 
     def below(self, value: object, path: Path) -> Iterator[object]:
         """Yield the lines at a path below `value`, as `lines_at`; of a declared layout with paths as names."""

@@ -145,12 +145,22 @@ class SourceRejected(Exception):
         remedy: One sentence that says what to do.
         line: Physical line (or page, for PDF) where it shows, if known.
         value: The offending text, shortened, if any.
+        profile: Profile of the file's layout, if it fits one.
     """
 
-    def __init__(self, code: str, problem: str, remedy: str, line: int | None = None, value: str | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        problem: str,
+        remedy: str,
+        line: int | None = None,
+        value: str | None = None,
+        profile: str | None = None,
+    ) -> None:
         super().__init__(f"{code}: {problem} {remedy}")
         self.code = code
         self.problem = problem
         self.remedy = remedy
         self.line = line
         self.value = value
+        self.profile = profile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,11 +15,11 @@ from include.sources.canonical import StagedValues, currencies, dates_changed, n
 from include.sources.compression import UnpackLimits, unpacked
 from include.sources.csv_reader import read_csv
 from include.sources.dates import DateSetting
-from include.sources.defects import reject
+from include.sources.defects import reject, with_profile_advice
 from include.sources.detection import is_zip_of_files, kind_of, text_format
 from include.sources.guard import check_money_columns
 from include.sources.json_reader import read_json, read_json_lines
-from include.sources.model import FileDecisions, SourceReading
+from include.sources.model import FileDecisions, SourceReading, SourceRejected
 from include.sources.numbers import MarkSetting, NumberStyle, decide_numbers
 from include.sources.profiles.lines import make_lines
 from include.sources.profiles.names import Layouts
@@ -69,32 +70,26 @@ def stage_file(
         OSError: If a file cannot be read or written.
     """
     started = time.perf_counter()
-    limits = limits or UnpackLimits()
     layouts = replace(layouts or Layouts(), file=name)
-    if layouts.problem:
-        raise reject("broken_profile", problem=layouts.problem)
-    _refuse_bad_archive(path, out.parent, limits)
-    with unpacked(path, out.parent, limits) as (plain, compression):
-        decisions, batches = _open(plain, name, max_line_bytes, limits, layouts)
-        decisions.compression = compression
-        with replacing(out) as partial:
-            with StagedWriter(partial) as writer:
-                for batch in batches:
-                    writer.write(batch)
-            if not writer.rows:
-                names = "column names but " if decisions.header else ""
-                decisions.warnings.append(f"The file has {names}no records.")
-            with StagedValues(partial) as values:
-                rows, defects = writer.rows, dict(sorted(writer.defects.items()))
-                if decisions.profile is None:
-                    _bring_to_one_form(values, decisions, date_order, decimal_mark, zone)
-                else:
-                    profile = layouts.profiles[decisions.profile].with_settings(date_order, decimal_mark)
-                    rows, defects = make_lines(values, profile, decisions, zone, BASE_CURRENCY[0])
-                    unexplained = profile.unexplained(decisions.extra_columns)
-                    style = NumberStyle(decisions.decimal_mark)
-                    decisions.warnings += check_money_columns(values, unexplained, style, BASE_CURRENCY)
-                amount = values.amount()
+    reading = opened(path, name, out.parent, max_line_bytes, layouts, limits)
+    with reading as (decisions, batches), replacing(out) as partial:
+        with StagedWriter(partial) as writer:
+            for batch in batches:
+                writer.write(batch)
+        if not writer.rows:
+            names = "column names but " if decisions.header else ""
+            decisions.warnings.append(f"The file has {names}no records.")
+        with StagedValues(partial) as values:
+            rows, defects = writer.rows, dict(sorted(writer.defects.items()))
+            if decisions.profile is None:
+                _bring_to_one_form(values, decisions, date_order, decimal_mark, zone)
+            else:
+                profile = layouts.profiles[decisions.profile].with_settings(date_order, decimal_mark)
+                rows, defects = make_lines(values, profile, decisions, zone, BASE_CURRENCY[0])
+                unexplained = profile.unexplained(decisions.extra_columns)
+                style = NumberStyle(decisions.decimal_mark)
+                decisions.warnings += check_money_columns(values, unexplained, style, BASE_CURRENCY)
+            amount = values.amount()
     return SourceReading(
         decisions=decisions,
         rows=rows,
@@ -102,6 +97,43 @@ def stage_file(
         amount=amount,
         seconds=round(time.perf_counter() - started, 3),
     )
+
+
+@contextmanager
+def opened(
+    path: Path,
+    name: str,
+    scratch: Path,
+    max_line_bytes: int,
+    layouts: Layouts,
+    limits: UnpackLimits | None = None,
+) -> Iterator[tuple[FileDecisions, Iterator[Batch]]]:
+    """Yield what is known of a file before it is read, and its rows; reading them completes the decisions.
+
+    Args:
+        path: The file.
+        name: Its name as dropped, a hint for its type.
+        scratch: Folder for what is unpacked; made if absent.
+        max_line_bytes: As for `stage_file`.
+        layouts: Those the file may have.
+        limits: As for `stage_file`.
+
+    Raises:
+        SourceRejected: If the file cannot be read; in the block, with what a profile can do about it.
+    """
+    limits = limits or UnpackLimits()
+    if layouts.problem:
+        raise reject("broken_profile", problem=layouts.problem)
+    _refuse_bad_archive(path, scratch, limits)
+    with unpacked(path, scratch, limits) as (plain, compression):
+        decisions, batches = _open(plain, name, max_line_bytes, limits, layouts)
+        decisions.compression = compression
+        try:
+            yield decisions, batches
+        except SourceRejected as error:
+            if decisions.format == "pdf":
+                raise
+            raise with_profile_advice(error, name, decisions.profile) from error
 
 
 def _bring_to_one_form(

@@ -65,6 +65,7 @@ def read_workbook(path: Path, decisions: FileDecisions, limits: UnpackLimits, la
     """
     form = cast(WorkbookFormat, decisions.format)
     nearest: tuple[int, str, list[str]] | None = None
+    read = False
     with _readable():
         check_size(path, form, limits)
         workbook = fastexcel.read_excel(path)
@@ -80,9 +81,9 @@ def read_workbook(path: Path, decisions: FileDecisions, limits: UnpackLimits, la
             found = header_row(top, layouts, form)
             if found is not None:
                 at, meaning = found
-                if decisions.header and meaning.profile != decisions.profile:
+                if read and meaning.profile != decisions.profile:
                     raise reject("mixed_profiles", sheet=repr(name))
-                decisions.profile = meaning.profile
+                decisions.profile, read = meaning.profile, True
                 if not visible:
                     decisions.warnings.append(f'Sheet "{name}" is hidden; its lines are read like the others.')
                 with _in_sheet(name):
@@ -102,7 +103,7 @@ def read_workbook(path: Path, decisions: FileDecisions, limits: UnpackLimits, la
                 nearest = max(nearest or (-1, "", []), (known, name, names), key=lambda sheet: sheet[0])
             del cells
             _return_memory()
-    if not decisions.header:
+    if not read:
         if nearest is None:
             raise reject("empty_file")
         with _in_sheet(nearest[1]):

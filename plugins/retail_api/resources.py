@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 MAX_SORTS = 2
 """Heavy sorts at a time; the others are to have a core and connections left."""
 
+MAX_PREVIEWS = 1
+"""Files that are looked at at a time."""
+
 MAX_EXPORTS = 2
 """Exports at a time; each holds a connection and much of a core."""
 
@@ -43,6 +46,7 @@ class Resources:
         cache: What was read of the data, kept until it changes.
         exports: Limits exports at a time.
         sorts: Limits heavy sorts at a time.
+        previews: Limits files that are looked at at a time.
         ping_airflow_database: Returns whether Airflow's database answers; None outside of Airflow.
     """
 
@@ -52,6 +56,7 @@ class Resources:
         settings.api.chmod(0o700)  # names and addresses of people
         self.cache = DataCache()
         self.sorts = threading.BoundedSemaphore(MAX_SORTS)
+        self.previews = threading.BoundedSemaphore(MAX_PREVIEWS)
         self.exports = ExportPlaces(MAX_EXPORTS)
         self.audit = AuditTrail(settings)
         self.metrics = Metrics(settings)

@@ -17,8 +17,8 @@ class ProfileNames(ColumnNames):
     """The column names of a declared layout."""
 
     def __init__(self, profile: Profile) -> None:
-        self.declared = profile
         self.profile = profile.name
+        self.lines = profile.lines
         self._direct = profile.direct()
         self.columns = frozenset(self._direct.values())
         self._wanted = {folded(name) for name in profile.recognise.columns}
@@ -75,7 +75,7 @@ class Layouts:
             return ProfileNames(found)
         return USUAL if USUAL.is_header(names) else None
 
-    def of_objects(self, values: Iterable[object], form: Format) -> ProfileNames | None:
+    def of_objects(self, values: Iterable[object], form: Format) -> ColumnNames | None:
         """Return the declared layout of which JSON values are the invoices or lines, None if they are of none.
 
         Raises:

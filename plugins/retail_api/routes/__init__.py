@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from retail_api.routes import aggregates, files, health, operations, runs, sales, search, warehouse
+from retail_api.routes import aggregates, files, health, operations, profiles, runs, sales, search, warehouse
 
 ROUTERS: list[APIRouter] = [
-    module.router for module in (health, sales, aggregates, operations, files, runs, warehouse, search)
+    module.router for module in (health, sales, aggregates, operations, files, profiles, runs, warehouse, search)
 ]
 """What the app mounts, in this order."""

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from include.sources.profiles.preview import Preview
 from retail_api.access.audit_trail import note
 from retail_api.access.security import Editor, Reader
 from retail_api.data.archive import PIECE_BYTES, zipped
@@ -25,27 +26,23 @@ from retail_api.domain.files import (
 )
 from retail_api.domain.operations import RunId
 from retail_api.domain.paging import Page
-from retail_api.resources import SharedSettings
+from retail_api.resources import Shared, SharedSettings
 from retail_api.routes.answers import document, problem_responses
 from retail_api.services.files import FilesService
 
 router = APIRouter(prefix="/files", tags=["files"])
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "array", "minItems": 1, "items": _BINARY["schema"]}},
-                }
-            }
-        },
-    }
-}
+
+
+def _form(file: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a form with one member."""
+    schema = {"type": "object", "required": ["file"], "properties": {"file": file}}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+_FORM = _form({"type": "array", "minItems": 1, "items": _BINARY["schema"]})
+_ONE_FILE = _form(_BINARY["schema"])
 _RAW = {"requestBody": {"required": True, "content": {"application/octet-stream": _BINARY}}}
 _DOWNLOAD: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes as they came", "content": {"application/octet-stream": _BINARY}}
@@ -86,6 +83,24 @@ async def upload(
         request, files=[{"name": file.name, "sha256": file.sha256, "replaced": file.replaced} for file in landed.files]
     )
     return landed
+
+
+@router.post(
+    "/preview",
+    summary="Show what would become of a file",
+    responses=problem_responses(413, 415, 429, 507),
+    openapi_extra=_ONE_FILE,
+)
+async def preview(request: Request, caller: Editor, shared: Shared) -> Preview:
+    """Look at a file without loading it: `curl -F file=@jan.csv`.
+
+    Tells by which profile or names it is read, its first ten lines, sums by currency, and what is left out or kept out.
+    For a file whose layout is not declared, proposes a profile. Nothing is kept.
+    """
+    content_type = request.headers.get("Content-Type", "")
+    found = await FilesService(shared.settings).preview(content_type, request.stream(), shared.previews)
+    note(request, file=found.file, layout=found.layout)
+    return found
 
 
 @router.get(

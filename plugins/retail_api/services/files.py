@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,9 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from include.settings import Settings
 from include.sources.content import Content, content_of
 from include.sources.model import SourceRejected
+from include.sources.profiles.preview import Preview, preview_file
 from retail_api.data.files import FilesRepository, Folder, Incoming
 from retail_api.data.multipart import FormFiles, NotAForm
-from retail_api.domain.errors import Conflict, Invalid, NotFound, StorageFull, TooLarge, UnsupportedFile
+from retail_api.domain.errors import Conflict, Invalid, NotFound, StorageFull, TooBusy, TooLarge, UnsupportedFile
 from retail_api.domain.files import (
     MAX_FILES,
     Deleted,
@@ -30,6 +32,8 @@ Body = AsyncIterator[bytes]
 
 LEFT_FREE_BYTES = 268_435_456
 """Room that uploads leave on the disk, which runs and databases need as well."""
+
+_RETRY_SECONDS = 10
 
 
 class FilesService:
@@ -106,11 +110,48 @@ class FilesService:
             StorageFull: If the disk is nearly full.
         """
         folder = self._folder(None)
+        async with self._form(folder, content_type, body, MAX_FILES) as incoming:
+            return Landed(files=await run_in_threadpool(self._put, folder, incoming, replace))
+
+    async def preview(self, content_type: str, body: Body, places: threading.BoundedSemaphore) -> Preview:
+        """Return what would become of the one file of a form; nothing is kept of it.
+
+        Args:
+            content_type: Header of the request.
+            body: The form.
+            places: Limits previews at a time, as each may take a core for a minute.
+
+        Raises:
+            TooBusy: If as many previews as may be made are being made.
+            TooLarge: If the file is too large, or not the only one.
+            UnsupportedFile: If it cannot be loaded.
+            Invalid: If the form or the name cannot be used.
+            StorageFull: If the disk is nearly full.
+        """
+        async with self._form(self._folder(None), content_type, body, 1) as [file]:
+            return await run_in_threadpool(self._previewed, file, places)
+
+    def _previewed(self, file: Incoming, places: threading.BoundedSemaphore) -> Preview:
+        file.finish()
+        _content(file)
+        if not places.acquire(blocking=False):
+            raise TooBusy(
+                f"Another file is being looked at. Try again in {_RETRY_SECONDS} seconds.", retry_seconds=_RETRY_SECONDS
+            )
+        try:
+            return preview_file(file.path, file.name, self._settings)
+        finally:
+            places.release()
+
+    @asynccontextmanager
+    async def _form(self, folder: Folder, content_type: str, body: Body, most: int) -> AsyncIterator[list[Incoming]]:
+        """Receive the files of a form, hidden in a folder, and discard what got no name there."""
         incoming: list[Incoming] = []
 
         def begin(name: str) -> Incoming:
-            if len(incoming) == MAX_FILES:
-                raise TooLarge(f"A request takes {MAX_FILES} files at most: send the others in another.")
+            if len(incoming) == most:
+                files = "one file" if most == 1 else f"{most} files"
+                raise TooLarge(f"A request takes {files} at most: send the others in another.")
             incoming.append(folder.incoming(self._named(name, [file.name for file in incoming])))
             return incoming[-1]
 
@@ -120,7 +161,7 @@ class FilesService:
             form.close()
             if not incoming:
                 raise NotAForm("the form holds no file")
-            return Landed(files=await run_in_threadpool(self._put, folder, incoming, replace))
+            yield incoming
         except NotAForm as error:
             raise Invalid(f"The body cannot be used: {error}.") from error
         finally:

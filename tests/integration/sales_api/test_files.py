@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from include.runs.landing import waiting_files
+from include.sources.profiles.library import shipped_profiles
 from retail_api.data.files import FilesRepository, Folder, Incoming
 from tests.support.sales import Side
 
@@ -247,3 +248,71 @@ def test_no_path_leaves_the_folders(primary: Side, path: str) -> None:
         primary.client.put(f"{FILES}/{path}", content=CSV),
     ):
         assert answer.status_code in {404, 405, 422}, answer.text
+
+
+ODD = b"Invoice,SKU,Qty,Date,Price,Total,Country\n1,A,2,2010-12-01,5.10,5.10,UK\n"
+
+
+def test_a_preview_keeps_nothing(primary: Side, landing: Path) -> None:
+    fits = primary.client.post(f"{FILES}/preview", files=form(("jan.csv", CSV)))
+    assert fits.status_code == 200, fits.text
+    found = fits.json()
+    assert (found["file"], found["layout"], found["proposal"], found["refusal"]) == (
+        "jan.csv",
+        "usual names",
+        None,
+        None,
+    )
+    assert found["sums"] == [{"currency": "GBP", "lines": 1, "amount": "2.55"}]
+    assert (found["lines"][0]["stock_code"], found["lines"][0]["amount"]) == ("A", "2.55")
+    assert found["decisions"]["delimiter"] == ","
+    odd = primary.client.post(f"{FILES}/preview", files=form(("odd.csv", ODD))).json()
+    assert (odd["layout"], odd["profile"], odd["sums"][0]["amount"]) == ("proposed", "odd", "5.10")
+    assert "\n  amount: Price" in odd["proposal"]["text"]
+    assert list(landing.iterdir()) == []
+    assert not (primary.settings.profiles / "odd.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "status"),
+    [
+        ([("a.csv", CSV), ("b.csv", CSV)], 413),
+        ([("large.csv", b"x" * 70_000)], 413),
+        ([("sales.db", b"SQLite format 3\0" + bytes(99))], 415),
+        ([("../up.csv", CSV)], 422),
+        ([], 422),
+    ],
+)
+def test_what_cannot_be_previewed(primary: Side, landing: Path, files: list[tuple[str, bytes]], status: int) -> None:
+    answer = primary.client.post(f"{FILES}/preview", files=form(*files))
+    assert answer.status_code == status, answer.text
+    assert list(landing.iterdir()) == []
+
+
+def test_one_preview_at_a_time(primary: Side, landing: Path) -> None:
+    with primary.app.state.retail.previews:
+        answer = primary.client.post(f"{FILES}/preview", files=form(("jan.csv", CSV)))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "10")
+    assert primary.client.post(f"{FILES}/preview", files=form(("jan.csv", CSV))).status_code == 200
+    assert list(landing.iterdir()) == []
+
+
+def test_profiles_are_listed_and_shown(primary: Side) -> None:
+    folder = primary.settings.profiles
+    text = primary.client.post(f"{FILES}/preview", files=form(("odd.csv", ODD))).json()["proposal"]["text"]
+    folder.mkdir(exist_ok=True)
+    (folder / "odd.yaml").write_text(text)
+    try:
+        listed = primary.get("/profiles", size=500)
+        names = [profile["name"] for profile in listed["items"]]
+        assert names == sorted([*shipped_profiles(), "odd"])
+        own = {"name": "odd", "title": "Files such as odd.csv", "source": None, "own": True}
+        assert [profile for profile in listed["items"] if profile["own"]] == [own]
+        shown = primary.client.get("/api/v1/profiles/odd")
+        assert (shown.text, shown.headers["Content-Type"]) == (text, "application/yaml")
+        fits = primary.client.post(f"{FILES}/preview", files=form(("feb.csv", ODD))).json()
+        assert (fits["layout"], fits["profile"], fits["proposal"]) == ("profile", "odd", None)
+    finally:
+        (folder / "odd.yaml").unlink()
+    assert primary.client.get("/api/v1/profiles/odd").status_code == 404
+    assert primary.client.get("/api/v1/profiles/..%2fodd").status_code in {404, 422}

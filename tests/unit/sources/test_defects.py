@@ -9,8 +9,8 @@ import pytest
 
 import include.sources
 from include.sources.columns import GENERAL_SPELLINGS, SPELLINGS, TIME_SPELLINGS, canonical
-from include.sources.defects import DEFECTS, reject
-from include.sources.model import CANONICAL_COLUMNS
+from include.sources.defects import DECLARE, DEFECTS, IN_PROFILE, UNDECLARED, reject, with_profile_advice
+from include.sources.model import CANONICAL_COLUMNS, SourceRejected
 
 PACKAGE = Path(include.sources.__file__).parent
 DOCUMENT = PACKAGE.parent.parent / "docs" / "sources.md"
@@ -42,6 +42,30 @@ def test_documentation_lists_the_codes_and_spellings() -> None:
     for column, names in GENERAL_SPELLINGS.items():
         assert f"- {column}: {', '.join(names)}." in unwrapped
     assert f"names: {', '.join(TIME_SPELLINGS)}." in unwrapped
+
+
+def test_documentation_says_what_a_profile_can_do() -> None:
+    unwrapped = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    codes = [f"`{code}`" for code in sorted(UNDECLARED)]
+    assert f"For {', '.join(codes[:-1])} and {codes[-1]} a report goes on" in unwrapped
+    assert f'"{DECLARE}…"' in unwrapped
+    assert f'"{IN_PROFILE.format(profile="…")}"' in unwrapped
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "end"),
+    [
+        ("jan.csv", None, "Or declare the layout: make profile FILE=jan.csv"),
+        ("all.zip/Jan 's.csv", None, "Or declare the layout: make profile FILE='Jan '\"'\"'s.csv'"),
+        ("jan.csv", "till", "Or say in profile till what it is: under charges, total, statuses or ignored."),
+    ],
+)
+def test_a_rejection_says_what_a_profile_can_do(name: str, profile: str | None, end: str) -> None:
+    for code in UNDECLARED:
+        plain = SourceRejected(code, "Problem.", "Remedy.", 3, "x")
+        told = with_profile_advice(plain, name, profile)
+        assert vars(told) == {**vars(plain), "remedy": f"Remedy. {end}", "profile": profile}
+    assert with_profile_advice(reject("empty_file"), name, profile).remedy == reject("empty_file").remedy
 
 
 def test_values_are_shortened() -> None:
