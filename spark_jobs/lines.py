@@ -52,6 +52,7 @@ SILVER_SCHEMA = StructType(
         StructField("unit_price", PRICE),
         StructField("amount", MONEY),
         StructField("amount_declared", BooleanType()),
+        StructField("currency", StringType()),
         StructField("customer_id", StringType()),
         StructField("country", StringType()),
         StructField("kind", StringType()),
@@ -137,11 +138,11 @@ def transaction_kind() -> Column:
     )
 
 
-def sale_id() -> Column:
+def sale_id(base: str) -> Column:
     """Return the identity of a line: 128 bits of SHA-256 over its normalised values, in hex.
 
-    A whole quantity has no decimals and a price four, or six if it needs more than four. The line's own amount and what
-    tells a second equal sale from the first count only where a line has them.
+    A whole quantity has no decimals and a price four, or six if it needs more than four. A currency other than `base`,
+    the line's own amount and what tells a second equal sale from the first count only where a line has them.
     """
     units, cents = F.col("quantity").cast("bigint"), F.col("unit_price").cast("decimal(14,4)")
     parts = [
@@ -155,7 +156,7 @@ def sale_id() -> Column:
         F.when(F.col("unit_price") == cents, cents.cast("string")).otherwise(F.col("unit_price").cast("string")),
         F.coalesce("customer_id", F.lit("")),
         F.col("country"),
-        F.when(F.col("currency").isNotNull(), F.concat(F.lit("currency "), "currency")),
+        F.when(F.col("currency") != base, F.concat(F.lit("currency "), "currency")),
         F.when(F.col("amount_declared"), F.concat(F.lit("amount "), F.col("amount").cast("string"))),
         F.when(F.col("occurrence") > 1, F.concat(F.lit("occurrence "), F.col("occurrence").cast("string"))),
     ]
@@ -175,8 +176,12 @@ def single_spaced(name: str) -> Column:
     return F.when(has_run, F.regexp_replace(name, r"[\s\u00a0]+", " ")).otherwise(F.col(name))
 
 
-def normalised(rows: DataFrame) -> DataFrame:
+def normalised(rows: DataFrame, base: str) -> DataFrame:
     """Return parsed rows as Silver lines, with what the quarantine keeps of an invalid one.
+
+    Args:
+        rows: As `parsed` gives them.
+        base: Code of the currency of lines that name none.
 
     Returns:
         SILVER_SCHEMA, but numbers wide enough for what is out of range; codes as `parsed` gives them; rejected: null
@@ -195,7 +200,7 @@ def normalised(rows: DataFrame) -> DataFrame:
         "unit_price",
         "amount",
         "amount_declared",
-        "currency",
+        F.coalesce("currency", F.lit(base)).alias("currency"),
         "occurrence",
         whole("customer_id").alias("customer_id"),
         F.coalesce("country", F.lit(UNSPECIFIED_COUNTRY)).alias("country"),
@@ -213,7 +218,7 @@ def normalised(rows: DataFrame) -> DataFrame:
         {
             "is_product": F.col("product_type") == PRODUCT,
             "kind": transaction_kind(),
-            "sale_id": sale_id(),
+            "sale_id": sale_id(base),
         }
     ).select(*SILVER_SCHEMA.fieldNames(), "codes", "rejected")
 
@@ -243,7 +248,7 @@ def quarantined(rows: DataFrame) -> DataFrame:
 
     Returns:
         batch_id, source_file, source_sha256, source_line, source_page, code (the first), codes, the text columns, raw,
-        amount (GBP, null where it cannot be told), invoice_day.
+        currency, amount (in it, null where it cannot be told), invoice_day.
     """
     return rows.where(F.col("outcome") == QUARANTINED).select(
         "batch_id",
@@ -255,6 +260,7 @@ def quarantined(rows: DataFrame) -> DataFrame:
         "codes",
         *[f"rejected.{name}" for name in TEXT_COLUMNS],
         "rejected.raw",
+        "currency",
         "amount",
         "invoice_day",
     )

@@ -30,7 +30,7 @@ from tests.support.services import (
     status,
 )
 
-LAST_QUOTED = max(ecb_history())
+LAST_QUOTED = max(ecb_history("GBP"))
 AFTER = LAST_QUOTED + timedelta(days=30)
 
 BROKEN: dict[str, Behaviour] = {

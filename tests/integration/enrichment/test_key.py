@@ -56,19 +56,19 @@ def client(make_client: MakeClient) -> ServiceClient:
 
 
 def test_the_key_is_in_the_header_that_is_sent(fake: FakeServer, client: ServiceClient) -> None:
-    (rate,) = fx.rates([date(2026, 11, 20)], client)
+    (rate,) = fx.rates([date(2026, 11, 20)], client, "GBP")
     assert (fake.requests, fake.keys) == (["/v6/latest/GBP"], [HEADER])
     assert rate.source == "exchangerate-api"
 
 
 def test_without_a_key_no_header_is_sent(fake: FakeServer, make_client: MakeClient) -> None:
-    fx.rates([date(2026, 11, 20)], make_client(fx.exchange_rate_service))
+    fx.rates([date(2026, 11, 20)], make_client(fx.exchange_rate_service), "GBP")
     assert fake.keys == [None]
 
 
 def test_every_attempt_has_the_header(fake: FakeServer, client: ServiceClient) -> None:
     fake.script = [status(500)]
-    (rate,) = fx.rates([date(2026, 11, 20)], client)
+    (rate,) = fx.rates([date(2026, 11, 20)], client, "GBP")
     assert (fake.keys, rate.source) == ([HEADER] * 2, "exchangerate-api")
 
 
