@@ -150,7 +150,7 @@ def sale_id(base: str) -> Column:
         F.col("stock_code"),
         F.coalesce("description", F.lit("")),
         F.when(F.col("quantity") == units, units.cast("string")).otherwise(
-            F.rtrim(F.col("quantity").cast("string"), F.lit("0"))
+            F.regexp_replace(F.col("quantity").cast("string"), "0+$", "")
         ),
         F.unix_micros("sold_at").cast("string"),
         F.when(F.col("unit_price") == cents, cents.cast("string")).otherwise(F.col("unit_price").cast("string")),

@@ -22,7 +22,16 @@ from importlib.resources import files
 from typing import Annotated, Literal
 from zipfile import ZipFile
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from include.domain.model import Model
 from include.domain.money import CURRENCIES, ISO_4217
@@ -95,7 +104,17 @@ class _Error(BaseModel):
     error_type: str = Field(alias="error-type")
 
 
-_LATEST = TypeAdapter(_Latest)
+def _latest_in(base: str) -> TypeAdapter[_Latest]:
+    """Return what an answer about the rates of `base` has to be."""
+
+    def checked(answer: _Latest) -> _Latest:
+        if answer.base_code != base:
+            raise ValueError(f"the rates are those of {answer.base_code[:3]}")
+        return answer
+
+    return TypeAdapter(Annotated[_Latest, AfterValidator(checked)])
+
+
 _ERROR_REASONS = {"invalid-key": "bad_key", "inactive-account": "bad_key", "quota-reached": "quota_reached"}
 
 
@@ -179,10 +198,9 @@ def _latest(client: ServiceClient | None, base: str) -> _Latest | str:
     if client is None:
         return "disabled"
     try:
-        latest = client.get(f"v6/latest/{base}", _LATEST)
+        return client.get(f"v6/latest/{base}", _latest_in(base))
     except ServiceUnavailable as unavailable:
         return unavailable.reason
-    return latest if latest.base_code == base else "invalid_answer"
 
 
 def _day_of(latest: _Latest) -> date:

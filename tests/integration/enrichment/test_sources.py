@@ -62,7 +62,8 @@ def test_days_after_the_history_are_asked_with_and_without_a_key(
     ]
     found = fx.rates(days, client, "GBP")
     assert [rate.source for rate in found] == ["ecb", "ecb", None, *["exchangerate-api"] * 3, None]
-    assert found[4] == fx.FxRate(
+    assert found[4].base_rates["EUR"] == (1 / Decimal("1.1862")).quantize(Decimal("1e-12"))
+    assert found[4].model_copy(update={"base_rates": {}}) == fx.FxRate(
         day=after_history,
         rate_date=after_history,
         source="exchangerate-api",
@@ -134,7 +135,7 @@ def test_the_recorded_rates_are_understood(fake: FakeServer, make_client: MakeCl
     recorded = sample("exchangerate/open_latest_GBP_2024-09-05.subset.json")["body"]
     fake.behaviour = as_json(recorded)
     client = make_client(fx.exchange_rate_service)
-    latest = client.get("v6/latest/GBP", fx._LATEST)
+    latest = client.get("v6/latest/GBP", fx._latest_in("GBP"))
     assert fx._day_of(latest) == date(2024, 9, 5)
     assert Decimal("1.313797") == latest.quotes["USD"]
     reasons = {"invalid-key": "bad_key", "inactive-account": "bad_key", "quota-reached": "quota_reached"}
