@@ -78,7 +78,7 @@ def audit(settings: Settings, run_id: str) -> QualityRecord:
 
     run = RunFolder(settings, run_id)
     manifest, bronze, silver = run.manifest(), run.stage("bronze", BronzeRecord), run.stage("silver", SilverRecord)
-    reconcile(manifest, bronze, silver)
+    reconcile(manifest, bronze, silver, settings.base_currency)
     record = assess(run, manifest, bronze, silver)
     stop_if_held(record)
     return record
@@ -184,6 +184,7 @@ def receipt(settings: Settings, run_id: str) -> Receipt:
     files = records.manifest.files
     document = account(
         records,
+        base_currency=settings.base_currency,
         unreadable_reports={
             file.name: rejection_report(run, file, unreadable(file)) for file in files if file.status == "unreadable"
         },

@@ -31,6 +31,12 @@ _URL_REMEDY = "give the address without a query, such as https://{}, or leave th
 _SCHEMA_PATTERN = r"^[a-z_][a-z0-9_]{0,62}$"
 _SCHEMA_REMEDY = "to a name of lower-case letters, digits and _ that begins with no digit, at most 63 long"
 _NODE_PATTERN = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?(?::[0-9]{1,5})?"
+BASE_CURRENCIES = (
+    *("AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "IDR", "ILS", "INR", "ISK", "JPY"),
+    *("KRW", "MXN", "MYR", "NOK", "NZD", "PHP", "PLN", "RON", "SEK", "SGD", "THB", "TRY", "USD", "ZAR"),
+)
+"""What the base currency may be: those whose rates the European Central Bank gives."""
+
 _REMEDIES = {
     "enable_external_enrichment": "set ENABLE_EXTERNAL_ENRICHMENT to true or false",
     "enrichment_batch_size": "set ENRICHMENT_BATCH_SIZE to a whole number from 1 to 1000 (100 unless set)",
@@ -57,6 +63,7 @@ _REMEDIES = {
     "backup_keep": "set RETAIL_BACKUP_KEEP to a whole number of backups from 1 to 1000 (7 unless set)",
     "backup_keep_days": "set RETAIL_BACKUP_KEEP_DAYS to a whole number of days from 0 to 3660 (0 unless set)",
     "backup_schedule": "set RETAIL_BACKUP_SCHEDULE to five fields of cron, such as '30 2 * * *'",
+    "base_currency": f"set RETAIL_BASE_CURRENCY to one of {', '.join(BASE_CURRENCIES)}",
     "api_auth_seconds": "set RETAIL_API_AUTH_SECONDS to a number of seconds from 0 to 600",
     "api_auth_grace_seconds": "set RETAIL_API_AUTH_GRACE_SECONDS to a number of seconds from 0 to 86400",
     "api_login_failures": "set RETAIL_API_LOGIN_FAILURES to a whole number from 1 to 1000",
@@ -110,6 +117,8 @@ class Settings(BaseSettings):
         primary_patience_seconds: How long to wait for an unresponsive primary before the replica takes over.
         date_order: How to read `03/04/2010` if nothing in the file shows the order; with `auto` the file is refused.
         decimal_mark: How to read `1.234` if nothing in the file shows the mark; with `auto` the file is refused.
+        base_currency: Code of the currency that lines are in which name none, and that everything is added up in. It is
+            settled with the first load.
         time_zone: The shop's zone by its name in the IANA database; moments with an offset are brought to it.
         profiles_dir: Folder of the user's own source profiles; by default `profiles` in the data folder.
         poll_seconds: How often the landing folder is scanned.
@@ -198,6 +207,7 @@ class Settings(BaseSettings):
     decimal_mark: Literal["auto", "point", "comma"] = "auto"
     time_zone: str = "Europe/London"
     profiles_dir: Path | None = None
+    base_currency: str = Field(default="GBP", pattern=rf"^({'|'.join(BASE_CURRENCIES)})$")
     poll_seconds: float = Field(default=1.0, gt=0)
     settle_seconds: float = Field(default=1.0, ge=0)
     max_line_bytes: int = Field(default=1_048_576, ge=1_024)

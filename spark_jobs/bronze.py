@@ -50,6 +50,7 @@ def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
                 date_order=run.settings.date_order,
                 decimal_mark=run.settings.decimal_mark,
                 zone=ZoneInfo(run.settings.time_zone),
+                base_currency=run.settings.base_currency,
                 max_line_bytes=run.settings.max_line_bytes,
                 layouts=known,
             )
@@ -67,7 +68,9 @@ def stage(files: Sequence[ClaimedFile], run: RunFolder) -> list[StagedFile]:
                 )
             )
         else:
-            print(f"[{number}/{len(files)}] {file.name!r}: {reading.rows:,} rows, {reading.amount} GBP", flush=True)
+            amounts = {run.settings.base_currency: reading.amount, **reading.foreign_amounts}
+            money = ", ".join(f"{amount} {currency}" for currency, amount in amounts.items())
+            print(f"[{number}/{len(files)}] {file.name!r}: {reading.rows:,} rows, {money}", flush=True)
             found.append(StagedFile(name=file.name, sha256=file.sha256, reading=reading))
         if has_changed(run, file):
             name = put_back(run, file)
@@ -141,12 +144,17 @@ def write(spark: SparkSession, settings: Settings, run: RunFolder, files: Sequen
 
 
 def record(files: list[StagedFile], version: int | None, seconds: float) -> BronzeRecord:
-    """Return what the stage leaves: the files, and the rows and money (GBP) their readers counted."""
+    """Return what the stage leaves: the files, and the rows and money by currency their readers counted."""
     readings = [file.reading for file in files if file.reading is not None]
+    foreign: dict[str, Decimal] = {}
+    for reading in readings:
+        for currency, amount in reading.foreign_amounts.items():
+            foreign[currency] = foreign.get(currency, Decimal(0)) + amount
     return BronzeRecord(
         files=files,
         rows=sum(reading.rows for reading in readings),
         amount=sum((reading.amount for reading in readings), Decimal(0)),
+        foreign_amounts=foreign,
         table_version=version,
         seconds=seconds,
     )

@@ -32,6 +32,7 @@ from spark_jobs.session import (
     table_version,
 )
 from spark_jobs.star import (
+    base_rates_of,
     converted,
     dim_country,
     dim_customer,
@@ -184,6 +185,7 @@ def star_of(
     countries = reference(spark, settings, "countries").select("country", *COUNTRY_FACTS, "enriched_at")
     products = reference(spark, settings, "products").select("stock_code", *PRODUCT_FACTS, "enriched_at")
     rates = rates_of(reference(spark, settings, "fx_rates"))
+    base_rates = base_rates_of(reference(spark, settings, "currency_rates"))
     dimensions = {
         "dim_date": dim_date(spark, first, last),
         "dim_country": dim_country(sales, countries),
@@ -204,7 +206,7 @@ def star_of(
         earlier = Table(settings.table("gold", "fact_sales")).read(spark)
         others = ~F.col("batch_id").isin([manifest.batch_id, *silver.unpublished])
         facts = facts.unionByName(earlier.where(F.col("date_key").isin(days) & others).select(facts.columns))
-    return dimensions | {FACT: converted(facts, rates)}
+    return dimensions | {FACT: converted(facts, rates, base_rates, settings.base_currency)}
 
 
 def write_fact(

@@ -54,6 +54,7 @@ SILVER_SCHEMA = StructType(
         StructField("unit_price", PRICE),
         StructField("amount", MONEY),
         StructField("amount_declared", BooleanType()),
+        StructField("currency", StringType()),
         StructField("customer_id", StringType()),
         StructField("country", StringType()),
         StructField("country_as_written", StringType()),
@@ -140,11 +141,11 @@ def transaction_kind() -> Column:
     )
 
 
-def sale_id() -> Column:
+def sale_id(base: str) -> Column:
     """Return the identity of a line: 128 bits of SHA-256 over its normalised values, the country as written, in hex.
 
-    A whole quantity has no decimals and a price four, or six if it needs more than four. The line's own amount and what
-    tells a second equal sale from the first count only where a line has them.
+    A whole quantity has no decimals and a price four, or six if it needs more than four. A currency other than `base`,
+    the line's own amount and what tells a second equal sale from the first count only where a line has them.
     """
     units, cents = F.col("quantity").cast("bigint"), F.col("unit_price").cast("decimal(14,4)")
     parts = [
@@ -152,13 +153,13 @@ def sale_id() -> Column:
         F.col("stock_code"),
         F.coalesce("description", F.lit("")),
         F.when(F.col("quantity") == units, units.cast("string")).otherwise(
-            F.rtrim(F.col("quantity").cast("string"), F.lit("0"))
+            F.regexp_replace(F.col("quantity").cast("string"), "0+$", "")
         ),
         F.unix_micros("sold_at").cast("string"),
         F.when(F.col("unit_price") == cents, cents.cast("string")).otherwise(F.col("unit_price").cast("string")),
         F.coalesce("customer_id", F.lit("")),
         F.coalesce("country_as_written", F.lit(UNSPECIFIED_COUNTRY)),
-        F.when(F.col("currency").isNotNull(), F.concat(F.lit("currency "), "currency")),
+        F.when(F.col("currency") != base, F.concat(F.lit("currency "), "currency")),
         F.when(F.col("amount_declared"), F.concat(F.lit("amount "), F.col("amount").cast("string"))),
         F.when(F.col("occurrence") > 1, F.concat(F.lit("occurrence "), F.col("occurrence").cast("string"))),
     ]
@@ -187,12 +188,13 @@ def country(members: Mapping[str, str]) -> Column:
     return F.coalesce(F.element_at(names, written), written, F.lit(UNSPECIFIED_COUNTRY))
 
 
-def normalised(rows: DataFrame, countries: Mapping[str, str]) -> DataFrame:
+def normalised(rows: DataFrame, countries: Mapping[str, str], base: str) -> DataFrame:
     """Return parsed rows as Silver lines, with what the quarantine keeps of an invalid one.
 
     Args:
         rows: As `parsed` gives them.
         countries: Country as written -> the one name of it; others keep what is written.
+        base: Code of the currency of lines that name none.
 
     Returns:
         SILVER_SCHEMA, but numbers wide enough for what is out of range; codes as `parsed` gives them; rejected: null
@@ -211,7 +213,7 @@ def normalised(rows: DataFrame, countries: Mapping[str, str]) -> DataFrame:
         "unit_price",
         "amount",
         "amount_declared",
-        "currency",
+        F.coalesce("currency", F.lit(base)).alias("currency"),
         "occurrence",
         whole("customer_id").alias("customer_id"),
         country(countries).alias("country"),
@@ -230,7 +232,7 @@ def normalised(rows: DataFrame, countries: Mapping[str, str]) -> DataFrame:
         {
             "is_product": F.col("product_type") == PRODUCT,
             "kind": transaction_kind(),
-            "sale_id": sale_id(),
+            "sale_id": sale_id(base),
         }
     ).select(*SILVER_SCHEMA.fieldNames(), "codes", "rejected")
 
@@ -260,7 +262,7 @@ def quarantined(rows: DataFrame) -> DataFrame:
 
     Returns:
         batch_id, source_file, source_sha256, source_line, source_page, code (the first), codes, the text columns, raw,
-        amount (GBP, null where it cannot be told), invoice_day.
+        currency, amount (in it, null where it cannot be told), invoice_day.
     """
     return rows.where(F.col("outcome") == QUARANTINED).select(
         "batch_id",
@@ -272,6 +274,7 @@ def quarantined(rows: DataFrame) -> DataFrame:
         "codes",
         *[f"rejected.{name}" for name in TEXT_COLUMNS],
         "rejected.raw",
+        "currency",
         "amount",
         "invoice_day",
     )

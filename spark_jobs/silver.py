@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
@@ -17,7 +17,7 @@ from include.domain.line import trim
 from include.enrichment.country_names import renamed
 from include.runs.folder import Manifest, RunFolder
 from include.runs.marks import batches_of_day, mark_days, unpublished_batches
-from include.runs.records import BronzeRecord, SilverRecord
+from include.runs.records import Balance, BronzeRecord, SilverRecord
 from include.settings import Settings, get_settings
 from spark_jobs.lines import (
     DUPLICATE,
@@ -31,6 +31,9 @@ from spark_jobs.lines import (
 )
 from spark_jobs.rules import may_name_day
 from spark_jobs.session import Table, bronze_table, in_list, persisted, silver_table, spark_session, table_version
+
+Amounts = defaultdict[str, Decimal]
+"""Currency -> money."""
 
 
 def owned(spark: SparkSession, silver: Table, lines: DataFrame, manifest: Manifest) -> DataFrame:
@@ -82,22 +85,25 @@ def insert_new(spark: SparkSession, table: Table, lines: DataFrame, months: list
 
 
 class Tally:
-    """Rows and money of each outcome, reason code and invoice day; null money counts 0."""
+    """Rows and money of each outcome, reason code, invoice day and currency; null money counts 0."""
 
     def __init__(self, rows: DataFrame) -> None:
         amount = F.coalesce(F.sum("amount"), F.lit(Decimal(0)))
         code = F.when(F.col("outcome") == QUARANTINED, F.element_at("codes", 1)).alias("code")
-        self.groups = rows.groupBy("outcome", code, "invoice_day").agg(F.count("*"), amount).collect()
+        self.groups = rows.groupBy("outcome", code, "invoice_day", "currency").agg(F.count("*"), amount).collect()
 
-    def total(self, outcome: str | None = None) -> tuple[int, Decimal]:
-        """Return rows and money of one outcome, or of all."""
+    def total(self, outcome: str | None = None) -> tuple[int, Amounts]:
+        """Return rows and money by currency of one outcome, or of all."""
         of = [group for group in self.groups if outcome in {None, group[0]}]
-        return sum(group[3] for group in of), sum((group[4] for group in of), Decimal(0))
+        amounts: Amounts = defaultdict(Decimal)
+        for group in of:
+            amounts[group[3]] += group[5]
+        return sum(group[4] for group in of), amounts
 
     def codes(self) -> dict[str, int]:
         """Return the quarantined rows by code."""
         found: Counter[str] = Counter()
-        for outcome, code, _, rows, _ in self.groups:
+        for outcome, code, _, _, rows, _ in self.groups:
             if outcome == QUARANTINED:
                 found[code] += rows
         return dict(sorted(found.items()))
@@ -107,11 +113,11 @@ class Tally:
         return sorted({group[2] for group in self.groups if group[0] != QUARANTINED})
 
 
-def written(lines: DataFrame) -> tuple[int, Decimal]:
-    """Return rows and money of Silver lines."""
-    row = lines.agg(F.count("*"), F.coalesce(F.sum("amount"), F.lit(Decimal(0)))).head()
-    assert row is not None  # an aggregate without groups yields one row
-    return int(row[0]), Decimal(row[1])
+def written(lines: DataFrame) -> tuple[int, Amounts]:
+    """Return rows and money by currency of Silver lines."""
+    groups = lines.groupBy("currency").agg(F.count("*"), F.sum("amount")).collect()
+    amounts: Amounts = defaultdict(Decimal, {group[0]: group[2] for group in groups})
+    return sum(group[1] for group in groups), amounts
 
 
 def refine(spark: SparkSession, settings: Settings, manifest: Manifest, unpublished: Sequence[str]) -> SilverRecord:
@@ -129,7 +135,8 @@ def refine(spark: SparkSession, settings: Settings, manifest: Manifest, unpublis
     if manifest.kind == "rebuild":
         rows = rows.where(F.to_date("sold_at").isin(manifest.days))
     silver = silver_table(settings)
-    rows = judged(owned(spark, silver, normalised(rows, countries_of(settings, manifest)), manifest))
+    lines = normalised(rows, countries_of(settings, manifest), settings.base_currency)
+    rows = judged(owned(spark, silver, lines, manifest))
     with persisted(rows):
         tally = Tally(rows)
         days, codes = tally.days(), tally.codes()
@@ -153,23 +160,32 @@ def refine(spark: SparkSession, settings: Settings, manifest: Manifest, unpublis
             silver.replace(unique, f"{in_list('invoice_month', months)} AND {of_days}")
             if codes or quarantine.exists():
                 quarantine.replace(quarantined(rows), of_days)
-    loaded = (0, Decimal(0))
+    rows_loaded, loaded = 0, Amounts(Decimal)
     if months:
-        loaded = written(silver.read(spark).where(F.col("invoice_month").isin(months) & ours))
+        rows_loaded, loaded = written(silver.read(spark).where(F.col("invoice_month").isin(months) & ours))
     for batch in batches:
         mark_days(settings, batch, days)
-    firsts = tally.total(LINE)
+    (rows_in, came), (firsts, of_firsts) = tally.total(), tally.total(LINE)
+    (repeats, of_repeats), (_, of_quarantined) = tally.total(DUPLICATE), tally.total(QUARANTINED)
+    balances = {
+        currency: Balance(
+            amount_in=came[currency],
+            amount_loaded=loaded[currency],
+            amount_duplicate=of_repeats[currency],
+            amount_already_seen=of_firsts[currency] - loaded[currency],
+            amount_quarantined=of_quarantined[currency],
+        )
+        for currency in sorted({*came, *loaded})
+    }
+    base = balances.pop(settings.base_currency, Balance())
     return SilverRecord(
-        rows_in=tally.total()[0],
-        amount_in=tally.total()[1],
-        rows_loaded=loaded[0],
-        amount_loaded=loaded[1],
-        rows_duplicate=tally.total(DUPLICATE)[0],
-        amount_duplicate=tally.total(DUPLICATE)[1],
-        rows_already_seen=firsts[0] - loaded[0],
-        amount_already_seen=firsts[1] - loaded[1],
+        **base.model_dump(),
+        rows_in=rows_in,
+        rows_loaded=rows_loaded,
+        rows_duplicate=repeats,
+        rows_already_seen=firsts - rows_loaded,
         rows_quarantined=codes,
-        amount_quarantined=tally.total(QUARANTINED)[1],
+        other_currencies=balances,
         first_day=days[0] if days else None,
         last_day=days[-1] if days else None,
         months=months,

@@ -8,9 +8,11 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from include.domain.classify import ADJUSTMENT_INVOICE, CANCELLATION_INVOICE
-from include.domain.money import CURRENCIES
+from include.domain.money import CURRENCIES, MONEY_PLACES, minor_units
 from include.domain.star import UNKNOWN_KEY, Dimension, Fixed, Greatest, Least, Newer
 from spark_jobs.session import surrogate_key
+
+MONEY = f"decimal(18,{MONEY_PLACES})"
 
 
 def dim_date(spark: SparkSession, first: date, last: date) -> DataFrame:
@@ -138,26 +140,46 @@ def dim_invoice(sales: DataFrame) -> DataFrame:
     )
 
 
-def converted(facts: DataFrame, rates: DataFrame) -> DataFrame:
+def converted(facts: DataFrame, rates: DataFrame, base_rates: DataFrame, base: str) -> DataFrame:
     """Return facts with the exchange rates of their day and the amounts and prices converted at them.
 
     Args:
-        facts: date_key, unit_price, amount (GBP) and any other columns but those below.
+        facts: date_key, currency, original_unit_price, original_amount and any other columns but those below.
         rates: date_key, fx_date, fx_source, fx_missing, rate_usd, rate_eur, rate_cad, rate_aud, rate_jpy.
+        base_rates: date_key, currency, base_rate of each foreign currency and day that lines are in.
+        base: Code of the base currency.
 
     Returns:
-        The columns given, those of `rates`, and amount_usd ... unit_price_jpy, rounded half up to the places of each
-        currency; null where there is no rate.
+        The columns given, those of `rates`, base_rate, unit_price and amount in the base currency, and amount_usd ...
+        unit_price_jpy; null where there is no rate. What is converted is rounded half up: amounts to the coins of the
+        currency, prices in the base currency to six places.
     """
-    of_day = facts.join(F.broadcast(rates), "date_key", "left")
-    return of_day.withColumns(
-        {
-            f"{name}_{currency.lower()}": F.round(F.col(name) * F.col(f"rate_{currency.lower()}"), places).cast(
-                f"decimal(18,{places})"
-            )
-            for name in ("amount", "unit_price")
-            for currency, places in CURRENCIES.items()
-        }
+    is_base = F.col("currency") == base
+    of_day = facts.join(F.broadcast(rates), "date_key", "left").join(
+        F.broadcast(base_rates), ["date_key", "currency"], "left"
+    )
+
+    def in_base(name: str, places: int) -> Column:
+        original = F.col(f"original_{name}")
+        return F.when(is_base, original).otherwise(F.round(original * F.col("base_rate"), places)).cast(MONEY)
+
+    def in_currency(name: str, currency: str, places: int) -> Column:
+        own = F.when(F.col("currency") == currency, F.round(F.col(f"original_{name}"), places))
+        value = own.otherwise(F.round(F.col(name) * F.col(f"rate_{currency.lower()}"), places))
+        return value.cast(f"decimal(18,{places})")
+
+    return (
+        of_day.withColumn("base_rate", F.when(is_base, F.lit(1)).otherwise(F.col("base_rate")).cast("decimal(18,12)"))
+        .withColumns(
+            {"unit_price": in_base("unit_price", MONEY_PLACES), "amount": in_base("amount", minor_units(base))}
+        )
+        .withColumns(
+            {
+                f"{name}_{currency.lower()}": in_currency(name, currency, places)
+                for name in ("amount", "unit_price")
+                for currency, places in CURRENCIES.items()
+            }
+        )
     )
 
 
@@ -172,8 +194,9 @@ def fact_sales(sales: DataFrame) -> DataFrame:
         "invoice_key",
         "sold_at",
         "quantity",
-        "unit_price",
-        "amount",
+        "currency",
+        F.col("unit_price").alias("original_unit_price"),
+        F.col("amount").alias("original_amount"),
         "amount_declared",
         "kind",
         "batch_id",
@@ -208,6 +231,11 @@ def rates_of(fx: DataFrame) -> DataFrame:
         F.col("missing").alias("fx_missing"),
         *[f"rate_{currency.lower()}" for currency in CURRENCIES],
     )
+
+
+def base_rates_of(fx: DataFrame) -> DataFrame:
+    """Return reference table currency_rates as `converted` takes it."""
+    return fx.select(F.date_format("invoice_day", "yyyyMMdd").cast("int").alias("date_key"), "currency", "base_rate")
 
 
 def refreshed(known: DataFrame, facts: DataFrame, dimension: Dimension, members: list[str]) -> DataFrame:

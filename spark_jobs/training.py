@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
+from include.enrichment.reference import COUNTRIES, CURRENCY_RATES, FX_RATES, PRODUCTS
 from include.runs.folder import ClaimedFile, Manifest, RunFolder
 from include.runs.records import EnrichRecord, StagedFile
 from include.settings import Settings
@@ -46,7 +46,7 @@ def staged_lines() -> pa.Table:
 def main(scratch: str) -> None:
     """Run the stages below `scratch`."""
     settings = Settings(data_dir=Path(scratch))
-    for table in (FX_RATES, COUNTRIES, PRODUCTS):
+    for table in (FX_RATES, CURRENCY_RATES, COUNTRIES, PRODUCTS):
         table.upsert(settings, [])
     with spark_session(settings, "training", 0) as spark:
         for number in range(2):

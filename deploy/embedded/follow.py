@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 
 import requests
@@ -240,21 +241,28 @@ def _copies_behind(run: RunFolder) -> list[str]:
     return behind
 
 
+def _money(amount: Decimal) -> str:
+    """Return an amount with two decimals, or as many more as it needs: nothing is rounded for the eye."""
+    whole, _, decimals = f"{amount:,f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
 def print_receipt(receipt: Receipt, settings: Settings, console: Console) -> None:
     """Print a receipt as a person reads it; reports with their whole path below the data folder of `settings`."""
     console.print(f"Receipt of {receipt.run_id}", highlight=False, soft_wrap=True)
     table = Table()
-    for column in ("", "rows", "GBP"):
+    balances = receipt.balances()
+    for column in ("", "rows", *balances):
         table.add_column(column, justify="left" if not column else "right")
     quarantined = sum(receipt.rows_quarantined.values())
-    for label, rows, amount in (
-        ("in", receipt.rows_in, receipt.amount_in),
-        ("loaded", receipt.rows_loaded, receipt.amount_loaded),
-        ("duplicate", receipt.rows_duplicate, receipt.amount_duplicate),
-        ("quarantined", quarantined, receipt.amount_quarantined),
-        ("already seen", receipt.rows_already_seen, receipt.amount_already_seen),
+    for label, rows, amounts in (
+        ("in", receipt.rows_in, [balance.amount_in for balance in balances.values()]),
+        ("loaded", receipt.rows_loaded, [balance.amount_loaded for balance in balances.values()]),
+        ("duplicate", receipt.rows_duplicate, [balance.amount_duplicate for balance in balances.values()]),
+        ("quarantined", quarantined, [balance.amount_quarantined for balance in balances.values()]),
+        ("already seen", receipt.rows_already_seen, [balance.amount_already_seen for balance in balances.values()]),
     ):
-        table.add_row(label, f"{rows:,}", f"{amount:,.2f}")
+        table.add_row(label, f"{rows:,}", *map(_money, amounts))
     console.print(table)
     for file in receipt.files:
         console.print(

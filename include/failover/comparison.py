@@ -114,7 +114,7 @@ def _said(figures: Figures | None) -> str:
     if figures is None:
         return "no facts"
     rows = f", rows {figures.digest[:12]}" if figures.digest else ""
-    return f"{figures.rows} facts, {number(figures.units)} units, GBP {figures.amount}{rows}"
+    return f"{figures.rows} facts, {number(figures.units)} units, amount {figures.amount}{rows}"
 
 
 def _rows(connection: Connection, gold: GoldStar, settings: Settings, day: date, scope: Scope) -> list[str]:

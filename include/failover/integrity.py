@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import partial
 
 from pydantic import Field
-from sqlalchemy import Connection, and_, func, select, text
+from sqlalchemy import Connection, and_, case, func, select, text
 
 from include.domain.model import Model
 from include.domain.money import Money
@@ -104,7 +104,7 @@ def _check(settings: Settings, report: IntegrityReport, first: date | None, last
             *_orphans(connection, scope),
             *_duplicates(connection),
             *_contradictions(connection, scope),
-            *_balances(connection, first, last),
+            *_balances(connection, settings.base_currency, first, last),
             *batch_differences(connection, reports),
             *day_differences(connection, gold, settings, scope),
             *member_differences(connection, gold, settings, scope),
@@ -229,8 +229,10 @@ def _contradictions(connection: Connection, scope: Scope) -> Iterator[Difference
             )
 
 
-def _balances(connection: Connection, first: date | None, last: date | None) -> Iterator[Difference]:
+def _balances(connection: Connection, base: str, first: date | None, last: date | None) -> Iterator[Difference]:
     """A drop's receipt says how many lines and how much money it loaded: its facts are as many and as much.
+
+    Money is that of lines in the base currency.
 
     Drops of which a later rebuild touched a day are passed over: their receipts speak of before it.
     """
@@ -238,7 +240,11 @@ def _balances(connection: Connection, first: date | None, last: date | None) -> 
     facts = {
         row[0]: (row[1], row[2])
         for row in connection.execute(
-            select(fact.c.batch_id, func.count(), func.sum(fact.c.amount)).group_by(fact.c.batch_id)
+            select(
+                fact.c.batch_id,
+                func.count(),
+                func.sum(case((fact.c.currency == base, fact.c.original_amount), else_=0)),
+            ).group_by(fact.c.batch_id)
         )
     }
     published = recorded_batches(connection)
@@ -256,8 +262,8 @@ def _balances(connection: Connection, first: date | None, last: date | None) -> 
             yield Difference(
                 check="balances",
                 subject=batch_id,
-                expected=f"{rows} facts, GBP {amount}, by its receipt",
-                found=f"{there[0]} facts, GBP {there[1]}",
+                expected=f"{rows} facts, {base} {amount}, by its receipt",
+                found=f"{there[0]} facts, {base} {there[1]}",
                 remedy=f"python -m include.operate repair --from {days[0]} --to {days[-1]}" if days else "",
             )
 

@@ -1,8 +1,8 @@
 """Sales by day, month, country and product: a Gold table, and JSON documents under `data/gold` made from it.
 
 Made after a batch is published, from the published facts alone, for the months the batch touches.
-`python -m include.lake.aggregates` makes all of it again. Money is GBP in decimal strings; every document is replaced
-whole.
+`python -m include.lake.aggregates` makes all of it again. Money is in the base currency, in decimal strings; `currency`
+says which that is. Every document is replaced whole.
 """
 
 from __future__ import annotations
@@ -123,7 +123,10 @@ def write_documents(settings: Settings) -> list[Path]:
         for name, query in DOCUMENTS.items():
             found = connection.execute(query)
             names = [column[0] for column in found.description or []]
-            rows = [dict(zip(names, map(_plain, names, row), strict=True)) for row in found.fetchall()]
+            rows = [
+                dict(zip(names, map(_plain, names, row), strict=True)) | {"currency": settings.base_currency}
+                for row in found.fetchall()
+            ]
             path = settings.data_dir / "gold" / f"{name}.json"
             write_atomically(path, json.dumps(rows, indent=1, ensure_ascii=False))
             paths.append(path)

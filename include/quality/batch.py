@@ -24,12 +24,13 @@ _RELATIONS = f"""
 CREATE TABLE lines (
     sale_id VARCHAR, invoice VARCHAR, stock_code VARCHAR, description VARCHAR, quantity DECIMAL(11, 4),
     invoice_date TIMESTAMP, price DECIMAL(20, 6), customer_id VARCHAR, country VARCHAR, country_as_written VARCHAR,
-    amount DECIMAL(18, 6), amount_declared BOOLEAN, kind VARCHAR,
+    amount DECIMAL(18, 6), amount_declared BOOLEAN, currency VARCHAR, kind VARCHAR,
     source_file VARCHAR, source_line BIGINT, batch_id VARCHAR, invoice_day DATE
 );
 CREATE TABLE broken (
     source_file VARCHAR, source_sha256 VARCHAR, source_page INTEGER, source_line BIGINT, codes VARCHAR[],
-    {", ".join(f"{name} VARCHAR" for name in COLUMNS)}, raw VARCHAR, amount DECIMAL(38, 6)
+    {", ".join(f"{name} VARCHAR" for name in COLUMNS)}, raw VARCHAR, currency VARCHAR,
+    amount DECIMAL(38, 6)
 );
 CREATE VIEW legible AS
     SELECT source_file, source_line, invoice, stock_code, description, customer_id, country FROM lines
@@ -49,14 +50,15 @@ CREATE TABLE totals (
 _LINES = """
 INSERT INTO lines
 SELECT sale_id, invoice_no, stock_code, description, quantity, CAST(sold_at AS TIMESTAMP), unit_price, customer_id,
-    country, country_as_written, amount, amount_declared, kind, source_file, source_line, batch_id, invoice_day
+    country, country_as_written, amount, amount_declared, currency, kind, source_file, source_line, batch_id,
+    invoice_day
 FROM silver WHERE
 """
 
 _BROKEN = f"""
 INSERT INTO broken
 SELECT source_file, source_sha256, source_page, source_line, codes,
-    {", ".join(f"left({name}, {VALUE_LIMIT})" for name in COLUMNS)}, left(raw, {VALUE_LIMIT}), amount
+    {", ".join(f"left({name}, {VALUE_LIMIT})" for name in COLUMNS)}, left(raw, {VALUE_LIMIT}), currency, amount
 FROM quarantine WHERE
 """
 
@@ -95,7 +97,8 @@ FROM others LEFT JOIN firsts USING (invoice, stock_code, description, quantity, 
 
 _TOTALS = """
 INSERT INTO totals
-SELECT $name, NULL, $rows, count(*), $amount, coalesce(sum(amount), 0) FROM {relation}
+SELECT $name, NULL, $rows, {count}, $amount, coalesce(sum(amount) FILTER (WHERE currency = $currency), 0)
+FROM {relation}
 """
 
 
@@ -169,10 +172,16 @@ def open_batch(
         if files:
             connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?)", files)
         quarantined = sum(silver.rows_quarantined.values())
-        for relation, name, rows, amount in (
-            ("lines", "Silver", silver.rows_loaded, silver.amount_loaded),
-            ("broken", "Quarantine", quarantined, silver.amount_quarantined),
-        ):
-            recorded: dict[str, str | int | Decimal] = {"name": name, "rows": rows, "amount": amount}
-            connection.execute(_TOTALS.format(relation=relation), recorded)
+        for currency, balance in silver.balances(settings.base_currency).items():
+            for relation, name, rows, amount in (
+                ("lines", "Silver", silver.rows_loaded, balance.amount_loaded),
+                ("broken", "Quarantine", quarantined, balance.amount_quarantined),
+            ):
+                recorded: dict[str, str | int | Decimal | None] = {"name": name, "rows": rows, "amount": amount}
+                recorded["currency"] = currency
+                count = "count(*)"
+                if currency != settings.base_currency:  # rows are counted once, whatever their currency
+                    recorded |= {"name": f"{name}, {currency}", "rows": None}
+                    count = "NULL"
+                connection.execute(_TOTALS.format(relation=relation, count=count), recorded)
         yield connection

@@ -30,7 +30,7 @@ Relation = Literal["lines", "broken", "legible", "repeats", "files", "totals"]
 * `legible`: `lines` and those of `broken` whose values could be told apart; text.
 * `repeats`: Bronze rows that are in neither, since an equal line is; `twin_line` is where in the batch that one is.
 * `files`: the new files of a drop.
-* `totals`: rows and money (GBP) of `lines` and `broken` as Silver recorded them and as counted from the tables.
+* `totals`: rows and money of `lines` and `broken`, by currency, as Silver recorded them and as counted from the tables.
 """
 
 DIMENSIONS: dict[DimensionName, str] = {
@@ -299,7 +299,8 @@ def _reconciliation() -> list[Rule]:
             "reconciliation",
             ("quantity", "price"),
             0.35,
-            "1 - tables (Silver, quarantine) whose GBP of the batch differ from what Silver recorded / 2.",
+            "1 - tables (Silver, quarantine) whose money of the batch differs from what Silver recorded / 2, "
+            "each currency by itself.",
             "totals",
             "amount_recorded <> amount_found",
         ),

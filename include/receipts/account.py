@@ -12,6 +12,7 @@ from include.quality.findings import QualityRecord
 from include.receipts.model import Enrichment, FileEntry, QualityEntry, Receipt
 from include.runs.folder import ClaimedFile, Manifest
 from include.runs.records import (
+    Balance,
     BronzeRecord,
     EnrichRecord,
     GoldRecord,
@@ -34,8 +35,8 @@ class Published(Protocol):
         """Lines of the batch that are live as this batch's."""
 
     @property
-    def amount_loaded(self) -> Decimal:
-        """GBP, sum over these."""
+    def loaded(self) -> Mapping[str, Decimal]:
+        """Currency -> amount of these, in the currency the lines are in."""
 
     @property
     def primary_seconds(self) -> float:
@@ -66,6 +67,7 @@ class RunRecords:
 def account(
     records: RunRecords,
     *,
+    base_currency: str,
     unreadable_reports: Mapping[str, str],
     put_back: Mapping[str, str],
     first_loads: Mapping[str, FileEntry],
@@ -75,6 +77,7 @@ def account(
 
     Args:
         records: What the stages recorded.
+        base_currency: Code of the currency of rows that name none.
         unreadable_reports: Name of a file that could not be opened -> path of the report for its sender.
         put_back: Name of a file that was written to after it was read -> its name in the landing folder now.
         first_loads: Content hash of a file seen before -> its entry in the receipt of the run that loaded it.
@@ -83,9 +86,19 @@ def account(
     manifest, silver, published = records.manifest, records.silver or SilverRecord(), records.publish
     files = _files(records, unreadable_reports, first_loads)
     seen = [file for file in files if file.status == "already_seen"]
-    seen_rows, seen_amount = sum(file.rows for file in seen), sum((file.amount for file in seen), Decimal(0))
-    loaded_rows, loaded_amount = _live(manifest, silver, published)
+    seen_rows = sum(file.rows for file in seen)
+    loaded_rows, loaded = _live(manifest, silver, published, base_currency)
+    balances = {base_currency: Balance()} | {
+        currency: _balance(currency, silver.balances(base_currency), loaded, seen, base_currency)
+        for currency in sorted(
+            {*silver.balances(base_currency), *loaded, *(name for file in seen for name in file.foreign_amounts)}
+        )
+    }
+    own = balances.pop(base_currency)
     return Receipt(
+        **own.model_dump(),
+        base_currency=base_currency,
+        other_currencies=balances,
         run_id=manifest.run_id,
         batch_id=manifest.batch_id,
         kind=manifest.kind,
@@ -99,11 +112,6 @@ def account(
         rows_duplicate=silver.rows_duplicate,
         rows_quarantined=silver.rows_quarantined,
         rows_already_seen=silver.rows_already_seen + silver.rows_loaded - loaded_rows + seen_rows,
-        amount_in=silver.amount_in + seen_amount,
-        amount_loaded=loaded_amount,
-        amount_duplicate=silver.amount_duplicate,
-        amount_quarantined=silver.amount_quarantined,
-        amount_already_seen=silver.amount_already_seen + silver.amount_loaded - loaded_amount + seen_amount,
         invoice_days=(silver.first_day, silver.last_day) if silver.first_day and silver.last_day else None,
         seconds=_seconds(records) | {"total": round((finished_at - manifest.claimed_at).total_seconds(), 1)},
         table_versions=_table_versions(records),
@@ -114,14 +122,34 @@ def account(
     )
 
 
-def _live(manifest: Manifest, silver: SilverRecord, published: Published | None) -> tuple[int, Decimal]:
-    """Return lines and GBP that are live because of this run.
+def _balance(
+    currency: str, silver: Mapping[str, Balance], loaded: Mapping[str, Decimal], seen: list[FileEntry], base: str
+) -> Balance:
+    """Return what came in of one currency and what became of it, files that were seen before included."""
+    found, live = silver.get(currency, Balance()), loaded.get(currency, Decimal(0))
+    before = sum(
+        (file.amount if currency == base else file.foreign_amounts.get(currency, Decimal(0)) for file in seen),
+        Decimal(0),
+    )
+    return Balance(
+        amount_in=found.amount_in + before,
+        amount_loaded=live,
+        amount_duplicate=found.amount_duplicate,
+        amount_quarantined=found.amount_quarantined,
+        amount_already_seen=found.amount_already_seen + found.amount_loaded - live + before,
+    )
+
+
+def _live(
+    manifest: Manifest, silver: SilverRecord, published: Published | None, base: str
+) -> tuple[int, Mapping[str, Decimal]]:
+    """Return lines and money by currency that are live because of this run.
 
     A drop that failed and was run again may find lines live that another run has taken over meanwhile.
     """
     if manifest.kind == "rebuild" or published is None:
-        return silver.rows_loaded, silver.amount_loaded
-    return published.facts_loaded, published.amount_loaded
+        return silver.rows_loaded, {name: found.amount_loaded for name, found in silver.balances(base).items()}
+    return published.facts_loaded, published.loaded
 
 
 def _status(manifest: Manifest, files: list[FileEntry]) -> Literal["loaded", "nothing_new", "rejected"]:
@@ -159,6 +187,7 @@ def _already_seen(file: ClaimedFile, counted: SourceReading | FileEntry | None) 
         status="already_seen",
         rows=counted.rows if counted else 0,
         amount=counted.amount if counted else Decimal(0),
+        foreign_amounts=counted.foreign_amounts if counted else {},
         first_run_id=file.first_run_id,
     )
 
@@ -171,6 +200,7 @@ def _loaded(file: ClaimedFile, reading: SourceReading, report: str | None) -> Fi
         status="loaded",
         rows=reading.rows,
         amount=reading.amount,
+        foreign_amounts=reading.foreign_amounts,
         decisions=reading.decisions,
         report=report,
     )

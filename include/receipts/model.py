@@ -15,7 +15,7 @@ from pydantic import Field
 from include.domain.model import Model
 from include.domain.money import Money
 from include.quality.findings import Release
-from include.runs.records import ServiceMetrics
+from include.runs.records import Balance, ServiceMetrics
 from include.sources.model import FileDecisions
 
 
@@ -32,7 +32,8 @@ class FileEntry(Model):
         bytes: Size in bytes as dropped.
         status: `loaded`, `already_seen` (`first_run_id` loaded these bytes) or `rejected` (nothing of it was read).
         rows: Data rows found in the file; 0 for a rejected file.
-        amount: Sum of quantity x price in GBP over the rows where both can be read.
+        amount: What the rows in the base currency are worth, over those where it can be told exactly.
+        foreign_amounts: Other currency -> the same of the rows in it.
         decisions: What was detected about the file; none for a rejected or already seen file.
         report: Path below the data folder of the report for the sender, if any row or the file was quarantined.
         reason: Code and sentence of the rejection.
@@ -44,6 +45,7 @@ class FileEntry(Model):
     status: Literal["loaded", "already_seen", "rejected"]
     rows: int = 0
     amount: Money = Decimal(0)
+    foreign_amounts: dict[str, Money] = Field(default_factory=dict)
     decisions: FileDecisions | None = None
     first_run_id: str | None = None
     report: str | None = None
@@ -87,10 +89,13 @@ class QualityEntry(Model):
 class Receipt(Model):
     """Account of one run.
 
-    `rows_in = rows_loaded + rows_duplicate + rows_quarantined + rows_already_seen`, and the same for `amount_*`
-    (GBP, quantity x price, exact decimals written as strings). Rows whose quantity or price cannot be read count 0.
+    `rows_in = rows_loaded + rows_duplicate + rows_quarantined + rows_already_seen`, and the same for `amount_*` (exact
+    decimals written as strings) of the rows in the base currency and, in `other_currencies`, of those in each other.
+    Currencies are never added up. Rows whose amount cannot be told exactly count 0.
 
     Attributes:
+        base_currency: Code of the currency of `amount_*`.
+        other_currencies: Code -> the amounts of rows in another currency, in that.
         kind: `drop` for files from the landing folder, `rebuild` for a backfilled invoice day.
         status: `loaded`, `nothing_new` (all bytes seen before, or nothing to claim) or `rejected` (no readable file).
         rows_quarantined: Rows kept out of the warehouse, by reason code.
@@ -121,6 +126,8 @@ class Receipt(Model):
     amount_duplicate: Money
     amount_quarantined: Money
     amount_already_seen: Money
+    base_currency: str = "GBP"
+    other_currencies: dict[str, Balance] = Field(default_factory=dict)
     invoice_days: tuple[date, date] | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     table_versions: dict[str, int] = Field(default_factory=dict)
@@ -144,10 +151,11 @@ class Receipt(Model):
                 f"duplicate {self.rows_duplicate}, quarantined {self.rows_quarantined}, "
                 f"already seen {self.rows_already_seen}"
             )
-        money = self.amount_loaded + self.amount_duplicate + self.amount_quarantined + self.amount_already_seen
-        if self.amount_in != money:
-            raise ReceiptUnbalanced(
-                f"GBP {self.amount_in} came in but GBP {money} is accounted for: loaded {self.amount_loaded}, "
-                f"duplicate {self.amount_duplicate}, quarantined {self.amount_quarantined}, "
-                f"already seen {self.amount_already_seen}"
-            )
+        for currency, balance in self.balances().items():
+            if balance.amount_in != balance.accounted:
+                raise ReceiptUnbalanced(balance.told(currency))
+
+    def balances(self) -> dict[str, Balance]:
+        """Return the amounts by currency, the base currency's first."""
+        own = Balance.model_validate(self.model_dump(include=set(Balance.model_fields)))
+        return {self.base_currency: own} | self.other_currencies

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from include.domain.model import Model
-from include.domain.money import Money
+from include.domain.money import Money, printed
 from include.runs.folder import ClaimedFile
 from include.sources.model import SourceReading
 
@@ -47,12 +47,41 @@ def unreadable(file: ClaimedFile) -> StagedFile:
     )
 
 
+class Balance(Model):
+    """Money of one currency: what came in, and what became of it."""
+
+    amount_in: Money = Decimal(0)
+    amount_loaded: Money = Decimal(0)
+    amount_duplicate: Money = Decimal(0)
+    amount_already_seen: Money = Decimal(0)
+    amount_quarantined: Money = Decimal(0)
+
+    @property
+    def accounted(self) -> Decimal:
+        """What is accounted for of `amount_in`."""
+        return self.amount_loaded + self.amount_duplicate + self.amount_already_seen + self.amount_quarantined
+
+    def told(self, currency: str) -> str:
+        """Return a sentence that says what came in and what became of it."""
+        return (
+            f"{currency} {self.amount_in} came in but {currency} {printed(self.accounted)} is accounted for: loaded "
+            f"{self.amount_loaded}, duplicate {self.amount_duplicate}, quarantined {self.amount_quarantined}, "
+            f"already seen {self.amount_already_seen}"
+        )
+
+
 class BronzeRecord(Model):
-    """Rows and money (GBP) of the batch as counted by the source readers, and the table version that holds them."""
+    """Rows and money of the batch as counted by the source readers, and the table version that holds them.
+
+    Attributes:
+        amount: Of the rows in the base currency.
+        foreign_amounts: Other currency -> the same of the rows in it.
+    """
 
     files: list[StagedFile]
     rows: int
     amount: Money
+    foreign_amounts: dict[str, Money] = Field(default_factory=dict)
     table_version: int | None
     seconds: float
 
@@ -60,7 +89,10 @@ class BronzeRecord(Model):
 class SilverRecord(Model):
     """What became of each Bronze row of the batch, counted from the written tables.
 
+    The amounts are those of rows in the base currency; currencies are never added up.
+
     Attributes:
+        other_currencies: Currency -> the amounts of rows in it.
         unpublished: Batches in Silver that were not live when this stage began. A drop has taken over the lines it
             shares with them; a rebuild leaves theirs to their own runs.
     """
@@ -75,6 +107,7 @@ class SilverRecord(Model):
     amount_already_seen: Money = Decimal(0)
     rows_quarantined: dict[str, int] = Field(default_factory=dict)
     amount_quarantined: Money = Decimal(0)
+    other_currencies: dict[str, Balance] = Field(default_factory=dict)
     first_day: date | None = None
     last_day: date | None = None
     months: list[str] = Field(default_factory=list)
@@ -82,6 +115,11 @@ class SilverRecord(Model):
     table_version: int | None = None
     quarantine_version: int | None = None
     seconds: float = 0.0
+
+    def balances(self, base: str) -> dict[str, Balance]:
+        """Return the amounts by currency, the base currency's first."""
+        own = Balance.model_validate(self.model_dump(include=set(Balance.model_fields)))
+        return {base: own} | self.other_currencies
 
 
 class ServiceMetrics(Model):

@@ -67,10 +67,12 @@ class PublishedLake:
     Attributes:
         tables: Name in the statements -> table, each at one version.
         unpublished: Batches whose lines are in the tables and not live.
+        currency: Code of the base currency.
     """
 
     tables: Mapping[str, DeltaTable]
     unpublished: list[str]
+    currency: str
 
     def mark(self) -> LakeMark:
         """Return what identifies this state."""
@@ -107,7 +109,7 @@ class PublishedLake:
             found = connection.execute(_PRODUCTS.format(wanted=wanted), given)
             names = [column[0] for column in found.description or []]
             rows = found.fetchall()
-        return [_product(dict(zip(names, row, strict=True)), described) for row in rows]
+        return [_product(dict(zip(names, row, strict=True)), described, self.currency) for row in rows]
 
 
 def open_lake(settings: Settings) -> PublishedLake | None:
@@ -122,7 +124,7 @@ def open_lake(settings: Settings) -> PublishedLake | None:
     except TableNotFoundError:
         return None
     # Read last: a batch that the tables hold and that is not listed here has been published since.
-    return PublishedLake(tables, unpublished_batches(settings))
+    return PublishedLake(tables, unpublished_batches(settings), settings.base_currency)
 
 
 def table_mark(table: DeltaTable) -> TableMark:
@@ -131,11 +133,12 @@ def table_mark(table: DeltaTable) -> TableMark:
     return TableMark(version=table.version(), files_sha256=hashlib.sha256(files.encode()).hexdigest())
 
 
-def _product(row: dict[str, Any], described: dict[str, list[str]]) -> Product:
+def _product(row: dict[str, Any], described: dict[str, list[str]], currency: str) -> Product:
     others = [text for text in described.get(row["stock_code"], ()) if text != row["description"]]
     return Product(
         **row | {name: _plain(row[name]) for name in ("first_sold_at", "last_sold_at")},
         alternatives=others[:MAX_ALTERNATIVES],
+        currency=currency,
         price_band=price_band(Decimal(row["price_median"])),
     )
 

@@ -1,4 +1,4 @@
-"""What is asked of the product search and what it answers. Money is GBP, exact."""
+"""What is asked of the product search and what it answers. Money is in the base currency, exact."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRICE_BANDS = (
     (Decimal("10"), "5 to 9.99"),
     (Decimal("25"), "10 to 24.99"),
 )
-"""Upper bound in GBP, exclusive -> name of the band in facets."""
+"""Upper bound in the base currency, exclusive -> name of the band in facets."""
 
 HIGHEST_BAND = "25 and over"
 
@@ -72,7 +72,7 @@ class SearchMisconfigured(SearchUnavailable):
 
 
 def price_band(price: Decimal) -> str:
-    """Return the name of the band of a price in GBP."""
+    """Return the name of the band of a price."""
     return next((name for bound, name in PRICE_BANDS if price < bound), HIGHEST_BAND)
 
 
@@ -94,8 +94,8 @@ class Filtered(Model):
 
     Attributes:
         country: A name or code of the country the product is sold in.
-        price_min: Least price, GBP; what counts is the median price of the product in the country.
-        price_max: Greatest price, GBP.
+        price_min: Least price in the base currency; what counts is the median price of the product in the country.
+        price_max: Greatest price.
         category: Category, such as `candles_and_lighting` or `candles and lighting`.
         brand: Brand, licence or line.
     """
@@ -168,11 +168,12 @@ class Product(BaseModel):
 
     Attributes:
         alternatives: Other descriptions it has been sold under.
-        price_minimum: Least unit price of its sales, GBP.
+        currency: Code of the currency of prices and revenue: the base currency.
+        price_minimum: Least unit price of its sales.
         price_maximum: Greatest unit price.
         price_median: Median unit price over the lines; filters, sorting and bands go by it.
         units: Units sold less those returned or cancelled.
-        revenue: GBP, the same way.
+        revenue: The same way.
         first_sold_at: Shop time of the first sale.
         last_sold_at: Shop time of the latest sale.
     """
@@ -187,6 +188,7 @@ class Product(BaseModel):
     brand: str | None = None
     country: str
     region: str | None = None
+    currency: str
     price_minimum: Money
     price_maximum: Money
     price_median: Money

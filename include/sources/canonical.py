@@ -44,11 +44,11 @@ SELECT text, count(*), min(line_number) FROM (
 
 # DuckDB multiplies in 64 bits unless the type of a number has more, as that of the price has.
 LINES = f"""
-SELECT line_number, extras, quantity, price, CASE WHEN product IS NULL THEN NULL WHEN amount <> '' THEN own
+SELECT line_number, extras, currency, quantity, price, CASE WHEN product IS NULL THEN NULL WHEN amount <> '' THEN own
     WHEN product = product::DECIMAL(26, 6) THEN product::DECIMAL(26, 6) END AS worth
 FROM (
     SELECT *, quantity * price AS product FROM (
-        SELECT line_number, extras, coalesce(trim(amount, $space), '') AS amount,
+        SELECT line_number, extras, currency, coalesce(trim(amount, $space), '') AS amount,
             {_number("quantity", "quantity", "DECIMAL(13, 4)")} AS quantity,
             {_number("price", "price", "DECIMAL(20, 6)")} AS price,
             {_number("amount", "line_amount", "DECIMAL(26, 6)")} AS own
@@ -82,25 +82,33 @@ class StagedValues:
         rows = self.ask(_DISTINCT.format(column=column), nothing=list(NOTHING)).fetchall()
         return {text: count for text, count, _ in rows}
 
-    def amount(self) -> Decimal:
-        """Return the exact sum of what the lines are worth, over those where it can be told."""
-        row = self.ask(f"SELECT sum(worth) FROM ({LINES})").fetchone()
-        assert row is not None  # an aggregate without GROUP BY yields one row
-        return Decimal(0) if row[0] is None else Decimal(row[0])
+    def amounts(self, base: str) -> dict[str, Decimal]:
+        """Return by currency the exact sum of what the lines are worth, over those where it can be told."""
+        rows = self.ask(
+            f"SELECT coalesce(currency, $base), sum(worth) FROM ({LINES}) WHERE worth IS NOT NULL GROUP BY 1",
+            base=base,
+        )
+        return dict(rows.fetchall())
 
-    def rewrite(self, changes: Mapping[str, Mapping[str, str]]) -> None:
+    def rewrite(self, changes: Mapping[str, Mapping[str, str]], currencies: pa.Array | None = None) -> None:
         """Write changed values to the file, and null for a word for nothing; leave it alone if there is none.
 
         Args:
             changes: Column -> trimmed text -> what it becomes.
+            currencies: What column `currency` becomes, record by record.
         """
         changed = {column: _Change(column, values) for column, values in changes.items() if values}
         emptied = self._columns_with_nothing()
-        if not changed and not emptied:
+        if not changed and not emptied and currencies is None:
             return
+        done = 0
         source = pq.ParquetFile(self.path)
         with replacing(self.path) as partial, pq.ParquetWriter(partial, SCHEMA, **WRITTEN_AS) as writer:
             for batch in source.iter_batches(BATCH_ROWS):
+                if currencies is not None:
+                    place = batch.schema.get_field_index("currency")
+                    batch = batch.set_column(place, "currency", currencies.slice(done, batch.num_rows))
+                    done += batch.num_rows
                 writer.write_batch(_rewritten(batch, changed, emptied))
 
     def _columns_with_nothing(self) -> list[str]:
@@ -142,6 +150,8 @@ def _rewritten(batch: pa.RecordBatch, changed: Mapping[str, _Change], emptied: S
             words = pc.if_else(nothing, text, None).to_pylist()
             written.append(pa.array([_member(name, word) if word else None for word in words], pa.string()))
             columns[name] = pc.if_else(nothing, None, columns[name])
+    if not written:
+        return batch
     members = [", ".join(filter(None, values)) for values in zip(*(one.to_pylist() for one in written), strict=True)]
     columns["written"] = pa.array([f"{{{text}}}" if text else None for text in members], pa.string())
     return pa.record_batch([columns[name] for name in SCHEMA.names], schema=SCHEMA)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from include.domain.line import WHITESPACE
 from include.sources.canonical import LINES, NOTHING, StagedValues
 from include.sources.columns import normalised
+from include.sources.currency import pointer
 from include.sources.defects import reject, shortened
 from include.sources.numbers import NumberStyle
 
@@ -73,19 +74,21 @@ _READ = pa.schema({"text": pa.string(), "number": pa.string()})
 _MONEY = "DECIMAL(26, 6)"
 
 
-def check_money_columns(
-    values: StagedValues, extra_columns: Sequence[str], numbers: NumberStyle, base_currencies: Sequence[str]
-) -> list[str]:
+def columns_of(role: Role, extra_columns: Sequence[str]) -> list[str]:
+    """Return the columns that seem to hold one thing."""
+    return [name for name in extra_columns if ROLES.get(normalised(name)) == role]
+
+
+def check_money_columns(values: StagedValues, extra_columns: Sequence[str], numbers: NumberStyle) -> list[str]:
     """Return what was seen in columns that could change the money and do not.
 
     Args:
         values: The canonical values of the file.
         extra_columns: Its columns of other names.
         numbers: How the file writes numbers.
-        base_currencies: What the base currency is called, in upper case.
 
     Raises:
-        SourceRejected: unexplained_currency, total_differs, unreadable_total, unexplained_amounts, unexplained_status,
+        SourceRejected: total_differs, unreadable_total, unexplained_amounts, unexplained_status,
             unexplained_document_type.
     """
     found: dict[Role, list[str]] = {}
@@ -96,8 +99,6 @@ def check_money_columns(
     if not found:
         return []
     guard = _Guard(values, [name for names in found.values() for name in names], numbers)
-    for name in found.get("currency", []):
-        guard.check_currency(name, base_currencies)
     told = [guard.check_total(name) for name in found.get("total", [])]
     for name in found.get("adjustment", []):
         guard.check_adjustment(name)
@@ -116,7 +117,7 @@ class _Guard:
         self.numbers = numbers
         self.connection = values.connection
         extras = ", ".join(
-            f"nullif(nullif(trim(json_extract_string(extras, {_path(name)})), ''), '[]') AS {column}"
+            f"nullif(nullif(trim(json_extract_string(extras, {pointer(name)})), ''), '[]') AS {column}"
             for name, column in self.column.items()
         )
         self.connection.execute(
@@ -124,11 +125,6 @@ class _Guard:
             f"{extras} FROM ({LINES}) ORDER BY line_number",
             {"path": str(values.path), "space": WHITESPACE},
         )
-
-    def check_currency(self, name: str, base: Sequence[str]) -> None:
-        others = {text: count for text, count in self._values(name).items() if text.upper() not in base}
-        if others:
-            raise reject("unexplained_currency", column=name, values=_listed(others), base=base[0])
 
     def check_total(self, name: str) -> str:
         too_large = self._read_numbers(name)
@@ -206,12 +202,6 @@ class _Guard:
         row = self.connection.execute(query, values or None).fetchone()
         assert row is not None  # an aggregate without GROUP BY yields one row
         return row[0], row[1], row[2]
-
-
-def _path(name: str) -> str:
-    """Return the JSON pointer of a member as an SQL literal."""
-    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
-    return "'" + pointer.replace("'", "''") + "'"
 
 
 def _listed(values: Mapping[str, int]) -> str:

@@ -125,7 +125,8 @@ class SourceReading(Model):
         rows: Records staged, defective ones included.
         defects: Count of defective records by code.
         amount: Exact sum of what the records are worth (the line's own amount, else quantity x price), over those where
-            it can be told.
+            it can be told; of those in the base currency.
+        foreign_amounts: Other currency -> the same of the records in it.
         seconds: Wall seconds spent.
     """
 
@@ -133,6 +134,7 @@ class SourceReading(Model):
     rows: int
     defects: dict[str, int]
     amount: Money
+    foreign_amounts: dict[str, Money] = Field(default_factory=dict)
     seconds: float
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
@@ -14,10 +15,11 @@ from include.files import replacing
 from include.sources.canonical import StagedValues, currencies, dates_changed, numbers_changed
 from include.sources.compression import UnpackLimits, unpacked
 from include.sources.csv_reader import read_csv
+from include.sources.currency import candidates, line_currencies
 from include.sources.dates import DateSetting
 from include.sources.defects import reject, with_profile_advice
 from include.sources.detection import is_zip_of_files, kind_of, text_format
-from include.sources.guard import check_money_columns
+from include.sources.guard import check_money_columns, columns_of
 from include.sources.json_reader import read_json, read_json_lines
 from include.sources.model import FileDecisions, SourceReading, SourceRejected
 from include.sources.numbers import MarkSetting, NumberStyle, decide_numbers
@@ -28,9 +30,6 @@ from include.sources.text import encoding_of
 from include.sources.zip_archive import unpack
 
 MAX_LINE_BYTES = 1 << 20
-
-BASE_CURRENCY = ("GBP", "£", "STG", "POUND", "POUNDS")
-"""What the base currency is called."""
 
 LONDON = ZoneInfo("Europe/London")
 
@@ -45,6 +44,7 @@ def stage_file(
     date_order: DateSetting = "auto",
     decimal_mark: MarkSetting = "auto",
     zone: ZoneInfo = LONDON,
+    base_currency: str = "GBP",
     max_line_bytes: int = MAX_LINE_BYTES,
     limits: UnpackLimits | None = None,
     layouts: Layouts | None = None,
@@ -58,12 +58,13 @@ def stage_file(
         date_order: How to read dates where the file gives no evidence.
         decimal_mark: How to read numbers where the file gives no evidence.
         zone: The shop's, to which moments with an offset are brought.
+        base_currency: Code of the currency that lines are in which name none.
         max_line_bytes: Longest physical line or JSON record that is read, in bytes.
         limits: How much a compressed file may unpack to.
         layouts: Those the file may have; by default the one with the usual column names.
 
     Returns:
-        The decisions, the number of records and of defective ones, and the exact amount in GBP.
+        The decisions, the number of records and of defective ones, and their exact amounts by currency.
 
     Raises:
         SourceRejected: If nothing of the file can be loaded; `out` is then left as it was.
@@ -82,19 +83,20 @@ def stage_file(
         with StagedValues(partial) as values:
             rows, defects = writer.rows, dict(sorted(writer.defects.items()))
             if decisions.profile is None:
-                _bring_to_one_form(values, decisions, date_order, decimal_mark, zone)
+                _bring_to_one_form(values, decisions, date_order, decimal_mark, zone, base_currency)
             else:
                 profile = layouts.profiles[decisions.profile].with_settings(date_order, decimal_mark)
-                rows, defects = make_lines(values, profile, decisions, zone, BASE_CURRENCY[0])
+                rows, defects = make_lines(values, profile, decisions, zone, base_currency)
                 unexplained = profile.unexplained(decisions.extra_columns)
-                style = NumberStyle(decisions.decimal_mark)
-                decisions.warnings += check_money_columns(values, unexplained, style, BASE_CURRENCY)
-            amount = values.amount()
+                _refuse_unexplained_currency(values, unexplained, base_currency)
+                decisions.warnings += check_money_columns(values, unexplained, NumberStyle(decisions.decimal_mark))
+            amounts = values.amounts(base_currency)
     return SourceReading(
         decisions=decisions,
         rows=rows,
         defects=defects,
-        amount=amount,
+        amount=amounts.pop(base_currency, Decimal(0)),
+        foreign_amounts=amounts,
         seconds=round(time.perf_counter() - started, 3),
     )
 
@@ -136,30 +138,45 @@ def opened(
             raise with_profile_advice(error, name, decisions.profile) from error
 
 
+def _refuse_unexplained_currency(values: StagedValues, names: Sequence[str], base: str) -> None:
+    """Refuse a file with a column of currencies that its profile does not explain, unless it says the base currency."""
+    columns = columns_of("currency", names)
+    if columns and line_currencies(values, columns, {}, base) is not None:
+        raise reject("unexplained_currency", column=", ".join(columns), values="another currency", base=base)
+
+
 def _bring_to_one_form(
     values: StagedValues,
     decisions: FileDecisions,
     date_order: DateSetting,
     decimal_mark: MarkSetting,
     zone: ZoneInfo,
+    base: str,
 ) -> None:
     """Decide how the file writes its values and write them in the one form."""
     dates, quantities, prices = (values.distinct(column) for column in ("invoice_date", "quantity", "price"))
     changed_dates = dates_changed(dates, decisions, date_order, zone)
     number_style = decide_numbers(prices | quantities, decisions, decimal_mark)
     price_numbers = numbers_changed(prices, number_style)
-    foreign = {
-        currency: count
-        for currency, count in currencies(prices, price_numbers).items()
-        if currency not in BASE_CURRENCY
+    columns = columns_of("currency", decisions.extra_columns)
+    unclear = {
+        sign: count
+        for sign, count in currencies(prices, price_numbers).items()
+        if len(found := candidates(sign, base)) != 1 and not (found and columns)
     }
-    if foreign:
-        signs = ", ".join(f"{currency} on {count} lines" for currency, count in foreign.items())
-        if sum(foreign.values()) == sum(prices.values()):
-            raise reject("unexplained_currency", column="price", values=signs, base=BASE_CURRENCY[0])
+    if unclear:
+        signs = ", ".join(f"{sign} on {count} lines" for sign, count in unclear.items())
+        if sum(unclear.values()) == sum(prices.values()):
+            raise reject("unexplained_currency", column="price", values=signs, base=base)
         decisions.warnings.append(
-            f"Prices have another currency than the rest of the file ({signs}); those lines are kept out."
+            f"Prices have a currency that is not known or not clear ({signs}); those lines are kept out."
         )
+    price_signs = {
+        text: number.currency
+        for text, number in price_numbers.items()
+        if number.currency is not None and number.currency not in unclear
+    }
+    of_lines = line_currencies(values, columns, price_signs, base) if columns or price_signs else None
     values.rewrite(
         {
             "invoice_date": changed_dates,
@@ -168,10 +185,11 @@ def _bring_to_one_form(
                 for text, number in numbers_changed(quantities, number_style).items()
                 if number.currency is None
             },
-            "price": {text: number.text for text, number in price_numbers.items() if number.currency not in foreign},
-        }
+            "price": {text: number.text for text, number in price_numbers.items() if number.currency not in unclear},
+        },
+        of_lines,
     )
-    decisions.warnings += check_money_columns(values, decisions.extra_columns, number_style, BASE_CURRENCY)
+    decisions.warnings += check_money_columns(values, decisions.extra_columns, number_style)
 
 
 def _refuse_bad_archive(path: Path, folder: Path, limits: UnpackLimits) -> None:

@@ -36,6 +36,7 @@ from include.warehouse.health import (
     statistics_of,
 )
 from include.warehouse.publishing.batches import (
+    Loaded,
     PublishError,
     PublishReport,
     newest_batch,
@@ -64,7 +65,7 @@ from include.warehouse.schema.migrations import (
     secure,
     upgrade,
 )
-from include.warehouse.schema.portable import SQLITE, places, rounded_product
+from include.warehouse.schema.portable import SQLITE, places, rounded, rounded_product
 from include.warehouse.schema.security import unsecured
 from include.warehouse.schema.tables import (
     FACT,
@@ -72,6 +73,7 @@ from include.warehouse.schema.tables import (
     IS_SCALED_PRODUCT,
     MODEL_SCHEMA,
     NAMING,
+    ORIGINAL,
     PRODUCT,
     SCALED,
     STAR,
@@ -87,6 +89,7 @@ __all__ = [
     "KEPT",
     "MODEL_SCHEMA",
     "NAMING",
+    "ORIGINAL",
     "PRODUCT",
     "SCALED",
     "SQLITE",
@@ -98,6 +101,7 @@ __all__ = [
     "GoldBatch",
     "GoldStar",
     "GoldUnreadable",
+    "Loaded",
     "NewestBatch",
     "Outcome",
     "PublishError",
@@ -139,6 +143,7 @@ __all__ = [
     "recorded_batches",
     "recorded_batches_of",
     "replace_days",
+    "rounded",
     "rounded_product",
     "save_entries",
     "save_receipt",

@@ -25,7 +25,7 @@ from include.runs.folder import RunFolder
 from include.runs.marks import unpublished_batches
 from include.runs.records import EnrichRecord, GoldRecord, SilverRecord
 from include.settings import Settings
-from include.warehouse.publishing.batches import PublishReport
+from include.warehouse.publishing.batches import Loaded, PublishReport
 from include.warehouse.schema.portable import places
 from include.warehouse.schema.tables import FACT, STAR, loaded_columns, star_table
 
@@ -255,11 +255,13 @@ class GoldStar:
         row = self.connection.execute("SELECT min(sold_at), max(sold_at) FROM picked").fetchone()
         return (row[0], row[1]) if row and row[0] is not None else (None, None)
 
-    def picked_of(self, batch_id: str) -> tuple[int, Decimal]:
-        """Return number and GBP of the picked facts that are of a batch."""
-        query = "SELECT count(*), coalesce(sum(amount), 0)::DECIMAL(38, 6) FROM picked WHERE batch_id = ?"
-        row = self.connection.execute(query, [batch_id]).fetchone()
-        return (row[0], row[1]) if row else (0, Decimal(0))
+    def picked_of(self, batch_id: str) -> Loaded:
+        """Return the picked facts that are of a batch."""
+        query = """SELECT currency, count(*), sum(amount)::DECIMAL(38, 6), sum(original_amount)::DECIMAL(38, 6)
+            FROM picked WHERE batch_id = ? GROUP BY 1 ORDER BY 1"""
+        found = self.connection.execute(query, [batch_id]).fetchall()
+        amount = sum((row[2] for row in found), Decimal(0))
+        return Loaded(sum(row[1] for row in found), amount, {row[0]: row[3] for row in found})
 
     def groups(self) -> set[tuple[str, int]]:
         """Return batch and date_key of every fact in Gold."""

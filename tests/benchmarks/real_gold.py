@@ -29,6 +29,7 @@ WITH typed AS (
         trim(Country) AS country
     FROM read_csv(?, header = true, all_varchar = true))
 SELECT *, (quantity * unit_price::DECIMAL(20, 6))::DECIMAL(18, 6) AS amount, false AS amount_declared,
+    'GBP' AS currency, unit_price AS original_unit_price, amount AS original_amount, 1::DECIMAL(18, 12) AS base_rate,
     substr(sha256(concat_ws(chr(31), invoice_no, stock_code, coalesce(description, ''), quantity,
         epoch_us(sold_at), unit_price, coalesce(customer_id, ''), country)), 1, 32) AS sale_id,
     CASE WHEN invoice_no LIKE 'C%' THEN 'cancellation' WHEN invoice_no LIKE 'A%' THEN 'adjustment'

@@ -123,7 +123,10 @@ def whole_fact(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return a row of `star_of` for the facts with the columns that a load fills besides."""
     width = len(loaded_columns(FACT))
     quantity, price, amount = row[7:10]
-    return row if len(row) == width else (*row, *[None] * (width - 1 - len(row)), amount != quantity * price)
+    if len(row) == width:
+        return row
+    own = (amount != quantity * price, "GBP", price, amount, 1)
+    return (*row, *[None] * (width - len(own) - len(row)), *own)
 
 
 def stage_rows(engine: Engine, settings: Settings, batch_id: str, rows: Rows) -> dict[str, int]:
@@ -147,7 +150,10 @@ def stage(engine: Engine, settings: Settings, batch_id: str, lines: Iterable[Lin
     return stage_rows(engine, settings, batch_id, star_of(lines, batch_id))
 
 
-ENRICHED = {*COUNTRY_FACTS, *PRODUCT_FACTS, "enriched_at", "amount_declared"}
+ENRICHED = {
+    *(*COUNTRY_FACTS, *PRODUCT_FACTS, "enriched_at"),
+    *("amount_declared", "currency", "original_unit_price", "original_amount", "base_rate"),
+}
 
 
 def table_rows(engine: Engine, table: str) -> list[tuple[Any, ...]]:

@@ -21,7 +21,7 @@ from include.settings import Settings
 from include.sources.model import FileDecisions, SourceReading
 from include.warehouse.connection.engine import open_engine
 from include.warehouse.schema.portable import places
-from include.warehouse.schema.tables import FACT, PRODUCT, STAR, loaded_columns, star_table
+from include.warehouse.schema.tables import FACT, ORIGINAL, PRODUCT, STAR, loaded_columns, star_table
 from tests.support.batches import Line, Rows, batch, stage_rows, star_of, whole_fact
 
 RATES = {"USD": "1.5626", "EUR": "1.1882", "CAD": "1.5893", "AUD": "1.6169", "JPY": "131.55"}
@@ -61,7 +61,9 @@ def converted(row: dict[str, Any]) -> dict[str, Any]:
         if column.computed is not None:
             factor, rate = (row[name] for name in column.info[PRODUCT])
             unit = Decimal(1).scaleb(-(places(column.type) or 0))
-            found[column.name] = None if rate is None else (factor * rate).quantize(unit, ROUND_HALF_UP)
+            original, currency = column.info[ORIGINAL]
+            value = row[original] if row["currency"] == currency else None if rate is None else factor * rate
+            found[column.name] = None if value is None else value.quantize(unit, ROUND_HALF_UP)
     return found | {"invoice_month": f"{row['sold_at']:%Y-%m}"}
 
 

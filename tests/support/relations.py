@@ -35,6 +35,7 @@ def line(number: int, **values: Any) -> dict[str, Any]:
         "country": "France",
         "kind": "sale",
         "amount_declared": False,
+        "currency": "GBP",
         "source_file": "a.csv",
         "source_line": number + 2,
         "batch_id": "b",
@@ -57,7 +58,7 @@ def broken(number: int, *codes: str, **values: Any) -> dict[str, Any]:
         "raw": None,
     }
     place = {"source_file": "a.csv", "source_sha256": "s", "source_line": number, "codes": list(codes)}
-    return text | {"source_page": None, "amount": None} | place | values
+    return text | {"source_page": None, "currency": "GBP", "amount": None} | place | values
 
 
 @dataclass

@@ -99,6 +99,7 @@ def quarantine_rows() -> pa.Table:
             "codes": ["malformed_quantity", *(["missing_price"] if number == 3 else [])],
             **text,
             "raw": "x" * 500,
+            "currency": "GBP",
             "amount": None if number == 3 else Decimal("1.5000"),
             "invoice_day": date(2010, 12, 1),
         }

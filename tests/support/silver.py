@@ -32,6 +32,7 @@ QUARANTINE = pa.schema(
         ("code", pa.string()),
         ("codes", pa.list_(pa.string())),
         *[(name, pa.string()) for name in (*COLUMNS, "raw")],
+        ("currency", pa.string()),
         ("amount", pa.decimal128(26, 6)),
         ("invoice_day", pa.date32()),
     ]
@@ -95,6 +96,7 @@ def _line(raw: dict[str, Any]) -> dict[str, Any]:
         "sale_id": hashlib.md5(repr(values).encode()).hexdigest(),
         "amount": Decimal(raw["line_amount"]) if raw["line_amount"] else quantity * price,
         "amount_declared": raw["line_amount"] is not None,
+        "currency": "GBP",
         "kind": _kind(raw["invoice"], quantity, price),
         "product_type": "product",
         "is_product": True,

@@ -35,10 +35,11 @@ MADE = (
     "SELECT n, 'I' || n, 'sale', timestamp '2010-12-01' + n * interval '5 min', "
     "timestamp '2010-12-01' + n * interval '5 min' FROM generate_series(1, :lines / 20) n",
     "INSERT INTO fact_sales (sale_id, date_key, product_key, customer_key, country_key, invoice_key, sold_at, "
-    "quantity, unit_price, amount, kind, batch_id) "
+    "quantity, unit_price, amount, kind, batch_id, currency, original_unit_price, original_amount, base_rate) "
     "SELECT md5(n::text)::uuid, to_char(i.first_line_at, 'YYYYMMDD')::int, 1 + n * 37 % 500, "
     "1 + i.invoice_key % 700, CASE WHEN i.invoice_key % 10 > 0 THEN 1 ELSE 2 + n / 20 % 39 END, "
-    "i.invoice_key, i.first_line_at, 1, 1, 1, CASE WHEN n % 97 = 0 THEN 'cancellation' ELSE 'sale' END, 'batch' "
+    "i.invoice_key, i.first_line_at, 1, 1, 1, CASE WHEN n % 97 = 0 THEN 'cancellation' ELSE 'sale' END, 'batch', "
+    "'GBP', 1, 1, 1 "
     "FROM generate_series(0, :lines - 1) n JOIN dim_invoice i ON i.invoice_key = 1 + n / 20",
 )
 

@@ -18,6 +18,7 @@ from include.warehouse import (
     STAR,
     GoldBatch,
     GoldStar,
+    Loaded,
     PublishReport,
     loaded_columns,
     record_batch,
@@ -68,22 +69,24 @@ def apply_batch(
     return report
 
 
-def _loaded(connection: Connection, gold: GoldStar, batch: GoldBatch) -> tuple[int, Decimal]:
-    """Return number and GBP of the facts that are live as this batch's."""
+def _loaded(connection: Connection, gold: GoldStar, batch: GoldBatch) -> Loaded:
+    """Return the facts that are live as this batch's."""
     first, last = gold.picked_span()
     if first is None:
-        return 0, Decimal(0)
+        return Loaded(0, Decimal(0), {})
     fact = star_table(FACT)
-    ours = select(func.count(), func.coalesce(func.sum(fact.c.amount), Decimal(0))).where(
-        fact.c.sold_at.between(first, last), fact.c.batch_id == batch.batch_id
+    ours = (
+        select(fact.c.currency, func.count(), func.sum(fact.c.amount), func.sum(fact.c.original_amount))
+        .where(fact.c.sold_at.between(first, last), fact.c.batch_id == batch.batch_id)
+        .group_by(fact.c.currency)
+        .order_by(fact.c.currency)
     )
-    rows, amount = connection.execute(ours).one()
-    return rows, amount
+    found = connection.execute(ours).tuples().all()
+    by_currency = {currency: original for currency, _, _, original in found}
+    return Loaded(sum(row[1] for row in found), sum((row[2] for row in found), Decimal(0)), by_currency)
 
 
-def report_of(
-    gold: GoldStar, batch: GoldBatch, written: dict[str, int], deleted: int, loaded: tuple[int, Decimal]
-) -> PublishReport:
+def report_of(gold: GoldStar, batch: GoldBatch, written: dict[str, int], deleted: int, loaded: Loaded) -> PublishReport:
     """Return the report of a batch that was brought into the replica, with its facts picked in `gold`."""
     total = gold.connection.execute("SELECT coalesce(sum(amount), 0)::DECIMAL(38, 6) FROM picked").fetchone()
     return PublishReport(
@@ -97,8 +100,9 @@ def report_of(
         rows_written=written,
         facts_deleted=deleted,
         amount=total[0] if total else Decimal(0),
-        facts_loaded=loaded[0],
-        amount_loaded=loaded[1],
+        facts_loaded=loaded.rows,
+        amount_loaded=loaded.amount,
+        loaded=loaded.by_currency,
     )
 
 

@@ -11,7 +11,18 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite as sqlite
 from sqlalchemy.schema import CreateTable
 
 from include.domain.star import DIMENSION_RULES, UNKNOWN_KEY
-from include.warehouse import NAMING, PRODUCT, SCALED, STAR, UNKNOWN, places, rounded_product, star_table
+from include.warehouse import (
+    NAMING,
+    ORIGINAL,
+    PRODUCT,
+    SCALED,
+    STAR,
+    UNKNOWN,
+    places,
+    rounded,
+    rounded_product,
+    star_table,
+)
 
 REPLICA_TABLES = (*STAR, "etl_batch", "etl_receipt", "etl_quality")
 
@@ -31,8 +42,10 @@ def replica_metadata() -> MetaData:
             if column.computed is not None:
                 factor, rate = (table.c[of] for of in column.info[PRODUCT])
                 digits = [places(of.type) or 0 for of in (factor, rate, column)]
-                expression = rounded_product(factor.name, rate.name, digits[0] + digits[1] - digits[2])
-                column.computed.sqltext = text(expression)
+                converted = rounded_product(factor.name, rate.name, digits[0] + digits[1] - digits[2])
+                original, currency = column.info[ORIGINAL]
+                own = rounded(original, (places(table.c[original].type) or 0) - digits[2])
+                column.computed.sqltext = text(f"CASE WHEN currency = '{currency}' THEN {own} ELSE {converted} END")
                 column.system = True
         for check in table.constraints:
             if isinstance(check, CheckConstraint):

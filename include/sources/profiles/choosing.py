@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from include.domain.line import violations
 from include.sources.columns import names_time
+from include.sources.currency import candidates
 from include.sources.layout import time_belongs
 from include.sources.profiles.meanings import EXACT, WORD, guess, is_of_another_day, one_of, words_of
-from include.sources.profiles.rows import SIGNS
 from include.sources.profiles.sample import Sample
 from include.sources.profiles.wording import UNDECIDED, scalar
 
@@ -169,7 +169,8 @@ def _map_signs(sample: Sample, chosen: Choices) -> None:
     """Replace the signs of currencies by their codes."""
     name = chosen.column.get("currency")
     texts = {text.upper() for text in sample.columns[name] if text} if name else set()
-    signs = {text: SIGNS[text] for text in sorted(texts) if text in SIGNS and text != SIGNS[text]}
+    codes = {text: candidates(text, "") for text in sorted(texts)}
+    signs = {text: next(iter(of)) for text, of in codes.items() if len(of) == 1 and text not in of}
     if name and signs:
         mapped = ", ".join(f"{scalar(sign)}: {{text: {code}}}" for sign, code in signs.items())
         value = f"{{column: {scalar(name)}, map: {{{mapped}}}, otherwise: {scalar(name)}}}"

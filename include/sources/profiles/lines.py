@@ -11,14 +11,12 @@ import duckdb
 from include.domain.money import MONEY_PLACES
 from include.files import replacing
 from include.sources.canonical import StagedValues
+from include.sources.currency import AMBIGUOUS_SIGNS
 from include.sources.model import FileDecisions, LeftOut
 from include.sources.profiles.model import Charge, Profile, sources_of
 from include.sources.profiles.rows import ProfiledRows
 from include.sources.profiles.sql import NUMBER, quoted, texts_in
 from include.sources.staged import SCHEMA
-
-DOLLARS = ("USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN")
-"""Currencies that the sign $ may stand for."""
 
 _LOADED = "outcome IN ('counts', 'reversed')"
 _FIRST = "first({0} ORDER BY line_number) FILTER ({0} IS NOT NULL)"
@@ -59,6 +57,10 @@ turn is the sign that rows of status `reversed` get: the sender may give credits
 Rounding may change the total by half a penny for each line and charge.
 """
 
+_AMBIGUOUS = " OR ".join(
+    f"(list_contains(signs, {quoted(sign)}) AND currency NOT IN {texts_in(sorted(codes), fold=False)})"
+    for sign, codes in AMBIGUOUS_SIGNS.items()
+)
 _GOODS = """
 CREATE TEMP TABLE goods AS
 WITH signed AS (
@@ -75,7 +77,7 @@ SELECT * EXCLUDE (defect, units, derived),
     coalesce(defect, CASE WHEN outcome = 'refused' THEN 'unknown_status'
         WHEN unreadable THEN 'unreadable_amount'
         WHEN NOT regexp_full_match(currency, '[A-Z]{{3}}') THEN 'unknown_currency'
-        WHEN list_contains(signs, '$') AND currency NOT IN {dollars} THEN 'unknown_currency'
+        WHEN {ambiguous} THEN 'unknown_currency'
         WHEN len(list_filter(sign_currencies, lambda one: one <> currency)) > 0 THEN 'currency_contradicts'
         WHEN derived AND units = 0 AND amount <> 0 THEN 'amount_without_quantity'
         WHEN amount > 0 AND units < 0 AND coalesce(price, 1) > 0 THEN 'amount_contradicts_quantity'
@@ -168,7 +170,7 @@ def make_lines(
     ProfiledRows(values, profile, decisions, base_currency).make(zone)
     connection = values.connection
     connection.execute(_invoices(profile))
-    connection.execute(_GOODS.format(number=NUMBER, places=MONEY_PLACES, dollars=texts_in(DOLLARS, fold=False)))
+    connection.execute(_GOODS.format(number=NUMBER, places=MONEY_PLACES, ambiguous=_AMBIGUOUS))
     decisions.left_out += _left_out(values, profile)
     charges = [_charge_lines(at, charge, profile.charges) for at, charge in enumerate(profile.charges)]
     nulls = "NULL::VARCHAR AS extras, NULL::VARCHAR AS defect, NULL::VARCHAR AS raw"

@@ -27,7 +27,7 @@ from include.sources.profiles.names import Layouts
 from include.sources.profiles.proposal import Proposal, propose
 from include.sources.profiles.sample import sampled
 from include.sources.profiles.wording import UNDECIDED
-from include.sources.staging import BASE_CURRENCY, stage_file
+from include.sources.staging import stage_file
 from include.sources.zip_archive import unpack
 
 LINES_SHOWN = 10
@@ -170,6 +170,7 @@ def _previewed(path: Path, name: str, settings: Settings, known: Layouts, scratc
         date_order=settings.date_order,
         decimal_mark=settings.decimal_mark,
         zone=ZoneInfo(settings.time_zone),
+        base_currency=settings.base_currency,
         max_line_bytes=settings.max_line_bytes,
         layouts=known,
     )
@@ -181,7 +182,7 @@ def _previewed(path: Path, name: str, settings: Settings, known: Layouts, scratc
         if codes:
             kept_out[codes[0]] += 1
             continue
-        currency = row["currency"] or BASE_CURRENCY[0]
+        currency = row["currency"] or settings.base_currency
         worth = Decimal(row["amount"]) if row["amount"] else Decimal(row["quantity"]) * Decimal(row["price"])
         count, amount = sums.get(currency, (0, Decimal(0)))
         sums[currency] = count + 1, amount + worth

@@ -145,7 +145,9 @@ class _Proposing:
             hint = ' If each row is one piece, say quantity: {text: "1"}.' if meaning == "quantity" else ""
             self.needed.append(f"No column of {meaning} was found: name it.{hint}")
         if "currency" not in chosen.column:
-            draft.remark("defaults: {currency: GBP}: no column says the currency, so it is that of signs, or GBP")
+            draft.remark(
+                "defaults: {currency: ...}: no column says the currency, so it is that of signs, or the base currency"
+            )
         if "country" not in chosen.column:
             draft.remark(
                 "defaults: {country: United Kingdom}: no column says the country; without this it is unspecified"

@@ -11,17 +11,13 @@ import duckdb
 import pyarrow as pa
 
 from include.sources.canonical import NOTHING, StagedValues
+from include.sources.currency import candidates, pointer
 from include.sources.dates import DateStyle, decide_dates
 from include.sources.defects import reject
 from include.sources.model import FileDecisions
 from include.sources.numbers import Number, decide_numbers
 from include.sources.profiles.model import Charge, Profile, Status, folded, is_number, with_parents
-from include.sources.profiles.sql import NUMBER, Compiler, pointer, quoted, texts_in
-
-_SIGNS = """£ GBP  € EUR  R$ BRL  US$ USD  C$ CAD  CA$ CAD  A$ AUD  AU$ AUD  NZ$ NZD  HK$ HKD  S$ SGD
-    ₹ INR  ₺ TRY  ₽ RUB  ₩ KRW  ₪ ILS  ZŁ PLN"""
-SIGNS = dict(zip(_SIGNS.split()[::2], _SIGNS.split()[1::2], strict=True))
-"""Sign, in upper case -> the currency that it alone stands for; of kr, ¥ and $ several countries have one."""
+from include.sources.profiles.sql import NUMBER, Compiler, quoted, texts_in
 
 NUMBERS = ("quantity", "price", "amount")
 TEXTS = ("invoice", "stock_code", "description", "invoice_date", "customer_id", "country")
@@ -103,9 +99,9 @@ class ProfiledRows:
         for length in range(len(steps), 0, -1):
             extra = extras.get(folded(".".join(steps[:length])))
             if extra is not None:
-                member = f"json_extract_string(extras, {quoted(pointer(extra))})"
+                member = f"json_extract_string(extras, {pointer(extra)})"
                 rest = steps[length:]
-                return f"json_extract_string({member}, {quoted(pointer(*rest))})" if rest else member
+                return f"json_extract_string({member}, {pointer(*rest)})" if rest else member
         return None
 
     def _make_source(self) -> None:
@@ -258,16 +254,17 @@ def _all_outcomes(names: list[str]) -> str:
 
 
 def _fits(number: Number) -> bool:
-    """Return whether a number can be kept exactly."""
+    """Return whether a number can be kept exactly, and what stands beside it is known."""
+    if number.currency and not candidates(number.currency, ""):
+        return False
     _, _, decimals = number.text.partition(".")
     return len(decimals.rstrip("0")) <= _SCALE and abs(Decimal(number.text)) < _LARGEST
 
 
 def _currency_of(sign: str | None) -> str | None:
     """Return the currency that a sign or code beside a number stands for, None if it may be several."""
-    if sign is None:
-        return None
-    return SIGNS.get(sign, sign if len(sign) == 3 and sign.isascii() and sign.isalpha() else None)
+    codes = candidates(sign, "") if sign else ()
+    return next(iter(codes)) if len(codes) == 1 else None
 
 
 def _is_day(text: str, moment: datetime, style: DateStyle) -> bool:

@@ -37,11 +37,6 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def pointer(*names: str) -> str:
-    """Return the JSON pointer of a member."""
-    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
-
-
 def texts_in(texts: Iterable[str], *, fold: bool = True) -> str:
     """Return a list of literals for IN, folded unless told otherwise."""
     return "(" + ", ".join(quoted(folded(text) if fold else text) for text in texts) + ")"

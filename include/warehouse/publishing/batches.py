@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Literal
+from decimal import Decimal
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -31,9 +32,10 @@ class PublishReport(Model):
         rows_staged: Rows staged by table.
         rows_written: Rows inserted or changed by table; the rest was live already.
         facts_deleted: Facts that a rebuild found gone.
-        amount: GBP, sum over the staged facts.
+        amount: Sum over the staged facts, in the base currency.
         facts_loaded: Staged facts that are live as this batch's; of the others another batch is the owner.
-        amount_loaded: GBP, sum over these.
+        amount_loaded: Sum over these, in the base currency.
+        loaded: Currency -> sum over these that are in it, in that currency.
     """
 
     batch_id: str
@@ -48,12 +50,22 @@ class PublishReport(Model):
     amount: Money
     facts_loaded: int
     amount_loaded: Money
+    loaded: dict[str, Money]
+
+
+class Loaded(NamedTuple):
+    """Facts that are live as a batch's: their number, their amount in the base currency, their amounts by currency."""
+
+    rows: int
+    amount: Decimal
+    by_currency: dict[str, Decimal]
 
 
 def record_batch(connection: Connection, report: PublishReport) -> None:
     """Record a published batch, on either side; an earlier record of it is replaced."""
+    loaded = {currency: str(amount) for currency, amount in report.loaded.items()}
     days = [day.isoformat() for day in report.rebuilt_days]
-    upsert(connection, star_table("etl_batch"), report.model_dump() | {"rebuilt_days": days})
+    upsert(connection, star_table("etl_batch"), report.model_dump() | {"rebuilt_days": days, "loaded": loaded})
 
 
 def recorded_batches(connection: Connection) -> dict[str, PublishReport]:

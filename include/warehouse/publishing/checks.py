@@ -72,11 +72,12 @@ def check_collisions(connection: Connection, staging: Mapping[str, Table]) -> No
 
 def check_facts(
     connection: Connection, batch_id: str, staged_tables: Mapping[str, Table]
-) -> tuple[Decimal, int, Decimal]:
+) -> tuple[Decimal, int, Decimal, dict[str, Decimal]]:
     """Hold what is live against what was staged.
 
     Returns:
-        The staged amount in GBP; of the staged facts, number and GBP of those that are live as this batch's.
+        The staged amount in the base currency; of the staged facts that are live as this batch's their number, their
+        amount in the base currency, and their amounts by currency.
 
     Raises:
         PublishError: If a staged line is not live with its amount, refers to nothing, or is on another day.
@@ -97,7 +98,7 @@ def check_facts(
     rows, amount, facts_loaded, amount_loaded, *missing, stray = connection.execute(query).one()
     if (rows, amount) != tuple(expected):
         raise PublishError(
-            f"Batch {batch_id} staged {expected[0]} lines of GBP {expected[1]}, but {rows} of GBP {amount} "
+            f"Batch {batch_id} staged {expected[0]} lines of {expected[1]} in all, but {rows} of {amount} "
             "are live. Nothing was published. Run gold again."
         )
     lost = {rule.table: count for rule, count in zip(DIMENSION_RULES, missing, strict=True) if count}
@@ -111,7 +112,15 @@ def check_facts(
         raise PublishError(
             f"{stray} lines of batch {batch_id} have a date_key that is not the day of sold_at. Nothing was published."
         )
-    return Decimal(expected[1]), facts_loaded, Decimal(amount_loaded)
+    by_currency = (
+        select(fact.c.currency, func.sum(fact.c.original_amount))
+        .select_from(fact.join(staging, fact.c.sale_id == cast(staging.c.sale_id, fact.c.sale_id.type)))
+        .where(ours)
+        .group_by(fact.c.currency)
+        .order_by(fact.c.currency)
+    )
+    amounts = {currency: Decimal(total) for currency, total in connection.execute(by_currency)}
+    return Decimal(expected[1]), facts_loaded, Decimal(amount_loaded), amounts
 
 
 def _rows_and_amount(table: Table) -> Select[Any]:

@@ -194,7 +194,7 @@ class _Publication:
         staging = self.staging[FACT]
         deleted = self._delete_vanished(connection) if self.kind == "rebuild" else 0
         counts[FACT] = update_facts(connection, staging) + self._insert(connection, rows[FACT])
-        amount, facts_loaded, amount_loaded = check_facts(connection, self.batch_id, self.staging)
+        amount, facts_loaded, amount_loaded, loaded = check_facts(connection, self.batch_id, self.staging)
         report = PublishReport(
             batch_id=self.batch_id,
             run_id=run_id,
@@ -208,6 +208,7 @@ class _Publication:
             amount=amount,
             facts_loaded=facts_loaded,
             amount_loaded=amount_loaded,
+            loaded=loaded,
         )
         record_batch(connection, report)
         self._refresh_statistics(connection, counts[FACT] + deleted)

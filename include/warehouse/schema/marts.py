@@ -43,8 +43,8 @@ _SUMS = (
 _LINES = MartColumn("bigint", "Invoice lines of every kind")
 _INVOICES = MartColumn("bigint", "Distinct invoices, cancellations and adjustments")
 _UNITS = MartColumn("numeric", "Sum of quantity over all lines, which is negative for what came back or was lost")
-_REVENUE = MartColumn(_MONEY, "GBP of all lines")
-_GROSS = MartColumn(_MONEY, "GBP of the lines of kind sale")
+_REVENUE = MartColumn(_MONEY, "Amount of all lines in the base currency")
+_GROSS = MartColumn(_MONEY, "Amount of the lines of kind sale in the base currency")
 _SCORE = "Quintile of customers by {}, 1 to 5; equal customers score the same"
 
 DAILY_SALES = Mart(
@@ -145,7 +145,7 @@ CUSTOMER_RFM = Mart(
         "last_sale_day": MartColumn("date", "Day of the latest line of kind sale"),
         "recency_days": MartColumn("integer", "Days from last_sale_day to the newest invoice day of the warehouse"),
         "frequency": MartColumn("bigint", "Distinct invoices with a line of kind sale"),
-        "monetary": MartColumn(_MONEY, "GBP of the lines of kind sale"),
+        "monetary": MartColumn(_MONEY, "Amount of the lines of kind sale in the base currency"),
         "recency_score": MartColumn("smallint", _SCORE.format("recency_days, 5 the most recent")),
         "frequency_score": MartColumn("smallint", _SCORE.format("frequency, 5 the most frequent")),
         "monetary_score": MartColumn("smallint", _SCORE.format("monetary, 5 the highest")),

@@ -96,6 +96,11 @@ def exact_product(product: str, quantity: str, price: str, places: int) -> str:
     return f"({product} = ({quantity} / {one}) * {price} + {rest} / {one} AND {rest} % {one} = 0)"
 
 
+def rounded(column: str, dropped: int) -> str:
+    """Return SQLite's expression for a scaled column without its last `dropped` digits, rounded half away from zero."""
+    return f"(CASE WHEN {column} < 0 THEN -1 ELSE 1 END) * ((abs({column}) + {10**dropped // 2}) / {10**dropped})"
+
+
 def rounded_product(factor: str, rate: str, dropped: int) -> str:
     """Return SQLite's expression for the product of two scaled columns without its last `dropped` digits.
 

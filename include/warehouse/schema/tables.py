@@ -54,15 +54,22 @@ AUDIT_OUTCOMES = ("done", "refused", "failed", "unknown")
 PRIVATE_TABLES = ("etl_audit",)
 """Tables that only the pipeline and Supabase's service_role may read: they tell of people."""
 
+PRICE = Numeric(18, MONEY_PLACES)
 MONEY = Numeric(18, MONEY_PLACES)
 MONEY_TOTAL = Numeric(38, MONEY_PLACES)
-"""Sums of amounts, GBP; wide enough for a quarantined row of 999,999,999 units at 9,999,999,999.9999."""
+"""Sums of amounts; wide enough for a quarantined row of 999,999,999 units at 9,999,999,999.9999."""
 
 SCALED = "scaled"
 """Key in the `info` of a check: what it is where decimals are scaled to whole numbers."""
 
-IS_PRODUCT = "amount = quantity * unit_price"
-IS_SCALED_PRODUCT = exact_product("amount", "quantity", "unit_price", QUANTITY_PLACES)
+IS_PRODUCT = "original_amount = quantity * original_unit_price"
+IS_SCALED_PRODUCT = exact_product("original_amount", "quantity", "original_unit_price", QUANTITY_PLACES)
+
+BASE_RATE = Numeric(18, 12)
+"""Units of the base currency for one of another: twelve places, as there are currencies of which one buys little."""
+
+ORIGINAL = "original"
+"""Key in the `info` of a computed column: the column it is taken from where the line is in a currency, and that one."""
 
 PRODUCT = "product"
 """Key in the `info` of a computed column: the names of the two columns it is the rounded product of."""
@@ -93,15 +100,20 @@ def _key(kind: Any, comment: str) -> Any:
 
 
 def _rate(currency: str) -> Any:
-    return _column(Numeric(18, 8), f"{currency} for one GBP", nullable=True)
+    return _column(Numeric(18, 8), f"{currency} for one unit of the base currency", nullable=True)
 
 
 def _converted(column: str, currency: str) -> Any:
-    """Return the column that the database computes from `column` (GBP) and the line's rate."""
-    places, rate = CURRENCIES[currency], f"rate_{currency.lower()}"
-    value = Computed(f"round({column} * {rate}, {places})", persisted=True)
-    comment = f"{currency}, {column} at the line's rate, half up"
-    return _column(Numeric(18, places), comment, value, nullable=True, info={PRODUCT: (column, rate)})
+    """Return the column that the database computes from `column` and the line's rate, or has from the line itself."""
+    places, rate, original = CURRENCIES[currency], f"rate_{currency.lower()}", f"original_{column}"
+    value = Computed(
+        f"CASE WHEN currency = '{currency}' THEN round({original}, {places}) "
+        f"ELSE round({column} * {rate}, {places}) END",
+        persisted=True,
+    )
+    comment = f"{currency}, {column} at the line's rate, or {original} of a line in {currency}; half up"
+    info = {PRODUCT: (column, rate), ORIGINAL: (original, currency)}
+    return _column(Numeric(18, places), comment, value, nullable=True, info=info)
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> str:
@@ -234,10 +246,11 @@ class FactSales(WarehouseTable, table=True):
     __table_args__ = (
         CheckConstraint(_one_of("kind", KINDS), name="kind"),
         CheckConstraint("quantity BETWEEN -1000000 AND 1000000", name="quantity_range"),
-        CheckConstraint("unit_price BETWEEN -1000000 AND 1000000", name="unit_price_range"),
         CheckConstraint(
             f"amount_declared OR {IS_PRODUCT}", name="amount", info={SCALED: f"amount_declared OR {IS_SCALED_PRODUCT}"}
         ),
+        CheckConstraint("original_unit_price BETWEEN -1000000 AND 1000000", name="original_unit_price_range"),
+        CheckConstraint("currency = upper(currency) AND length(currency) = 3", name="currency"),
         CheckConstraint("sold_at >= '1990-01-01' AND sold_at < '2100-01-01'", name="sold_at_range"),
         CheckConstraint("fx_date IS NULL OR fx_missing IS NULL", name="fx_known_or_missing"),
         Index(None, "sold_at"),
@@ -261,8 +274,10 @@ class FactSales(WarehouseTable, table=True):
     quantity: Decimal = _column(
         Numeric(11, QUANTITY_PLACES), "Units; negative for returns, cancellations and stock losses"
     )
-    unit_price: Decimal = _column(Numeric(14, MONEY_PLACES), "GBP a unit")
-    amount: Decimal = _column(MONEY, "GBP: what the line states it costs in all, else quantity x unit_price")
+    unit_price: Decimal = _column(PRICE, "Price of a unit in the base currency, half up to six places if converted")
+    amount: Decimal = _column(
+        MONEY, "Amount in the base currency, of a line in another converted at base_rate, half up to its coins"
+    )
     kind: str = _column(Text, f"Kind of transaction: {', '.join(KINDS)}")
     batch_id: str = _column(Text, "Batch that first loaded the line")
     fx_date: date | None = _column(Date, "Day of the rates: the invoice day or the last one before", nullable=True)
@@ -275,9 +290,15 @@ class FactSales(WarehouseTable, table=True):
     rate_jpy: Decimal | None = _rate("JPY")
     amount_declared: bool = _column(
         Boolean,
-        "Whether the line states its amount, which may then differ from quantity x unit_price",
+        "Whether the line states its amount, which may then differ from quantity x original_unit_price",
         server_default=text("false"),
     )
+    currency: str = _column(Text, "Code of the line's own currency")
+    original_unit_price: Decimal = _column(PRICE, "Price of a unit in the line's own currency")
+    original_amount: Decimal = _column(
+        MONEY, "In the line's own currency: what the line states it costs in all, else quantity x original_unit_price"
+    )
+    base_rate: Decimal = _column(BASE_RATE, "Units of the base currency for one of the line's own on fx_date")
     amount_usd: Decimal | None = _converted("amount", "USD")
     amount_eur: Decimal | None = _converted("amount", "EUR")
     amount_cad: Decimal | None = _converted("amount", "CAD")
@@ -308,9 +329,12 @@ class EtlBatch(WarehouseTable, table=True):
     rows_staged: dict[str, int] = _column(JSON_DOCUMENT, "Rows staged by table")
     rows_written: dict[str, int] = _column(JSON_DOCUMENT, "Rows inserted or changed by table")
     facts_deleted: int = _column(Integer, "Facts a rebuild found gone")
-    amount: Decimal = _column(MONEY_TOTAL, "GBP, sum over the staged facts")
+    amount: Decimal = _column(MONEY_TOTAL, "Sum over the staged facts, in the base currency")
     facts_loaded: int = _column(Integer, "Staged facts that are live as this batch's")
-    amount_loaded: Decimal = _column(MONEY_TOTAL, "GBP, sum over the facts that are live as this batch's")
+    amount_loaded: Decimal = _column(
+        MONEY_TOTAL, "Sum over the facts that are live as this batch's, in the base currency"
+    )
+    loaded: dict[str, str] = _column(JSON_DOCUMENT, "Currency -> sum over these facts that are in it, in that currency")
 
 
 class EtlReceipt(WarehouseTable, table=True):
@@ -343,11 +367,11 @@ class EtlReceipt(WarehouseTable, table=True):
     rows_duplicate: int = _column(BigInteger, "Rows that repeat another line in full")
     rows_quarantined: int = _column(BigInteger, "Rows kept out; by reason in document")
     rows_already_seen: int = _column(BigInteger, "Rows that an earlier run loaded")
-    amount_in: Decimal = _column(MONEY_TOTAL, "GBP that came in")
-    amount_loaded: Decimal = _column(MONEY_TOTAL, "GBP loaded")
-    amount_duplicate: Decimal = _column(MONEY_TOTAL, "GBP of duplicate rows")
-    amount_quarantined: Decimal = _column(MONEY_TOTAL, "GBP of quarantined rows")
-    amount_already_seen: Decimal = _column(MONEY_TOTAL, "GBP of rows that an earlier run loaded")
+    amount_in: Decimal = _column(MONEY_TOTAL, "Money in the base currency that came in; other currencies in document")
+    amount_loaded: Decimal = _column(MONEY_TOTAL, "Of it, loaded")
+    amount_duplicate: Decimal = _column(MONEY_TOTAL, "Of it, duplicate rows")
+    amount_quarantined: Decimal = _column(MONEY_TOTAL, "Of it, quarantined rows")
+    amount_already_seen: Decimal = _column(MONEY_TOTAL, "Of it, rows that an earlier run loaded")
     document: dict[str, Any] = _column(JSON_DOCUMENT, "The whole receipt")
 
 

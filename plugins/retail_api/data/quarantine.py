@@ -12,7 +12,7 @@ from include.sources.defects import VALUE_LIMIT, shortened
 from retail_api.domain.operations import QuarantineQuery
 
 _COLUMNS = """batch_id, source_file, source_page, source_line, codes, invoice, stock_code, description, quantity,
-    invoice_date, price, customer_id, country, line_amount, raw, amount"""
+    invoice_date, price, customer_id, country, line_amount, raw, currency, amount"""
 _THREADS = 1
 """Requests share the machine with the pipeline."""
 

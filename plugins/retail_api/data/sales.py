@@ -62,6 +62,9 @@ COLUMNS: tuple[Label[Any], ...] = (
     case((customer.c.customer_key != 0, customer.c.customer_id)).label("customer_id"),
     country.c.country.label("country"),
     fact.c.kind.label("kind"),
+    fact.c.currency.label("currency"),
+    fact.c.original_unit_price.label("original_unit_price"),
+    fact.c.original_amount.label("original_amount"),
     fact.c.fx_date.label("fx_date"),
     *[fact.c[f"unit_price_{name.lower()}"].label(f"unit_price_{name.lower()}") for name in CURRENCIES],
     *[fact.c[f"amount_{name.lower()}"].label(f"total_{name.lower()}") for name in CURRENCIES],
@@ -72,6 +75,7 @@ DETAILS: tuple[Label[Any], ...] = (
     *[product.c[name].label(name) for name in ("product_type", "category", "subcategory", "brand")],
     country.c.iso2.label("country_iso2"),
     country.c.region.label("region"),
+    fact.c.base_rate.label("base_rate"),
     *[fact.c[f"rate_{name.lower()}"].label(f"rate_{name.lower()}") for name in CURRENCIES],
     *[fact.c[name].label(name) for name in ("fx_source", "fx_missing", "batch_id")],
 )

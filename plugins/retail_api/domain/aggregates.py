@@ -7,7 +7,7 @@ from datetime import date
 from pydantic import Field
 
 from include.domain.money import Money, Quantity
-from retail_api.domain.paging import Days, Entity, Paging
+from retail_api.domain.paging import BaseCurrency, Days, Entity, Paging
 from retail_api.domain.sales import Text
 
 
@@ -24,10 +24,11 @@ class CountryAggregateQuery(AggregateQuery):
 class Sums(Entity):
     """Sums over lines."""
 
+    currency: BaseCurrency
     lines: int = Field(description="Invoice lines of every kind.")
     units: Quantity = Field(description="Sum of quantity over all lines.")
-    revenue: Money = Field(description="GBP of all lines, cancellations, returns and fees included.")
-    gross_sales: Money = Field(description="GBP of the lines of kind sale.")
+    revenue: Money = Field(description="Amount of all lines, cancellations, returns and fees included.")
+    gross_sales: Money = Field(description="Amount of the lines of kind sale.")
 
 
 class DailySales(Sums):

@@ -29,13 +29,13 @@ class Batch(Entity):
     rows_staged: Counts = Field(description="Rows staged by table.")
     rows_written: Counts = Field(description="Rows inserted or changed by table.")
     facts_deleted: int = Field(description="Facts a rebuild found gone.")
-    amount: Money = Field(description="GBP, sum over the staged facts.")
+    amount: Money = Field(description="Sum over the staged facts, in the base currency.")
     facts_loaded: int = Field(description="Staged facts that are live as this batch's.")
-    amount_loaded: Money = Field(description="GBP of those.")
+    amount_loaded: Money = Field(description="Of those, in the base currency.")
 
 
 class ReceiptSummary(Entity):
-    """What came in with a run, and what became of it; amounts in GBP."""
+    """What came in with a run, and what became of it; amounts of lines in the base currency."""
 
     run_id: str
     batch_id: str
@@ -128,7 +128,8 @@ class QuarantinedRow(Entity):
     country: str | None
     line_amount: str | None = Field(description="What the row says it costs in all.")
     raw: str | None = Field(description="The row as it came, cut to 200 characters.")
-    amount: Money | None = Field(description="GBP; null where it is not known.")
+    amount: Money | None = Field(description="In `currency`; null where it is not known.")
+    currency: str = Field(description="Currency of the row.")
 
 
 def _checked_run_id(run_id: str) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from include.domain.model import Model
+from include.settings import get_settings
 
 DEFAULT_SIZE = 20
 MAX_SIZE = 500
@@ -80,6 +81,17 @@ class Days(Parameters):
         if self.date_from and self.date_to and self.date_from > self.date_to:
             raise ValueError("date_from is after date_to: exchange them")
         return self
+
+
+BaseCurrency = Annotated[
+    str,
+    Field(
+        default_factory=lambda: get_settings().base_currency,
+        description="Code of the base currency, which amounts are in unless their names say otherwise.",
+        examples=["GBP"],
+    ),
+]
+"""A field that says what the money of an answer is in."""
 
 
 class Page(Entity, Generic[EntityT]):

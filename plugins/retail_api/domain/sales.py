@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from include.domain.line import ShopTime
 from include.domain.money import Money, Quantity
-from retail_api.domain.paging import Days, Entity, Page, Paging, Parameters, Printable, decode_cursor
+from retail_api.domain.paging import BaseCurrency, Days, Entity, Page, Paging, Parameters, Printable, decode_cursor
 
 UNKNOWN_CUSTOMER = "(unknown)"
 """What is asked for to get the lines without a customer."""
@@ -172,22 +172,33 @@ class Sale(Entity):
     stock_code: str = Field(examples=["85123A"])
     description: str | None = Field(description="Latest description of the stock code.", examples=["LANTERN"])
     quantity: Quantity = Field(description="Units; negative for what came back or was lost.", examples=[6])
-    unit_price: Money = Field(description="GBP a unit, four decimals or up to six.", examples=["2.5500"])
+    unit_price: Money = Field(
+        description="Price of a unit in the base currency, four decimals or up to six.", examples=["2.5500"]
+    )
     total: Money = Field(
-        description="GBP: the line's own amount if it states one, else quantity x unit_price; exact.",
+        description="Amount in the base currency; of a line in another one converted at base_rate, half up to coins.",
         examples=["15.3000"],
     )
     invoice_date: ShopTime
     customer_id: str | None = Field(description="Null if the line names none.", examples=["17850"])
     country: str = Field(examples=["United Kingdom"])
     kind: Kind = Field(description="Kind of transaction.", examples=["sale"])
+    base_currency: BaseCurrency
+    currency: str = Field(description="Currency of the line itself.", examples=["GBP"])
+    original_unit_price: Money = Field(description="Price of a unit in the line's own currency.", examples=["2.5500"])
+    original_amount: Money = Field(
+        description="In the line's own currency: what it states it costs in all, else quantity x price; exact.",
+        examples=["15.3000"],
+    )
     fx_date: date | None = Field(description="Day of the exchange rates; null if there are none.")
     unit_price_usd: Money | None
     unit_price_eur: Money | None
     unit_price_cad: Money | None
     unit_price_aud: Money | None
     unit_price_jpy: Money | None
-    total_usd: Money | None = Field(description="Total at the rate of fx_date, rounded half up.")
+    total_usd: Money | None = Field(
+        description="Total at the rate of fx_date, or the original amount of a line in USD; rounded half up."
+    )
     total_eur: Money | None
     total_cad: Money | None
     total_aud: Money | None
@@ -203,7 +214,8 @@ class SaleDetail(Sale):
     brand: str | None
     country_iso2: str | None
     region: str | None
-    rate_usd: Decimal | None = Field(description="USD for one GBP on fx_date.")
+    base_rate: Decimal = Field(description="Units of the base currency for one of the line's own.")
+    rate_usd: Decimal | None = Field(description="USD for one unit of the base currency on fx_date.")
     rate_eur: Decimal | None
     rate_cad: Decimal | None
     rate_aud: Decimal | None

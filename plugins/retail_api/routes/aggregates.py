@@ -26,13 +26,13 @@ router = APIRouter(prefix="/aggregates", tags=["aggregates"])
 def daily(
     request: Request, caller: Reader, shared: Shared, query: Annotated[CountryAggregateQuery, Query()]
 ) -> Response:
-    """Return the days that have lines, in order. Money is GBP in decimal strings."""
+    """Return the days that have lines, in order; money in decimal strings."""
     return answered(request, AggregatesService(shared.warehouse, shared.cache).daily(query))
 
 
 @router.get("/countries", response_model=Page[CountrySales], summary="Sums by country")
 def countries(request: Request, caller: Reader, shared: Shared, query: Annotated[AggregateQuery, Query()]) -> Response:
-    """Return the countries that have lines, the greatest revenue first. Money is GBP in decimal strings."""
+    """Return the countries that have lines, the greatest revenue first; money in decimal strings."""
     return answered(request, AggregatesService(shared.warehouse, shared.cache).countries(query))
 
 
@@ -40,5 +40,5 @@ def countries(request: Request, caller: Reader, shared: Shared, query: Annotated
 def products(
     request: Request, caller: Reader, shared: Shared, query: Annotated[CountryAggregateQuery, Query()]
 ) -> Response:
-    """Return the stock codes that have lines, the greatest revenue first. Money is GBP in decimal strings."""
+    """Return the stock codes that have lines, the greatest revenue first; money in decimal strings."""
     return answered(request, AggregatesService(shared.warehouse, shared.cache).products(query))

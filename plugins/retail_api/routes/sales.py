@@ -47,8 +47,9 @@ router = APIRouter(prefix="/sales", tags=["sales"])
 def list_sales(request: Request, caller: Reader, shared: Shared, query: Annotated[SalesQuery, Query()]) -> Response:
     """Return a page of invoice lines, the newest first unless sorted otherwise.
 
-    Money is GBP unless the name of a field says another currency, as strings of decimal digits, so that no reader
-    rounds it. `total` counts exactly. Far into a list, `cursor` is steadier than `page`: it neither skips nor repeats.
+    Money is in the base currency unless the name of a field says otherwise, as strings of decimal digits, so that no
+    reader rounds it. `total` counts exactly. Far into a list, `cursor` is steadier than `page`: it neither skips nor
+    repeats.
     """
     return answered(request, SalesService(shared.warehouse, shared.cache, shared.sorts).page(query))
 

@@ -26,7 +26,7 @@ def search(caller: Reader, shared: Shared, query: Annotated[SearchRequest, Query
     """Return a page of products with their scores, highlights and facets.
 
     A country, `price_min` or `price_max` is mandatory. Without `q` the products come by revenue. Prices are median unit
-    prices in GBP, in decimal strings.
+    prices in the base currency, in decimal strings.
     """
     return shared.search.search(query)
 

@@ -131,7 +131,7 @@ def _csv(batches: Iterator[Sequence[Any]]) -> Iterator[bytes]:
 
 _NAMES = [column.name for column in COLUMNS]
 _MOMENT, _QUANTITY = _NAMES.index("invoice_date"), _NAMES.index("quantity")
-_MONEY = [_NAMES.index(name) for name in ("unit_price", "total")]
+_MONEY = [_NAMES.index(name) for name in ("unit_price", "total", "original_unit_price", "original_amount")]
 
 
 def _taken(text: io.StringIO) -> bytes:

@@ -30,7 +30,7 @@ from tests.support.services import (
     status,
 )
 
-LAST_QUOTED = max(ecb_history())
+LAST_QUOTED = max(ecb_history("GBP"))
 AFTER = LAST_QUOTED + timedelta(days=30)
 
 BROKEN: dict[str, Behaviour] = {
@@ -50,6 +50,7 @@ def lines(settings: Settings, run_id: str, rows: list[dict[str, Any]]) -> tuple[
     claimed = datetime(2026, 11, 24, tzinfo=UTC)
     manifest = Manifest(run_id=run_id, batch_id=run_id, kind="drop", claimed_at=claimed)
     defaults = {"country": "EIRE", "stock_code": "22086", "description": "PAPER CHAIN KIT", "is_product": True}
+    defaults |= {"currency": "GBP"}
     table = [
         defaults
         | {"unit_price": Decimal("2.55"), "batch_id": run_id}

@@ -56,19 +56,19 @@ def client(make_client: MakeClient) -> ServiceClient:
 
 
 def test_the_key_is_in_the_header_that_is_sent(fake: FakeServer, client: ServiceClient) -> None:
-    (rate,) = fx.rates([date(2026, 11, 20)], client)
+    (rate,) = fx.rates([date(2026, 11, 20)], client, "GBP")
     assert (fake.requests, fake.keys) == (["/v6/latest/GBP"], [HEADER])
     assert rate.source == "exchangerate-api"
 
 
 def test_without_a_key_no_header_is_sent(fake: FakeServer, make_client: MakeClient) -> None:
-    fx.rates([date(2026, 11, 20)], make_client(fx.exchange_rate_service))
+    fx.rates([date(2026, 11, 20)], make_client(fx.exchange_rate_service), "GBP")
     assert fake.keys == [None]
 
 
 def test_every_attempt_has_the_header(fake: FakeServer, client: ServiceClient) -> None:
     fake.script = [status(500)]
-    (rate,) = fx.rates([date(2026, 11, 20)], client)
+    (rate,) = fx.rates([date(2026, 11, 20)], client, "GBP")
     assert (fake.keys, rate.source) == ([HEADER] * 2, "exchangerate-api")
 
 
@@ -104,7 +104,7 @@ def test_no_log_exception_or_file_holds_the_key(
     with caplog.at_level(logging.DEBUG):
         for _ in range(4):
             try:
-                client.get(PATH, fx._LATEST)
+                client.get(PATH, fx._latest_in("GBP"))
             except ServiceUnavailable as unavailable:
                 printed += everything_about(unavailable)
     assert behaviour is None or fake.requests
@@ -145,7 +145,7 @@ def test_a_key_that_no_header_can_carry_is_a_bad_key(
 ) -> None:
     client = make_client(fx.exchange_rate_service, currency_api_key=key)
     with pytest.raises(ServiceUnavailable) as caught, caplog.at_level(logging.DEBUG):
-        client.get(PATH, fx._LATEST)
+        client.get(PATH, fx._latest_in("GBP"))
     assert caught.value.reason == "bad_key"
     assert fake.requests == []
     assert key not in everything_about(caught.value) + caplog.text
@@ -154,6 +154,6 @@ def test_a_key_that_no_header_can_carry_is_a_bad_key(
 def test_a_key_with_other_characters_is_sent_as_it_is(fake: FakeServer, make_client: MakeClient) -> None:
     client = make_client(fx.exchange_rate_service, currency_api_key="a/../b?c#d e")
     with pytest.raises(ServiceUnavailable) as caught:
-        client.get(PATH, fx._LATEST)
+        client.get(PATH, fx._latest_in("GBP"))
     assert caught.value.reason == "bad_key"
     assert (fake.requests, fake.keys) == (["/v6/latest/GBP"], ["Bearer a/../b?c#d e"])

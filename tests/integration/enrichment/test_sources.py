@@ -41,7 +41,7 @@ def sample(name: str) -> Any:
 @pytest.fixture
 def after_history(fake: FakeServer) -> date:
     """A day that the offline history cannot serve, which is also that of the service's rates."""
-    fake.rates_day = max(fx.ecb_history()) + timedelta(days=30)
+    fake.rates_day = max(fx.ecb_history("GBP")) + timedelta(days=30)
     return fake.rates_day
 
 
@@ -50,7 +50,7 @@ def test_days_after_the_history_are_asked_with_and_without_a_key(
     fake: FakeServer, make_client: MakeClient, after_history: date, key: str
 ) -> None:
     client = make_client(fx.exchange_rate_service, currency_api_key=key)
-    last = max(fx.ecb_history())
+    last = max(fx.ecb_history("GBP"))
     days = [
         date(2010, 12, 1),
         last,
@@ -60,9 +60,10 @@ def test_days_after_the_history_are_asked_with_and_without_a_key(
         after_history + timedelta(days=7),
         after_history + timedelta(days=8),
     ]
-    found = fx.rates(days, client)
+    found = fx.rates(days, client, "GBP")
     assert [rate.source for rate in found] == ["ecb", "ecb", None, *["exchangerate-api"] * 3, None]
-    assert found[4] == fx.FxRate(
+    assert found[4].base_rates["EUR"] == (1 / Decimal("1.1862")).quantize(Decimal("1e-12"))
+    assert found[4].model_copy(update={"base_rates": {}}) == fx.FxRate(
         day=after_history,
         rate_date=after_history,
         source="exchangerate-api",
@@ -79,9 +80,9 @@ def test_days_after_the_history_are_asked_with_and_without_a_key(
 
 def test_days_that_the_history_serves_are_not_asked(fake: FakeServer, make_client: MakeClient) -> None:
     client = make_client(fx.exchange_rate_service)
-    last = max(fx.ecb_history())
+    last = max(fx.ecb_history("GBP"))
     weekend = [last + timedelta(days=ahead) for ahead in (1, 2)] if last.weekday() == 4 else []
-    assert all(rate.source == "ecb" for rate in fx.rates([date(2010, 12, 4), last, *weekend], client))
+    assert all(rate.source == "ecb" for rate in fx.rates([date(2010, 12, 4), last, *weekend], client, "GBP"))
     assert fake.requests == []
 
 
@@ -111,7 +112,7 @@ def test_errors_of_the_rate_service_have_reasons_and_count_for_the_breaker(
 ) -> None:
     fake.behaviour = as_json(answer, code)
     client = make_client(fx.exchange_rate_service, currency_api_key=KEY, breaker_threshold=1, http_timeout_seconds=3)
-    assert fx.rates([after_history], client) == [fx.FxRate(day=after_history, missing_reason=reason)]
+    assert fx.rates([after_history], client, "GBP") == [fx.FxRate(day=after_history, missing_reason=reason)]
     assert client.metrics().breaker == "open"
     assert client.metrics().failures == {reason: 1}
 
@@ -121,9 +122,9 @@ def test_a_dead_rate_service_costs_one_call_and_leaves_offline_rates(
 ) -> None:
     fake.behaviour = hang()
     client = make_client(fx.exchange_rate_service)
-    last = max(fx.ecb_history())
+    last = max(fx.ecb_history("GBP"))
     days = [date(2010, 12, 1), last + timedelta(days=4), *(after_history + timedelta(days=n) for n in range(50))]
-    found = fx.rates(days, client)
+    found = fx.rates(days, client, "GBP")
     assert [rate.source for rate in found[:2]] == ["ecb", "ecb"]
     assert {rate.missing_reason for rate in found[2:]} == {"timeout"}
     assert client.metrics().questions == 1
@@ -134,9 +135,9 @@ def test_the_recorded_rates_are_understood(fake: FakeServer, make_client: MakeCl
     recorded = sample("exchangerate/open_latest_GBP_2024-09-05.subset.json")["body"]
     fake.behaviour = as_json(recorded)
     client = make_client(fx.exchange_rate_service)
-    latest = client.get("v6/latest/GBP", fx._LATEST)
+    latest = client.get("v6/latest/GBP", fx._latest_in("GBP"))
     assert fx._day_of(latest) == date(2024, 9, 5)
-    assert Decimal("1.313797") == latest.quotes.USD
+    assert Decimal("1.313797") == latest.quotes["USD"]
     reasons = {"invalid-key": "bad_key", "inactive-account": "bad_key", "quota-reached": "quota_reached"}
     for kind, answer in sample("exchangerate/errors.json")["responses"].items():
         assert fx._error_in(json.dumps(answer["body"]).encode()) == reasons.get(kind, "service_error")

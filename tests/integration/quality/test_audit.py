@@ -106,7 +106,7 @@ def test_a_batch_below_the_bar_is_held_until_released(with_warehouse: Settings) 
         counts = connection.execute(select(quality.c.level, func.count()).group_by(quality.c.level))
         by_level = {row.level: row[1] for row in counts}
         overall = connection.execute(select(quality).where(quality.c.level == "overall")).mappings().one()
-    assert by_level == {"overall": 1, "dimension": 6, "column": 8, "rule": len(record.rules)}
+    assert by_level == {"overall": 1, "dimension": 6, "column": 9, "rule": len(record.rules)}
     assert (overall["status"], overall["score"], overall["rows"]) == ("released", record.overall, 40)
 
 
@@ -214,7 +214,7 @@ def test_the_sender_gets_a_report_even_if_the_batch_is_held(settings: Settings) 
         "value": "n/a",
         "cell": "",
         "problem": "The price cannot be read. It is text: 'n/a'.",
-        "remedy": "Expected: a number of the base currency with at most 4 decimals, such as 2.55.",
+        "remedy": "Expected: a number of the base currency with at most 6 decimals, such as 2.55.",
     }
     with (folder / "=b.csv.rows.csv").open(encoding="utf-8-sig", newline="") as stream:
         found = list(csv.DictReader(stream))
@@ -249,7 +249,7 @@ def test_a_retried_audit_replaces_what_it_wrote(settings: Settings) -> None:
     for _ in range(3):
         record = audit(settings, "first")
     assert len(table(settings, "profiles")) == 2
-    assert len(table(settings, "scores")) == 1 + 6 + 8 + len(record.rules)
+    assert len(table(settings, "scores")) == 1 + 6 + 9 + len(record.rules)
     assert len(last_verdicts(settings, 9)) == 1
 
 

@@ -72,7 +72,7 @@ def test_an_increment_writes_what_changed_and_removes_what_is_gone(settings: Set
     assert len(found) == third.documents == len(catalogue())
     assert document_id("20001", "France") not in found
     assert found[document_id("30001", "Spain")]["description"] == "PAPER KITE"
-    assert found[document_id("20004", "United Kingdom")]["units"] == 27
+    assert found[document_id("20004", "United Kingdom")]["units"] == 27_000_000
 
 
 def test_what_is_not_published_is_not_searched(settings: Settings, server: SearchServer) -> None:

@@ -162,7 +162,7 @@ def test_reader_and_spark_agree_to_the_penny(spark: SparkSession, tmp_path: Path
     nothing = {name: pa.nulls(len(lines), pa.string()) for name in ("defect", "extras", "line_number")}
     pq.write_table(pa.table(texts | nothing), staged)
     with StagedValues(staged) as staged_values:
-        amount = staged_values.amount()
+        amount = staged_values.amounts("GBP")["GBP"]
     rows = parsed(_staged(spark, lines))
     assert amount % 1 != 0
     assert amount == rows.agg(F.sum("amount")).collect()[0][0]
@@ -186,7 +186,7 @@ def _silver(spark: SparkSession, *changes: dict[str, str], countries: Mapping[st
     frame = spark.createDataFrame([tuple(line.values()) for line in lines], schema)
     frame = frame.withColumn("occurrence", F.col("occurrence").cast("int"))
     rows = parsed(frame.withColumns({"source_line": F.lit(1), "source_page": F.lit(None).cast("int")}))
-    return normalised(rows, countries or {})
+    return normalised(rows, countries or {}, "GBP")
 
 
 @pytest.mark.integration

@@ -20,6 +20,7 @@ from sqlalchemy import text
 
 from deploy.embedded.postgres import PostgresServer
 from include.enrichment import fx
+from include.enrichment.batch import RateMissing
 from include.enrichment.reference import FX_RATES
 from include.failover import compare_sides
 from include.lake import connect_server
@@ -27,7 +28,7 @@ from include.pipeline import aggregate, audit, claim, enrich, index, receipt
 from include.receipts.model import Receipt
 from include.runs.folder import RunFolder
 from include.runs.landing import landing
-from include.runs.records import BronzeRecord, SilverRecord, StagedFile
+from include.runs.records import Balance, BronzeRecord, SilverRecord, StagedFile
 from include.settings import EMBEDDED, Settings, get_settings
 from include.warehouse import open_engine, totals, transaction, upgrade
 from spark_jobs import bronze, gold, silver
@@ -357,12 +358,15 @@ def test_a_batch_published_after_another_has_taken_its_lines_over_keeps_them(
 @pytest.mark.timeout(1800)
 def test_rates_that_were_missing_reach_the_facts_of_earlier_batches(spark: SparkSession, fresh: Settings) -> None:
     days = [date(2011, 3, 1), date(2011, 3, 2)]
-    gap = [{"invoice_day": day, "missing": "no_rate_near_day", "recorded_at": datetime.now(UTC)} for day in days]
+    gap = [
+        {"invoice_day": day, "missing": "no_rate_near_day", "base": "GBP", "recorded_at": datetime.now(UTC)}
+        for day in days
+    ]
     dropped(fresh, "first", a=LINES)
     manifest = RunFolder(fresh, "first").manifest()
     with pytest.MonkeyPatch.context() as patched:
         # Stands for a day beyond the history while the service is down.
-        patched.setattr(fx, "rates", lambda wanted, client: [])
+        patched.setattr(fx, "rates", lambda wanted, client, base: [])
         FX_RATES.upsert(fresh, gap)
         run(spark, fresh, "first")
     assert [row[2:6] for row in fact_rows(fresh)] == [(None, None, "no_rate_near_day", None)] * 2
@@ -428,3 +432,46 @@ def test_silver_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
     write_deltalake(settings.table("silver", "invoice_lines"), old)
     with pytest.raises(LakeOutdated, match=r"written by an earlier version.*Start with an empty data folder"):
         silver_table(settings)
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(1800)
+def test_lines_in_another_currency_are_kept_in_it_and_added_up_in_the_base_currency(
+    spark: SparkSession, fresh: Settings
+) -> None:
+    lines = [
+        "536365,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850,Germany,EUR",
+        "536365,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850,Germany,EUR",
+        "536366,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850,Germany,GBP",
+        "536367,85123A,HEART,many,2010-12-01 08:26:00,2.55,17850,Germany,USD",
+    ]
+    (landing(fresh) / "a.csv").write_text("\n".join([f"{HEADER},Currency", *lines]) + "\n")
+    claim(fresh, "currencies")
+    found = run(spark, fresh, "currencies", times=2)
+    assert (found.amount_in, found.amount_loaded) == (Decimal("15.30"), Decimal("15.30"))
+    assert found.other_currencies == {
+        "EUR": Balance(amount_in=Decimal("30.60"), amount_loaded=Decimal("15.30"), amount_duplicate=Decimal("15.30")),
+        "USD": Balance(),
+    }
+    assert compare_sides(fresh).whole
+    columns = "currency, original_amount, base_rate, unit_price, amount, amount_eur, amount_usd"
+    with open_engine(fresh) as engine, transaction(engine) as connection:
+        facts = connection.execute(
+            text(f"SELECT {columns} FROM {fresh.warehouse_schema}.fact_sales ORDER BY amount")
+        ).all()
+    euro, pound = (tuple(map(str, row)) for row in facts)
+    # The ECB's rates of the day: a euro is 0.8393 pounds and 1.3115 dollars.
+    assert euro == ("EUR", "15.300000", "0.839300000000", "2.140215", "12.840000", "15.30", "20.06")
+    assert pound == ("GBP", "15.300000", "1.000000000000", "2.550000", "15.300000", "18.23", "23.91")
+    [day] = json.loads((fresh.data_dir / "gold" / "daily_sales.json").read_text())
+    assert (day["revenue"], day["currency"]) == ("28.1400", "GBP")
+
+
+@pytest.mark.integration
+def test_a_batch_with_a_currency_that_has_no_rate_is_held(spark: SparkSession, fresh: Settings) -> None:
+    line = "536365,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850,Tunisia,TND"
+    (landing(fresh) / "a.csv").write_text(f"{HEADER},Currency\n{line}\n")
+    claim(fresh, "held")
+    run_until(spark, fresh, "held", until="silver")
+    with pytest.raises(RateMissing, match=r"no exchange rate to GBP of TND on 2010-12-01.*ENABLE_EXTERNAL_ENRICHMENT"):
+        enrich(fresh, "held")

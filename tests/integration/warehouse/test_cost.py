@@ -16,7 +16,8 @@ INCREMENT = 400
 MANY_FACTS = """
 INSERT INTO {staging}
 SELECT md5(CAST(:first + n AS text))::uuid, date_key, product_key, customer_key, country_key, invoice_key,
-       sold_at, 1, unit_price, unit_price, kind, batch_id
+       sold_at, 1, unit_price, unit_price, kind, batch_id, fx_date, fx_source, fx_missing, rate_usd, rate_eur, rate_cad,
+       rate_aud, rate_jpy, amount_declared, currency, original_unit_price, original_unit_price, base_rate
 FROM {staging}, generate_series(2, :rows) n
 """
 

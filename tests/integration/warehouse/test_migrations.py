@@ -15,8 +15,8 @@ from include.settings import Settings
 from include.warehouse.connection.engine import WarehouseMisconfigured, transaction
 from include.warehouse.schema.marts import MARTS, Mart
 from include.warehouse.schema.migrations import current_revision, downgrade, upgrade
-from include.warehouse.schema.tables import STAR, UNKNOWN, WarehouseTable, metadata_in, star_table
-from tests.support.batches import lines_of, star_of
+from include.warehouse.schema.tables import FACT, STAR, UNKNOWN, WarehouseTable, loaded_columns, metadata_in, star_table
+from tests.support.batches import lines_of, star_of, whole_fact
 from tests.support.warehouses import REVISIONS
 
 CATALOGUE = {
@@ -162,10 +162,13 @@ def fill(engine: Engine, schema: str) -> None:
         for name, rows in star_of(lines_of(40), "20261124T000001-00000001").items():
             columns = [column.name for column in star_table(name).columns]
             table = Table(name, MetaData(), schema=schema, autoload_with=connection)
-            named_rows = [dict(zip(columns, row, strict=False)) for row in rows]
+            columns = [column.name for column in loaded_columns(name)] if name == FACT else columns
+            named_rows = [dict(zip(columns, whole_fact(row) if name == FACT else row, strict=False)) for row in rows]
             known = [{name: value for name, value in row.items() if name in table.c} for row in named_rows]
             connection.execute(table.insert(), known)
         for name, (named, values) in RECORDS.items():
+            if name == "etl_batch" and "loaded" in Table(name, MetaData(), schema=schema, autoload_with=connection).c:
+                named, values = f"{named}, loaded", f'{values}, \'{{"GBP": "1.000000"}}\''
             connection.execute(text(f"INSERT INTO {schema}.{name} ({named}) VALUES ({values})"))
 
 

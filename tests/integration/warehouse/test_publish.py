@@ -32,6 +32,7 @@ from tests.support.batches import (
     star_of,
     star_rows,
     table_rows,
+    whole_fact,
 )
 from tests.support.warehouses import fact_indices
 
@@ -173,7 +174,10 @@ def test_a_fact_that_contradicts_itself_stops_everything(
     rows = star_of([Line(), Line(sold_at=datetime(2010, 12, 2))], BATCH)
     fact = list(next(row for row in rows["fact_sales"] if row[1] == 20101201))
     fact[column] = value
-    stage_rows(engine, settings, BATCH, rows | {"fact_sales": [tuple(fact)]})
+    own = whole_fact((*fact[:9], fact[7] * fact[8], *fact[10:]))[12:]
+    if column == 9:
+        own = (*own[:-2], value, own[-1])
+    stage_rows(engine, settings, BATCH, rows | {"fact_sales": [(*fact, *own)]})
     with pytest.raises(PublishError, match=said):
         drop(engine, settings, BATCH)
     assert all(rows == [] for rows in star_rows(engine).values())

@@ -21,16 +21,16 @@ from include.enrichment import fx
 def test_rates_are_the_cross_rates_of_the_published_quotes(
     day: date, euro_in_dollars: str, euro_in_pounds: str, pound_in_dollars: str
 ) -> None:
-    quotes = fx.ecb_history()[day]
+    quotes = fx.ecb_history("GBP")[day]
     assert (quotes["USD"], quotes["GBP"]) == (Decimal(euro_in_dollars), Decimal(euro_in_pounds))
-    (rate,) = fx.rates([day])
+    (rate,) = fx.rates([day], None, "GBP")
     assert rate.usd is not None
     assert round(rate.usd, 4) == Decimal(pound_in_dollars)
     assert (rate.rate_date, rate.source, rate.missing_reason) == (day, "ecb", None)
 
 
 def test_every_currency_has_eight_decimals() -> None:
-    (rate,) = fx.rates([date(2010, 12, 1)])
+    (rate,) = fx.rates([date(2010, 12, 1)], None, "GBP")
     assert rate.model_dump(include={"usd", "eur", "cad", "aud", "jpy"}) == {
         "usd": Decimal("1.56261170"),  # 1.3115 / 0.8393
         "eur": Decimal("1.19146908"),  # 1      / 0.8393
@@ -42,7 +42,7 @@ def test_every_currency_has_eight_decimals() -> None:
 
 def test_a_day_without_quotes_takes_those_before_it() -> None:
     saturday, sunday, christmas = date(2010, 12, 4), date(2010, 12, 5), date(2010, 12, 26)
-    found = fx.rates([sunday, christmas, saturday])
+    found = fx.rates([sunday, christmas, saturday], None, "GBP")
     assert [(rate.day, rate.rate_date) for rate in found] == [
         (saturday, date(2010, 12, 3)),
         (sunday, date(2010, 12, 3)),
@@ -51,10 +51,10 @@ def test_a_day_without_quotes_takes_those_before_it() -> None:
 
 
 def test_every_day_of_the_history_has_rates() -> None:
-    first, last = min(fx.ecb_history()), max(fx.ecb_history())
+    first, last = min(fx.ecb_history("GBP")), max(fx.ecb_history("GBP"))
     assert first == date(1999, 1, 4)
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-    found = fx.rates(days)
+    found = fx.rates(days, None, "GBP")
     assert [rate.day for rate in found] == days
     assert all(rate.source == "ecb" and rate.jpy for rate in found)
     assert max((rate.day - rate.rate_date).days for rate in found if rate.rate_date) <= fx.MAX_DAYS_APART
@@ -62,20 +62,20 @@ def test_every_day_of_the_history_has_rates() -> None:
 
 def test_days_are_answered_once_and_in_order() -> None:
     days = [date(2011, 1, 5), date(2011, 1, 4), date(2011, 1, 5)]
-    assert [rate.day for rate in fx.rates(days)] == [date(2011, 1, 4), date(2011, 1, 5)]
+    assert [rate.day for rate in fx.rates(days, None, "GBP")] == [date(2011, 1, 4), date(2011, 1, 5)]
 
 
 @pytest.mark.parametrize("day", [date(1999, 1, 3), date.min])
 def test_days_before_the_history_have_no_rates(day: date) -> None:
-    assert fx.rates([day]) == [fx.FxRate(day=day, missing_reason="before_history")]
+    assert fx.rates([day], None, "GBP") == [fx.FxRate(day=day, missing_reason="before_history")]
 
 
 def test_days_soon_after_the_history_take_its_end_and_later_ones_have_no_rates() -> None:
-    last = max(fx.ecb_history())
-    near, far = fx.rates([last + timedelta(days=fx.MAX_DAYS_APART), last + timedelta(days=fx.MAX_DAYS_APART + 1)])
+    last = max(fx.ecb_history("GBP"))
+    near, far = fx.rates([last + timedelta(days=fx.MAX_DAYS_APART + more) for more in (0, 1)], None, "GBP")
     assert (near.rate_date, near.source) == (last, "ecb")
     assert far == fx.FxRate(day=far.day, missing_reason="disabled")
 
 
 def test_the_last_day_there_can_be_has_an_answer() -> None:
-    assert fx.rates([date.max])[0].missing_reason == "disabled"
+    assert fx.rates([date.max], None, "GBP")[0].missing_reason == "disabled"

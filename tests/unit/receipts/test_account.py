@@ -8,11 +8,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Literal
 
+import pytest
+
 from include.quality.findings import FileSummary, QualityRecord
 from include.receipts.account import RunRecords, account
-from include.receipts.model import FileEntry, Receipt
+from include.receipts.model import FileEntry, Receipt, ReceiptUnbalanced
 from include.runs.folder import ClaimedFile, Manifest
-from include.runs.records import BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
+from include.runs.records import Balance, BronzeRecord, EnrichRecord, GoldRecord, SilverRecord, StagedFile
 from include.sources.model import FileDecisions, SourceReading
 
 CLAIMED_AT = datetime(2011, 1, 4, 6, tzinfo=UTC)
@@ -24,7 +26,7 @@ TABLE = {"table_version": 3, "seconds": 1.26}
 class Publish:
     warehouse: Literal["primary", "replica"] = "primary"
     facts_loaded: int = 6
-    amount_loaded: Decimal = Decimal("9.05")
+    loaded: dict[str, Decimal] = field(default_factory=lambda: {"GBP": Decimal("9.05")})
     primary_seconds: float = 0.26
     replica_seconds: float = 0.14
     warnings: list[str] = field(default_factory=lambda: ["The replica was slow."])
@@ -53,6 +55,7 @@ def receipt_of(
 ) -> Receipt:
     return account(
         records,
+        base_currency="GBP",
         unreadable_reports=unreadable_reports or {},
         put_back=put_back or {},
         first_loads=first_loads or {},
@@ -125,7 +128,7 @@ def test_a_drop_is_accounted_for_to_the_penny() -> None:
 
 
 def test_lines_that_another_run_has_taken_over_are_already_seen() -> None:
-    found = receipt_of(replace(loaded(), publish=Publish(facts_loaded=2, amount_loaded=Decimal("3.00"))))
+    found = receipt_of(replace(loaded(), publish=Publish(facts_loaded=2, loaded={"GBP": Decimal("3.00")})))
     found.check()
     assert (found.rows_loaded, found.rows_already_seen) == (2, 5)
     assert (found.amount_loaded, found.amount_already_seen) == (Decimal("3.00"), Decimal("6.10"))
@@ -177,3 +180,18 @@ def test_a_rebuild_accounts_for_its_day_as_silver_has_it() -> None:
     found = receipt_of(RunRecords(manifest, silver=silver, publish=Publish(facts_loaded=0)))
     found.check()
     assert (found.status, found.rows_loaded, found.rebuilt_days) == ("loaded", 3, [day])
+
+
+def test_each_currency_balances_by_itself() -> None:
+    base = loaded()
+    assert base.silver is not None
+    euros = Balance(amount_in=Decimal(7), amount_loaded=Decimal(5), amount_duplicate=Decimal(2))
+    silver = base.silver.model_copy(update={"other_currencies": {"EUR": euros}})
+    publish = Publish(loaded={"GBP": Decimal("9.05"), "EUR": Decimal(4)})
+    found = receipt_of(replace(base, silver=silver, publish=publish))
+    found.check()
+    assert found.amount_in == Decimal("10.10")
+    assert found.other_currencies == {"EUR": euros.model_copy(update={"amount_loaded": 4, "amount_already_seen": 1})}
+    wrong = found.model_copy(update={"other_currencies": {"EUR": Balance(amount_in=Decimal(1))}})
+    with pytest.raises(ReceiptUnbalanced, match="EUR 1 came in but EUR 0 is accounted for"):
+        wrong.check()

@@ -22,8 +22,8 @@ def table(name: str, *values: str, price: str = "10.00") -> str:
 @pytest.mark.parametrize(
     ("name", "values", "code"),
     [
-        ("Currency", ["GBP", "EUR"], "unexplained_currency"),
-        ("W\u00e4hrung", ["EUR"], "unexplained_currency"),
+        ("Currency", ["GBP", "EUR", "XX"], "unexplained_currency"),
+        ("W\u00e4hrung", ["EUR", ""], "unexplained_currency"),
         ("Currency Code", ["$"], "unexplained_currency"),
         ("Total", ["20.00", "10.00"], "total_differs"),
         ("Line Total", ["-20.00"], "total_differs"),
@@ -111,11 +111,39 @@ def test_the_refusal_shows_the_first_line_that_differs(rejection: Reject) -> Non
 
 
 def test_prices_of_another_currency_are_never_taken_for_pounds(rejection: Reject, stage: Stage) -> None:
-    assert rejection(csv_with_prices("2.55 \u20ac", "$3.10")).code == "unexplained_currency"
-    staged = stage(csv_with_prices("\u00a32.55", "$3.10", "4.00"))
-    assert staged.column("price") == ["2.55", "$3.10", "4.00"]
-    assert staged.reading.amount == Decimal("13.10")
-    assert "another currency than the rest of the file ($ on 1 lines)" in staged.warnings
+    assert rejection(csv_with_prices("2.55 kr", "$3.10")).code == "unexplained_currency"
+    staged = stage(csv_with_prices("\u00a32.55", "$3.10", "4.00", "\u20ac5"))
+    assert staged.column("price") == ["2.55", "$3.10", "4.00", "5"]
+    assert staged.column("currency") == [None, None, None, "EUR"]
+    assert (staged.reading.amount, staged.reading.foreign_amounts) == (Decimal("13.10"), {"EUR": Decimal(10)})
+    assert "a currency that is not known or not clear ($ on 1 lines)" in staged.warnings
+
+
+@pytest.mark.parametrize(
+    ("prices", "told", "currencies"),
+    [
+        (["2", "3", "4"], ["EUR", "gbp", "\u20ac"], ["EUR", None, "EUR"]),
+        (["$2", "3"], ["CAD", "USD"], ["CAD", "USD"]),
+        (["2", "3"], ["\u00a3", ""], [None, None]),
+    ],
+)
+def test_a_column_says_which_currency_a_line_is_in(
+    stage: Stage, prices: list[str], told: list[str], currencies: list[str | None]
+) -> None:
+    rows = [
+        dict(zip(COLUMNS, LINE, strict=True)) | {"Price": price, "Currency": text}
+        for price, text in zip(prices, told, strict=True)
+    ]
+    assert stage(json.dumps(rows), "lines.json").column("currency") == currencies
+
+
+def test_a_price_whose_sign_contradicts_the_column_refuses_the_file(rejection: Reject) -> None:
+    assert rejection(table("Currency", "CAD", price="\u20ac2"), "lines.json").code == "unexplained_currency"
+
+
+def test_a_dollar_is_the_base_currency_where_that_is_a_dollar(stage: Stage) -> None:
+    staged = stage(csv_with_prices("$2.55"), base_currency="USD")
+    assert (staged.column("currency"), staged.reading.foreign_amounts) == ([None], {})
 
 
 def test_names_of_columns_may_hold_anything(rejection: Reject) -> None:
