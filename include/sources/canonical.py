@@ -36,6 +36,9 @@ def _number(column: str, field: str, kind: str) -> str:
     return f"CASE WHEN regexp_full_match({text}, '{FORMS[field]}') THEN TRY_CAST({text} AS {kind}) END"
 
 
+UNREAD = "? "
+"""Begins the text of a number that the style of its file cannot read, so that the rules of a line keep it out."""
+
 _DISTINCT = """
 SELECT text, count(*), min(line_number) FROM (
     SELECT trim({column}, $space) AS text, line_number FROM read_parquet($path) WHERE defect IS NULL
@@ -177,8 +180,11 @@ def dates_changed(
 
 
 def numbers_changed(numbers: Mapping[str, int], style: NumberStyle) -> dict[str, Number]:
-    """Return the numbers that have another form in the file."""
-    found = {text: number for text in numbers if (number := style.read(text)) is not None}
+    """Return the numbers that have another form in the file.
+
+    Where decimals have a comma, what is no number in that style becomes none: 2.55 would be one to the rules of a line.
+    """
+    found = {text: style.read(text) or Number(f"{UNREAD}{text}" if style.mark == "," else text) for text in numbers}
     return {text: number for text, number in found.items() if number.text != text}
 
 

@@ -25,6 +25,7 @@ from include.sources.model import FileDecisions, SourceReading, SourceRejected
 from include.sources.numbers import MarkSetting, NumberStyle, decide_numbers
 from include.sources.profiles.lines import make_lines
 from include.sources.profiles.names import Layouts
+from include.sources.profiles.rows import check_columns
 from include.sources.staged import Batch, StagedWriter
 from include.sources.text import encoding_of
 from include.sources.zip_archive import unpack
@@ -82,12 +83,17 @@ def stage_file(
             decisions.warnings.append(f"The file has {names}no records.")
         with StagedValues(partial) as values:
             rows, defects = writer.rows, dict(sorted(writer.defects.items()))
-            if decisions.profile is None:
-                _bring_to_one_form(values, decisions, date_order, decimal_mark, zone, base_currency)
+            unexplained = decisions.extra_columns
+            profile = layouts.profiles[decisions.profile] if decisions.profile else None
+            if profile is not None:
+                profile = profile.with_settings(date_order, decimal_mark)
+                date_order, decimal_mark = profile.values.date_order, profile.values.decimal_mark
+                unexplained = profile.unexplained(unexplained)
+                check_columns(profile, decisions)
+            if profile is None or profile.only_names:
+                _bring_to_one_form(values, decisions, unexplained, date_order, decimal_mark, zone, base_currency)
             else:
-                profile = layouts.profiles[decisions.profile].with_settings(date_order, decimal_mark)
                 rows, defects = make_lines(values, profile, decisions, zone, base_currency)
-                unexplained = profile.unexplained(decisions.extra_columns)
                 _refuse_unexplained_currency(values, unexplained, base_currency)
                 decisions.warnings += check_money_columns(values, unexplained, NumberStyle(decisions.decimal_mark))
             amounts = values.amounts(base_currency)
@@ -148,17 +154,21 @@ def _refuse_unexplained_currency(values: StagedValues, names: Sequence[str], bas
 def _bring_to_one_form(
     values: StagedValues,
     decisions: FileDecisions,
+    extra_columns: Sequence[str],
     date_order: DateSetting,
     decimal_mark: MarkSetting,
     zone: ZoneInfo,
     base: str,
 ) -> None:
-    """Decide how the file writes its values and write them in the one form."""
+    """Decide how the file writes its values and write them in the one form.
+
+    `extra_columns` are those that may change the money as far as is known.
+    """
     dates, quantities, prices = (values.distinct(column) for column in ("invoice_date", "quantity", "price"))
     changed_dates = dates_changed(dates, decisions, date_order, zone)
     number_style = decide_numbers(prices | quantities, decisions, decimal_mark)
     price_numbers = numbers_changed(prices, number_style)
-    columns = columns_of("currency", decisions.extra_columns)
+    columns = columns_of("currency", extra_columns)
     unclear = {
         sign: count
         for sign, count in currencies(prices, price_numbers).items()
@@ -189,7 +199,7 @@ def _bring_to_one_form(
         },
         of_lines,
     )
-    decisions.warnings += check_money_columns(values, decisions.extra_columns, number_style)
+    decisions.warnings += check_money_columns(values, extra_columns, number_style)
 
 
 def _refuse_bad_archive(path: Path, folder: Path, limits: UnpackLimits) -> None:

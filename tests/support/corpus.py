@@ -403,7 +403,7 @@ def _damaged() -> Iterator[Odd]:
         "price_missing": (5, "", "missing_price"),
         "price_out_of_range": (5, "2000000.00", "price_out_of_range"),
         "price_with_two_points": (5, "1.2.3", "malformed_price"),
-        "price_of_another_currency": (5, "7.50 EUR", "malformed_price"),
+        "price_of_another_currency": (5, "7.50 QQQ", "malformed_price"),
         "invoice_missing": (0, "", "missing_invoice"),
         "invoice_with_a_space": (0, "536 365", "malformed_invoice"),
         "code_missing": (1, "", "missing_stock_code"),

@@ -381,6 +381,18 @@ class Profile(Model):
             raise ValueError(f"at most {MAX_BY_TOTAL} charges can be included by_total")
         return self
 
+    @property
+    def only_names(self) -> bool:
+        """Whether it does nothing but name columns, so that its rows are lines as they are."""
+        values = [value for name in Columns.model_fields if (value := getattr(self.columns, name)) is not None]
+        makes_more = (self.defaults, self.fill_down, self.carry, self.statuses, self.charges, self.total, self.lines)
+        return (
+            len(self.direct()) == len(values)
+            and not any(makes_more)
+            and self.values.time_zone is None
+            and self.repeats == "once"
+        )
+
     def direct(self) -> dict[str, str]:
         """Return folded name of a column -> canonical column that it simply is."""
         found: dict[str, str] = {}

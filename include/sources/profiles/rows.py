@@ -11,13 +11,13 @@ import duckdb
 import pyarrow as pa
 
 from include.sources.canonical import NOTHING, StagedValues
-from include.sources.currency import candidates, pointer
+from include.sources.currency import candidates
 from include.sources.dates import DateStyle, decide_dates
 from include.sources.defects import reject
 from include.sources.model import FileDecisions
 from include.sources.numbers import Number, decide_numbers
 from include.sources.profiles.model import Charge, Profile, Status, folded, is_number, with_parents
-from include.sources.profiles.sql import NUMBER, Compiler, quoted, texts_in
+from include.sources.profiles.sql import NUMBER, Compiler, in_extras, quoted, texts_in
 
 NUMBERS = ("quantity", "price", "amount")
 TEXTS = ("invoice", "stock_code", "description", "invoice_date", "customer_id", "country")
@@ -27,6 +27,39 @@ _LARGEST = Decimal(10) ** 12
 
 _SCALE = 6
 _NAMES_TOLD = 10
+
+
+def check_columns(profile: Profile, decisions: FileDecisions) -> None:
+    """Tell which columns of a file are new or missing; refuse them if its profile is strict.
+
+    Raises:
+        SourceRejected: profile_columns.
+    """
+    named = with_parents((*profile.used(), *profile.known, *profile.ignored, *profile.recognise.columns))
+    found = [*decisions.header.values(), *decisions.extra_columns]
+    new = [name for name in found if folded(name) not in named and not folded(name).startswith("column_")]
+    missing = profile.lacking(lambda name: location(name, profile, decisions) is not None)
+    if new:
+        decisions.warnings.append(f"Columns that profile {profile.name} does not name: {_listed(new)}.")
+    if missing:
+        told = f"Columns that profile {profile.name} names are not in the file: {_listed(missing)}."
+        decisions.warnings.append(told)
+    if profile.strict and (new or missing):
+        told = " and ".join(
+            f"{what} {_listed(names)}" for what, names in (("new are", new), ("missing are", missing)) if names
+        )
+        raise reject("profile_columns", profile=profile.name, told=told)
+
+
+def location(name: str, profile: Profile, decisions: FileDecisions) -> str | None:
+    """Return the expression of a column of the sender's in the staged file, None if there is none.
+
+    A name with points is that of a column, or the path to a member of one that holds JSON.
+    """
+    canonical = profile.direct().get(folded(name))
+    if canonical is not None and canonical in decisions.header:
+        return canonical
+    return in_extras(name, decisions.extra_columns)
 
 
 class ProfiledRows:
@@ -61,55 +94,18 @@ class ProfiledRows:
             zone: The shop's.
 
         Raises:
-            SourceRejected: profile_columns, ambiguous_numbers, ambiguous_dates.
+            SourceRejected: ambiguous_numbers, ambiguous_dates.
         """
-        self._check_columns()
         self._make_source()
         self._make_rows()
         self._make_dates(zone)
-
-    def _check_columns(self) -> None:
-        """Tell which columns are new or missing; refuse them if the profile is strict."""
-        profile = self.profile
-        named = with_parents((*profile.used(), *profile.known, *profile.ignored, *profile.recognise.columns))
-        found = [*self.decisions.header.values(), *self.decisions.extra_columns]
-        new = [name for name in found if folded(name) not in named and not folded(name).startswith("column_")]
-        missing = profile.lacking(lambda name: self._location(name) is not None)
-        if new:
-            self.decisions.warnings.append(f"Columns that profile {profile.name} does not name: {_listed(new)}.")
-        if missing:
-            told = f"Columns that profile {profile.name} names are not in the file: {_listed(missing)}."
-            self.decisions.warnings.append(told)
-        if profile.strict and (new or missing):
-            told = " and ".join(
-                f"{what} {_listed(names)}" for what, names in (("new are", new), ("missing are", missing)) if names
-            )
-            raise reject("profile_columns", profile=profile.name, told=told)
-
-    def _location(self, name: str) -> str | None:
-        """Return the expression of a column of the sender's in the staged file, None if there is none.
-
-        A name with points is that of a column, or the path to a member of one that holds JSON.
-        """
-        canonical = self.profile.direct().get(folded(name))
-        if canonical is not None and canonical in self.decisions.header:
-            return canonical
-        extras = {folded(extra): extra for extra in self.decisions.extra_columns}
-        steps = name.split(".")
-        for length in range(len(steps), 0, -1):
-            extra = extras.get(folded(".".join(steps[:length])))
-            if extra is not None:
-                member = f"json_extract_string(extras, {pointer(extra)})"
-                rest = steps[length:]
-                return f"json_extract_string({member}, {pointer(*rest)})" if rest else member
-        return None
 
     def _make_source(self) -> None:
         """Make table `source`: the columns that the profile names, filled down, and the invoice."""
         nothing = ", ".join(map(quoted, (*NOTHING, "", "[]")))
         columns = ["line_number", "page", "extras", "defect", "raw"]
         for name in self.profile.used():
-            text = f"trim({self._location(name) or 'NULL::VARCHAR'}, $space)"
+            text = f"trim({location(name, self.profile, self.decisions) or 'NULL::VARCHAR'}, $space)"
             columns.append(f"CASE WHEN lower({text}) NOT IN ({nothing}) THEN {text} END AS {self.source[folded(name)]}")
         carried = [self.source[folded(name)] for name in self.profile.carry]
         filled = [self.source[folded(name)] for name in self.profile.fill_down]

@@ -16,12 +16,11 @@ from zoneinfo import ZoneInfo
 
 from include.settings import Settings
 from include.sources.canonical import NOTHING, StagedValues
-from include.sources.currency import pointer
 from include.sources.dates import decide_dates
 from include.sources.model import FileDecisions, SourceRejected
 from include.sources.numbers import NumberStyle, decide_numbers
 from include.sources.profiles.meanings import guess, words_of
-from include.sources.profiles.sql import quoted
+from include.sources.profiles.sql import in_extras, quoted
 from include.sources.profiles.unknown import KNOWN_LEAST, NAMES_LEAST, AnyLayout
 from include.sources.staged import StagedWriter
 from include.sources.staging import opened
@@ -132,13 +131,10 @@ class Sample:
         return dict(counted.fetchall())
 
     def _expression(self, name: str) -> str:
-        steps = name.split(".")
-        for length in range(len(steps), 0, -1):
-            if (own := ".".join(steps[:length])) in self.names:
-                member = f"json_extract_string(extras, {pointer(own)})"
-                rest = steps[length:]
-                return f"json_extract_string({member}, {pointer(*rest)})" if rest else member
-        raise KeyError(name)
+        found = in_extras(name, self.names)
+        if found is None:
+            raise KeyError(name)
+        return found
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
+from include.sources.currency import pointer
 from include.sources.profiles.model import (
     Absolute,
     Code,
@@ -35,6 +36,22 @@ NUMBER = "DECIMAL(28, 6)"
 def quoted(text: str) -> str:
     """Return a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def in_extras(name: str, extra_columns: Iterable[str]) -> str | None:
+    """Return the expression of a column among the extras of a row, None if it is not there.
+
+    A name with points is that of a column, or the path to a member of one that holds JSON.
+    """
+    extras = {folded(extra): extra for extra in extra_columns}
+    steps = name.split(".")
+    for length in range(len(steps), 0, -1):
+        extra = extras.get(folded(".".join(steps[:length])))
+        if extra is not None:
+            member = f"json_extract_string(extras, {pointer(extra)})"
+            rest = steps[length:]
+            return f"json_extract_string({member}, {pointer(*rest)})" if rest else member
+    return None
 
 
 def texts_in(texts: Iterable[str], *, fold: bool = True) -> str:

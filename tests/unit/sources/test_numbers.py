@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from include.domain.line import violations
 from include.sources.numbers import NumberStyle
 from tests.support.source_files import HEADER, Reject, Stage, csv_with_prices, text_of
 
@@ -155,7 +156,7 @@ def test_a_point_marks_thousands_where_the_file_has_a_comma(stage: Stage) -> Non
     content = text_of([HEADER.replace(",", ";"), *(f"1;2;3;{q};2010-12-01;{p};6;France" for q, p in lines)])
     staged = stage(content)
     assert staged.column("quantity") == ["1000", "2", "2", "3.0", "3"]
-    assert staged.column("price") == ["2.50", "1234", "1234.50", "2.50", "12.5"]
+    assert staged.column("price") == ["2.50", "1234", "1234.50", "2.50", "? 12.5"]
 
 
 def test_amount_is_exact_and_counts_only_numbers(stage: Stage) -> None:
@@ -192,3 +193,10 @@ def test_words_for_nothing_are_null_and_kept_as_written(stage: Stage) -> None:
     ]
     assert json.loads(staged.rows[0]["written"]) == {"description": "NaN", "customer_id": "NULL", "country": "#N/A"}
     assert json.loads(staged.rows[1]["written"]) == {"customer_id": "-", "country": "n/a"}
+
+
+def test_a_point_among_decimal_commas_is_no_number(stage: Stage) -> None:
+    staged = stage(csv_with_prices("2,55", "3,75", "2.5"))
+    assert [violations(row) for row in staged.rows] == [[], [], ["malformed_price"]]
+    assert json.loads(staged.rows[2]["written"]) == {"price": "2.5"}
+    assert staged.reading.amount == Decimal("12.60")
