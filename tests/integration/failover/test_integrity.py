@@ -88,7 +88,7 @@ def test_a_fact_that_gold_lacks_is_found_and_deleted(settings: Settings, side: S
         settings,
         side,
         f"INSERT INTO fact_sales (sale_id, {columns}, batch_id) SELECT {stray}, {columns}, batch_id FROM fact_sales "
-        OF_DAY,
+        f"{OF_DAY}",
     )
     found = check_integrity(settings, side, DAY, DAY)
     [of_day] = [difference for difference in found.differences if difference.check == "days"]
