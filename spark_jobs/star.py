@@ -155,13 +155,14 @@ def converted(facts: DataFrame, rates: DataFrame, base_rates: DataFrame, base: s
         currency, prices in the base currency to six places.
     """
     is_base = F.col("currency") == base
+    as_it_is = F.col("base_rate") == 1
     of_day = facts.join(F.broadcast(rates), "date_key", "left").join(
         F.broadcast(base_rates), ["date_key", "currency"], "left"
     )
 
     def in_base(name: str, places: int) -> Column:
         original = F.col(f"original_{name}")
-        return F.when(is_base, original).otherwise(F.round(original * F.col("base_rate"), places)).cast(MONEY)
+        return F.when(as_it_is, original).otherwise(F.round(original * F.col("base_rate"), places)).cast(MONEY)
 
     def in_currency(name: str, currency: str, places: int) -> Column:
         own = F.when(F.col("currency") == currency, F.round(F.col(f"original_{name}"), places))

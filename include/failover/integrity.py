@@ -31,7 +31,9 @@ from include.failover.state import Side
 from include.settings import Settings
 from include.warehouse import (
     FACT,
+    IS_CONVERTED,
     IS_PRODUCT,
+    IS_SCALED_CONVERTED,
     IS_SCALED_PRODUCT,
     SQLITE,
     GoldStar,
@@ -212,9 +214,14 @@ def _contradictions(connection: Connection, scope: Scope) -> Iterator[Difference
         if connection.dialect.name == SQLITE
         else r"CAST(to_char(sold_at, 'YYYYMMDD') AS INTEGER)"
     )
-    is_product = IS_SCALED_PRODUCT if connection.dialect.name == SQLITE else f"({IS_PRODUCT})"
+    scaled = connection.dialect.name == SQLITE
+    is_product, is_converted = (IS_SCALED_PRODUCT, IS_SCALED_CONVERTED) if scaled else (f"({IS_PRODUCT})", IS_CONVERTED)
     for check, expected, broken in (
-        ("amounts", "amount = quantity x unit_price, unless stated", f"NOT amount_declared AND NOT {is_product}"),
+        (
+            "amounts",
+            "original_amount = quantity x original_unit_price, unless stated; amount the same if in the base currency",
+            f"(NOT amount_declared AND NOT {is_product}) OR NOT ({is_converted})",
+        ),
         ("dates", "date_key is the day of sold_at", f"date_key <> {day_of_sale}"),
     ):
         query = select(func.count(), func.min(fact.c.sold_at)).where(and_(text(broken), text(scope.condition())))

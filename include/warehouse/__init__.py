@@ -69,7 +69,9 @@ from include.warehouse.schema.portable import SQLITE, places, rounded, rounded_p
 from include.warehouse.schema.security import unsecured
 from include.warehouse.schema.tables import (
     FACT,
+    IS_CONVERTED,
     IS_PRODUCT,
+    IS_SCALED_CONVERTED,
     IS_SCALED_PRODUCT,
     MODEL_SCHEMA,
     NAMING,
@@ -84,7 +86,9 @@ from include.warehouse.schema.tables import (
 
 __all__ = [
     "FACT",
+    "IS_CONVERTED",
     "IS_PRODUCT",
+    "IS_SCALED_CONVERTED",
     "IS_SCALED_PRODUCT",
     "KEPT",
     "MODEL_SCHEMA",

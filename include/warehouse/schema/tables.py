@@ -68,6 +68,11 @@ IS_SCALED_PRODUCT = exact_product("original_amount", "quantity", "original_unit_
 BASE_RATE = Numeric(18, 12)
 """Units of the base currency for one of another: twelve places, as there are currencies of which one buys little."""
 
+_AS_IS = "(amount = original_amount AND unit_price = original_unit_price)"
+IS_CONVERTED = f"base_rate <> 1 OR {_AS_IS}"
+IS_SCALED_CONVERTED = f"base_rate <> {10**12} OR {_AS_IS}"
+"""What is converted at a rate of 1 is as it was; the same where decimals are scaled."""
+
 ORIGINAL = "original"
 """Key in the `info` of a computed column: the column it is taken from where the line is in a currency, and that one."""
 
@@ -250,6 +255,7 @@ class FactSales(WarehouseTable, table=True):
             f"amount_declared OR {IS_PRODUCT}", name="amount", info={SCALED: f"amount_declared OR {IS_SCALED_PRODUCT}"}
         ),
         CheckConstraint("original_unit_price BETWEEN -1000000 AND 1000000", name="original_unit_price_range"),
+        CheckConstraint(IS_CONVERTED, name="converted", info={SCALED: IS_SCALED_CONVERTED}),
         CheckConstraint("currency = upper(currency) AND length(currency) = 3", name="currency"),
         CheckConstraint("sold_at >= '1990-01-01' AND sold_at < '2100-01-01'", name="sold_at_range"),
         CheckConstraint("fx_date IS NULL OR fx_missing IS NULL", name="fx_known_or_missing"),

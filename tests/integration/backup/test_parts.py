@@ -178,7 +178,8 @@ def test_a_replica_is_made_again_from_gold(settings: Settings, harm: str) -> Non
 def test_a_warehouse_that_differs_from_gold_is_backed_up_with_a_warning(settings: Settings) -> None:
     with open_engine(settings) as engine, transaction(engine) as connection:
         connection.exec_driver_sql(
-            "UPDATE retail_dwh.fact_sales SET quantity = quantity + 1, amount = unit_price * (quantity + 1) "
+            "UPDATE retail_dwh.fact_sales SET quantity = quantity + 1, amount = unit_price * (quantity + 1), "
+            "original_amount = unit_price * (quantity + 1) "
             "WHERE date_key = 20101202"
         )
     [warning] = back_up(settings).warnings

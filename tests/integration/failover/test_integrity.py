@@ -44,17 +44,18 @@ def tamper(settings: Settings, side: Side, statement: str) -> None:
         raw.execute(statement)
 
 
+# Decimals are scaled in the replica: 3 units are 30000 there.
+OF_DAY = "WHERE date_key = 20101203 AND quantity IN (3, 30000)"
 HARMS = {
-    "days: a fact gone": "DELETE FROM fact_sales WHERE date_key = 20101203 AND quantity = 3",
-    "days: a fact changed": "UPDATE fact_sales SET kind = 'fee' WHERE date_key = 20101203 AND quantity = 3",
-    "days: a rate changed": "UPDATE fact_sales SET rate_usd = rate_usd + 1 WHERE date_key = 20101203 AND quantity = 3",
+    "days: a fact gone": f"DELETE FROM fact_sales {OF_DAY}",
+    "days: a fact changed": f"UPDATE fact_sales SET kind = 'fee' {OF_DAY}",
+    "days: a rate changed": f"UPDATE fact_sales SET rate_usd = rate_usd + 1 {OF_DAY}",
     "members: a description changed": "UPDATE dim_product SET description = 'OTHER' WHERE stock_code = 'P2'",
     "orphans: a product gone": "DELETE FROM dim_product WHERE stock_code = 'P2'",
     "orphans: a country gone": "DELETE FROM dim_country WHERE country = 'EIRE'",
     "keys: a customer renamed": "UPDATE dim_customer SET customer_id = 'X' WHERE customer_id = '17851'",
-    "dates: a date_key moved": "UPDATE fact_sales SET date_key = 20101204 WHERE date_key = 20101203 AND quantity = 3",
-    "balances: a fact of another batch": "UPDATE fact_sales SET batch_id = '20261124T000002-00000002' "
-    "WHERE date_key = 20101203 AND quantity = 3",
+    "dates: a date_key moved": f"UPDATE fact_sales SET date_key = 20101204 {OF_DAY}",
+    "balances: a fact of another batch": f"UPDATE fact_sales SET batch_id = '20261124T000002-00000002' {OF_DAY}",
 }
 
 
@@ -79,14 +80,15 @@ def test_harm_is_found_and_repaired_from_gold(settings: Settings, side: Side, ha
 def test_a_fact_that_gold_lacks_is_found_and_deleted(settings: Settings, side: Side) -> None:
     before = contents(settings, side)
     columns = (
-        "date_key, product_key, customer_key, country_key, invoice_key, sold_at, quantity, unit_price, amount, kind"
+        "date_key, product_key, customer_key, country_key, invoice_key, sold_at, quantity, unit_price, amount, kind, "
+        "currency, original_unit_price, original_amount, base_rate"
     )
     stray = "'00000000000000000000000000000001'"
     tamper(
         settings,
         side,
         f"INSERT INTO fact_sales (sale_id, {columns}, batch_id) SELECT {stray}, {columns}, batch_id FROM fact_sales "
-        "WHERE date_key = 20101203 AND quantity = 3",
+        f"{OF_DAY}",
     )
     found = check_integrity(settings, side, DAY, DAY)
     [of_day] = [difference for difference in found.differences if difference.check == "days"]
@@ -102,7 +104,8 @@ def test_a_fact_that_gold_lacks_is_found_and_deleted(settings: Settings, side: S
 def test_amounts_that_are_not_quantity_times_price_are_found(settings: Settings, side: Side) -> None:
     if side == "primary":
         tamper(settings, side, "ALTER TABLE fact_sales DROP CONSTRAINT ck_fact_sales_amount")
-    tamper(settings, side, "UPDATE fact_sales SET amount = amount + 1 WHERE date_key = 20101203 AND quantity = 3")
+    wrong = "UPDATE fact_sales SET amount = amount + 1, original_amount = original_amount + 1"
+    tamper(settings, side, f"{wrong} {OF_DAY}")
     assert {"amounts", "days", "balances"} <= {found.check for found in check_integrity(settings, side).differences}
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 from hypothesis import HealthCheck, example, given
@@ -18,13 +18,13 @@ from include.failover.replica.schema import _scaled_check
 from include.failover.sides import open_side
 from include.settings import Settings
 from include.warehouse.publishing.batches import recorded_batches_of
-from include.warehouse.schema.portable import ScaledDecimal, rounded_product
+from include.warehouse.schema.portable import ScaledDecimal, rounded, rounded_product
 from include.warehouse.schema.tables import FACT, STAR, star_table
 from tests.support.batches import Line, lines_of
 from tests.support.lake import Lake
 from tests.support.steps import one_drop, publish
 
-amounts = st.decimals(Decimal(-(10**12)), Decimal(10**12), places=4)
+amounts = st.decimals(Decimal(1 - 10**12), Decimal(10**12 - 1), places=6)
 rates = st.decimals(Decimal("0.00000001"), Decimal("99999.99999999"), places=8)
 
 
@@ -32,19 +32,28 @@ rates = st.decimals(Decimal("0.00000001"), Decimal("99999.99999999"), places=8)
 @example(amount=Decimal("168469.6000"), rate=Decimal("131.55"), places=0)
 @example(amount=Decimal("-0.0100"), rate=Decimal("0.5"), places=2)
 @example(amount=Decimal("-0.0100"), rate=Decimal("50"), places=0)
-@example(amount=Decimal(10**12), rate=Decimal("99999.99999999"), places=0)
+@example(amount=Decimal("999999999999.999999"), rate=Decimal("99999.99999999"), places=0)
 @hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_converted_amounts_are_rounded_as_exact_decimals_are(amount: Decimal, rate: Decimal, places: int) -> None:
-    expression = rounded_product("a", "r", 12 - places)
-    scaled = [int(amount.scaleb(4)), int(rate.scaleb(8))]
+    expression = rounded_product("a", "r", 14 - places)
+    scaled = [int(amount.scaleb(6)), int(rate.scaleb(8))]
     with sqlite3.connect(":memory:") as connection:
         found = connection.execute(f"SELECT {expression} FROM (SELECT ? AS a, ? AS r)", scaled).fetchone()[0]
     product = scaled[0] * scaled[1]
-    unit = 10 ** (12 - places)
+    unit = 10 ** (14 - places)
     exact = (abs(product) + unit // 2) // unit
     if exact < 10**18:
         assert found == (exact if product >= 0 else -exact)
         assert isinstance(found, int)
+
+
+@given(amount=amounts, places=st.sampled_from([0, 2]))
+@hypothesis_settings(max_examples=100, deadline=None)
+def test_amounts_in_their_own_currency_are_rounded_as_exact_decimals_are(amount: Decimal, places: int) -> None:
+    with sqlite3.connect(":memory:") as connection:
+        query = f"SELECT {rounded('a', 6 - places)} FROM (SELECT ? AS a)"
+        (found,) = connection.execute(query, [int(amount.scaleb(6))]).fetchone()
+    assert Decimal(found).scaleb(-places) == amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
 
 
 @given(value=st.decimals(Decimal(-(10**14)), Decimal(10**14), places=4))
@@ -102,10 +111,18 @@ def test_the_tables_are_those_of_the_primary(lake: Lake, settings: Settings) -> 
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("UPDATE fact_sales SET amount = amount + 1", "ck_fact_sales_amount"),
+        (
+            "UPDATE fact_sales SET amount = amount + 1, original_amount = original_amount + 1",
+            "ck_fact_sales_amount",
+        ),
+        ("UPDATE fact_sales SET amount = amount + 1", "ck_fact_sales_converted"),
         ("UPDATE fact_sales SET kind = 'gift'", "ck_fact_sales_kind"),
-        ("UPDATE fact_sales SET quantity = 1000001, amount = 1000001 * unit_price", "ck_fact_sales_quantity_range"),
-        ("UPDATE fact_sales SET unit_price = 10000000001, amount = quantity * 10000000001", "unit_price_range"),
+        ("UPDATE fact_sales SET quantity = 10000010000, amount_declared = 1", "ck_fact_sales_quantity_range"),
+        (
+            "UPDATE fact_sales SET unit_price = 1000000000001, original_unit_price = 1000000000001, "
+            "amount_declared = 1",
+            "original_unit_price_range",
+        ),
         ("UPDATE fact_sales SET product_key = 1", "FOREIGN KEY"),
         ("DELETE FROM dim_country WHERE country_key <> 0", "FOREIGN KEY"),
         ("UPDATE dim_invoice SET kind = 'gift'", "ck_dim_invoice_kind"),

@@ -45,6 +45,8 @@ ALTER TABLE {schema}.fact_sales
     ADD COLUMN unit_price_jpy NUMERIC(18, 0) GENERATED ALWAYS AS (
         CASE WHEN currency = 'JPY' THEN round(original_unit_price, 0) ELSE round(unit_price * rate_jpy, 0) END) STORED,
     ADD CONSTRAINT ck_fact_sales_amount CHECK (amount_declared OR original_amount = quantity * original_unit_price),
+    ADD CONSTRAINT ck_fact_sales_converted
+        CHECK (base_rate <> 1 OR (amount = original_amount AND unit_price = original_unit_price)),
     ADD CONSTRAINT ck_fact_sales_currency CHECK (currency = upper(currency) AND length(currency) = 3),
     ADD CONSTRAINT ck_fact_sales_original_unit_price_range
         CHECK (original_unit_price BETWEEN -1000000 AND 1000000);
