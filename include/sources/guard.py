@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from include.domain.line import WHITESPACE
 from include.sources.canonical import LINES, NOTHING, StagedValues
+from include.sources.charges import may_hold_amounts
 from include.sources.columns import normalised
 from include.sources.currency import pointer
 from include.sources.defects import reject, shortened
@@ -92,16 +93,21 @@ def check_money_columns(values: StagedValues, extra_columns: Sequence[str], numb
             unexplained_document_type.
     """
     found: dict[Role, list[str]] = {}
+    likely: list[str] = []
     for name in extra_columns:
         role = ROLES.get(normalised(name))
         if role:
             found.setdefault(role, []).append(name)
-    if not found:
+        elif may_hold_amounts(name):
+            likely.append(name)
+    if not found and not likely:
         return []
-    guard = _Guard(values, [name for names in found.values() for name in names], numbers)
+    guard = _Guard(values, [*(name for names in found.values() for name in names), *likely], numbers)
     told = [guard.check_total(name) for name in found.get("total", [])]
     for name in found.get("adjustment", []):
         guard.check_adjustment(name)
+    for name in likely:
+        guard.check_adjustment(name, if_number=True)
     for name in found.get("status", []):
         guard.check_status(name)
     for name in found.get("document_type", []):
@@ -155,13 +161,15 @@ class _Guard:
         self.connection.execute(f"UPDATE money SET has_total = true FROM amounts WHERE amounts.text = money.{column}")
         return f"{name!r} equals quantity x price on every line."
 
-    def check_adjustment(self, name: str) -> None:
+    def check_adjustment(self, name: str, *, if_number: bool = False) -> None:
+        """Refuse amounts beside the goods; of a column that only seems to hold some, texts that are no numbers pass."""
         self._read_numbers(name)
         column = self.column[name]
+        changes = "amount <> 0" if if_number else "amount IS DISTINCT FROM 0"
         (rows, line, example) = self._one(
             f"SELECT count(*), min(line_number), arg_min({column}, line_number) FROM money "
             f"LEFT JOIN amounts ON amounts.text = money.{column} "
-            f"WHERE {column} IS NOT NULL AND amount IS DISTINCT FROM 0 AND NOT has_total"
+            f"WHERE {column} IS NOT NULL AND {changes} AND NOT has_total"
         )
         if rows:
             raise reject("unexplained_amounts", line=line, value=example, column=name, rows=rows)

@@ -7,7 +7,8 @@ from decimal import Decimal
 from itertools import product
 from typing import NamedTuple
 
-from include.sources.profiles.meanings import LAST, charge_code, guess, one_of, says_unit, words_of
+from include.sources.charges import charge_code, one_of, words_of
+from include.sources.profiles.meanings import LAST, guess, says_unit
 from include.sources.profiles.model import MAX_BY_TOTAL, Per
 from include.sources.profiles.money import ChargeFound, Money
 from include.sources.profiles.sample import Sample

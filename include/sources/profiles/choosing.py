@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from include.domain.line import violations
+from include.sources.charges import one_of, words_of
 from include.sources.columns import names_time
 from include.sources.currency import candidates
 from include.sources.layout import time_belongs
-from include.sources.profiles.meanings import EXACT, WORD, guess, is_of_another_day, one_of, words_of
+from include.sources.profiles.meanings import EXACT, WORD, guess, is_of_another_day
 from include.sources.profiles.sample import Sample
 from include.sources.profiles.wording import UNDECIDED, scalar
 

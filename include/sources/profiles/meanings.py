@@ -2,42 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
+from include.sources.charges import charge_code, has_word, one_of, words_of
 from include.sources.columns import canonical, is_general, normalised
 from include.sources.guard import ROLES, Role
-from include.sources.text import without_accents
-
-_ENDING_LEAST = 5
-"""Letters of a word that may end a compound, such as `Bestelldatum` or `itemprice`."""
-
-_PARTS = re.compile(r"[^\W\d_]+")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-
-
-def one_of(words: str) -> frozenset[str]:
-    """Return the words of a text."""
-    return frozenset(words.split())
-
-
-CHARGES: dict[str, str] = {
-    "DISCOUNT": "discount discounts rabatt remise descuento sconto korting desconto rebate reduction coupon promo "
-    "promotion voucher",
-    "TAX": "tax taxes vat gst mwst ust steuer tva iva btw",
-    "SHIPPING": "shipping freight postage delivery carriage versand versandkosten port envio spedizione verzendkosten "
-    "frete",
-    "TIP": "tip tips gratuity trinkgeld",
-    "FEE": "fee fees surcharge handling",
-}
-"""Stock code of a charge -> words in the name of its column."""
-
-_NO_AMOUNT = one_of(
-    "rate percent percentage pct code codes id number no nr method name type zip postcode phone region province state "
-    "city address street company class included inclusive exempt status date at carrier provider service country line "
-    "lines allocations"
-)
-"""Words that make the name of a charge that of something else about it."""
 
 _WORDS: tuple[tuple[str, str], ...] = (
     ("currency", "currency ccy waehrung wahrung devise moneda valuta divisa moeda"),
@@ -84,12 +53,6 @@ EXACT, GENERAL, LAST, LAST_GENERAL, WORD = range(5)
 
 
 @lru_cache(maxsize=1_000)
-def words_of(name: str) -> frozenset[str]:
-    """Return the words of a column's name, in lower case without accents."""
-    return frozenset(_PARTS.findall(without_accents(_CAMEL.sub(" ", name).replace("_", " "))))
-
-
-@lru_cache(maxsize=1_000)
 def guess(name: str) -> tuple[str, int] | None:
     """Return what a name may mean and how sure that is, None if nothing is known.
 
@@ -107,7 +70,7 @@ def guess(name: str) -> tuple[str, int] | None:
     if last != name and (found := _usual(last)) is not None:
         return found[0], LAST + found[1]
     for meaning, known in _WORDS:
-        if _has(words, known) and not (meaning in _NUMBERS and words & _IDENTIFIES):
+        if has_word(words, known) and not (meaning in _NUMBERS and words & _IDENTIFIES):
             return meaning, WORD
     if words & _GOODS and words & _IDENTIFIES:
         return "stock_code", WORD
@@ -129,20 +92,6 @@ def _usual(name: str) -> tuple[str, int] | None:
     if role == "adjustment":
         return "charge", EXACT
     return None if role is None else (_OF_ROLE[role], EXACT)
-
-
-def _has(words: frozenset[str], known: str) -> bool:
-    """Return whether one of `words` is known, or is a compound that ends in a known word of some length."""
-    endings = tuple(word for word in known.split() if len(word) >= _ENDING_LEAST)
-    return not words.isdisjoint(known.split()) or any(word.endswith(endings) for word in words)
-
-
-def charge_code(name: str) -> str | None:
-    """Return the stock code of the charge that a column seems to hold, None if its name is that of no charge."""
-    words = words_of(name)
-    if words & _NO_AMOUNT or words & {"refund", "refunded", "refunds", "credit", "unit"}:
-        return None
-    return next((code for code, known in CHARGES.items() if _has(words, known)), None)
 
 
 def is_of_another_day(name: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import PurePath
 
 from include.domain.model import Model
 from include.settings import Settings
+from include.sources.charges import charge_code
 from include.sources.columns import normalised, unique_name
 from include.sources.dates import decide_dates
 from include.sources.defects import shortened
@@ -18,7 +19,6 @@ from include.sources.model import CANONICAL_COLUMNS, FileDecisions, SourceReject
 from include.sources.numbers import decide_numbers
 from include.sources.profiles.amounts import Amounts
 from include.sources.profiles.choosing import Choices, choose, filled_down
-from include.sources.profiles.meanings import charge_code
 from include.sources.profiles.model import folded
 from include.sources.profiles.money import ChargeFound, Money
 from include.sources.profiles.sample import NAME_LENGTH, Sample

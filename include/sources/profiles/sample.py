@@ -16,10 +16,11 @@ from zoneinfo import ZoneInfo
 
 from include.settings import Settings
 from include.sources.canonical import NOTHING, StagedValues
+from include.sources.charges import words_of
 from include.sources.dates import decide_dates
 from include.sources.model import FileDecisions, SourceRejected
 from include.sources.numbers import NumberStyle, decide_numbers
-from include.sources.profiles.meanings import guess, words_of
+from include.sources.profiles.meanings import guess
 from include.sources.profiles.sql import in_extras, quoted
 from include.sources.profiles.unknown import KNOWN_LEAST, NAMES_LEAST, AnyLayout
 from include.sources.staged import StagedWriter

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from include.sources.charges import one_of, words_of
 from include.sources.guard import NEVER_SOLD, SETTLED, TAKEN_BACK
-from include.sources.profiles.meanings import guess, one_of, words_of
+from include.sources.profiles.meanings import guess
 from include.sources.profiles.model import Outcome
 from include.sources.profiles.sample import Sample
 

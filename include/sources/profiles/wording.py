@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from include.sources.profiles.meanings import one_of
+from include.sources.charges import one_of
 
 UNDECIDED = "?"
 """Stands in a profile for what a person has to decide. No column has this name, so till then it reads no file."""

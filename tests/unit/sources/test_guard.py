@@ -31,6 +31,10 @@ def table(name: str, *values: str, price: str = "10.00") -> str:
         ("Discount", ["0", "5.00"], "unexplained_amounts"),
         ("VAT", ["20%"], "unexplained_amounts"),
         ("Shipping", ["4.00"], "unexplained_amounts"),
+        ("Order Discount", ["0.00", "5.00"], "unexplained_amounts"),
+        ("order.total_discount", ["5.00"], "unexplained_amounts"),
+        ("VAT GBP", ["3.33"], "unexplained_amounts"),
+        ("Refunded", ["20.00"], "unexplained_amounts"),
         ("Status", ["Paid", "VOIDED"], "unexplained_status"),
         ("Financial Status", ["partially_refunded"], "unexplained_status"),
         ("Type", ["Invoice", "Credit Note"], "unexplained_document_type"),
@@ -53,6 +57,10 @@ def test_what_nothing_explains_refuses_the_file(rejection: Reject, name: str, va
         ("Status", ["Paid", "shipped", ""]),
         ("Type", ["Invoice", "Homeware"]),
         ("Till", ["7"]),
+        ("VAT rate", ["20"]),
+        ("Discount code", ["10"]),
+        ("Delivery note", ["leave at the door"]),
+        ("Order discount", ["0", "none"]),
     ],
 )
 def test_what_changes_nothing_is_harmless(stage: Stage, name: str, values: list[str]) -> None:
