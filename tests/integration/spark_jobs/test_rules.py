@@ -159,7 +159,7 @@ def test_reader_and_spark_agree_to_the_penny(spark: SparkSession, tmp_path: Path
     lines = _lines(5, 3000)
     staged = tmp_path / "staged.parquet"
     texts = {column: pa.array([line[name] for line in lines], pa.string()) for name, column in STAGED.items()}
-    nothing = {name: pa.nulls(len(lines), pa.string()) for name in ("defect", "extras", "line_number")}
+    nothing = {name: pa.nulls(len(lines), pa.string()) for name in ("defect", "extras", "line_number", "currency")}
     pq.write_table(pa.table(texts | nothing), staged)
     with StagedValues(staged) as staged_values:
         amount = staged_values.amounts("GBP")["GBP"]

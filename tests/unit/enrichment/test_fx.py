@@ -79,3 +79,17 @@ def test_days_soon_after_the_history_take_its_end_and_later_ones_have_no_rates()
 
 def test_the_last_day_there_can_be_has_an_answer() -> None:
     assert fx.rates([date.max], None, "GBP")[0].missing_reason == "disabled"
+
+
+def test_another_base_currency_has_its_own_rates() -> None:
+    (rate,) = fx.rates([date(2010, 12, 1)], None, "EUR")
+    assert (rate.usd, rate.eur) == (Decimal("1.31150000"), Decimal(1))
+    assert rate.base_rates["GBP"] == (1 / Decimal("0.8393")).quantize(Decimal("1e-12"))
+    assert "EUR" not in rate.base_rates
+
+
+def test_a_rate_to_the_base_currency_is_the_ecbs() -> None:
+    (rate,) = fx.rates([date(2010, 12, 1)], None, "GBP")
+    assert rate.base_rates["EUR"] == Decimal("0.8393")
+    assert rate.base_rates["USD"] == (Decimal("0.8393") / Decimal("1.3115")).quantize(Decimal("1e-12"))
+    assert "TND" not in rate.base_rates
