@@ -24,7 +24,7 @@ _EXAMPLES = {
     "description": "at most 500 characters",
     "quantity": "a number with at most 4 decimals, such as 6, -1 or 1.5",
     "invoice_date": f"a date in the style of the rest of the file, such as {_MOMENT}",
-    "price": f"a number with at most 6 decimals, such as {_PRICE}, in a currency that is clear",
+    "price": f"a number with at most 6 decimals, in a currency that is clear, such as {_PRICE}",
     "customer_id": "up to 64 letters, digits, `#`, `_`, `.`, `@` or `-`, such as 17850 or CUST-001, or nothing",
     "country": "at most 60 characters",
     "line_amount": "what the line costs in all, with at most 6 decimals, such as 15.30",

@@ -214,7 +214,7 @@ def test_the_sender_gets_a_report_even_if_the_batch_is_held(settings: Settings) 
         "value": "n/a",
         "cell": "",
         "problem": "The price cannot be read. It is text: 'n/a'.",
-        "remedy": "Expected: a number with at most 6 decimals, such as 2.55, in a currency that is clear.",
+        "remedy": "Expected: a number with at most 6 decimals, in a currency that is clear, such as 2.55.",
     }
     with (folder / "=b.csv.rows.csv").open(encoding="utf-8-sig", newline="") as stream:
         found = list(csv.DictReader(stream))
