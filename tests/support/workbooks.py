@@ -52,13 +52,19 @@ def workbook(sheets: Mapping[str, Iterable[Sequence[Any]]], hidden: Sequence[str
     return content.getvalue()
 
 
-def published_workbook(data: Path, out: Path) -> None:
-    """Write the CSV of the whole data set as the workbook that it was published as: two sheets, one a year."""
+def published_workbook(data: Path, out: Path, first_rows: int = FIRST_YEAR_ROWS) -> None:
+    """Write a CSV such as that of the whole data set as the workbook that it was published as: two sheets, one a year.
+
+    Args:
+        data: The CSV.
+        out: The workbook.
+        first_rows: Rows in the first sheet.
+    """
     with data.open(encoding="utf-8-sig", newline="") as stream, xlsxwriter.Workbook(out) as book:
         date_format = book.add_format({"num_format": "m/d/yyyy h:mm"})
         rows = csv.reader(stream)
         header = next(rows)
-        for name, count in (("Year 2009-2010", FIRST_YEAR_ROWS), ("Year 2010-2011", None)):
+        for name, count in (("Year 2009-2010", first_rows), ("Year 2010-2011", None)):
             sheet = book.add_worksheet(name)
             sheet.write_row(0, 0, header)
             for row, values in enumerate(islice(rows, count), 1):

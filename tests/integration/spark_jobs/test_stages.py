@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
@@ -19,6 +20,7 @@ from pyspark.sql import functions as F
 from sqlalchemy import text
 
 from deploy.embedded.postgres import PostgresServer
+from deploy.sample import SampleStyle, generate_lines, write_sample
 from include.enrichment import fx
 from include.enrichment.batch import RateMissing
 from include.enrichment.reference import FX_RATES
@@ -34,6 +36,7 @@ from include.warehouse import open_engine, totals, transaction, upgrade
 from spark_jobs import bronze, gold, silver
 from spark_jobs.session import LakeOutdated, Table, bronze_table, silver_table
 from tests.support.steps import publish
+from tests.support.workbooks import published_workbook
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
 FIRST_DAY = [
@@ -423,6 +426,27 @@ def test_fractions_are_exact_from_the_file_to_both_sides_of_the_warehouse(spark:
     ]
     [day] = json.loads((fresh.data_dir / "gold" / "daily_sales.json").read_text())
     assert (day["units"], day["revenue"]) == (7.5, "19.13238")
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(1800)
+def test_a_workbook_brings_the_lines_of_the_csv_that_it_was_made_from(
+    spark: SparkSession, fresh: Settings, tmp_path: Path
+) -> None:
+    data = tmp_path / "sales.csv"
+    write_sample(generate_lines(300, 7, date(2011, 3, 7), 5, defects=False), data, "csv", SampleStyle(defects=False))
+    published_workbook(data, tmp_path / "sales.xlsx", first_rows=140)
+    shutil.copyfile(data, landing(fresh) / data.name)
+    claim(fresh, "csv")
+    first = run(spark, fresh, "csv")
+    before = fact_rows(fresh)
+    shutil.copyfile(tmp_path / "sales.xlsx", landing(fresh) / "sales.xlsx")
+    claim(fresh, "workbook")
+    again = run(spark, fresh, "workbook")
+    assert (again.rows_in, again.amount_in) == (first.rows_in, first.amount_in)
+    assert (again.rows_loaded, again.rows_quarantined) == (0, {})
+    assert (again.rows_duplicate, again.rows_already_seen) == (first.rows_duplicate, first.rows_loaded)
+    assert fact_rows(fresh) == before
 
 
 @pytest.mark.integration
