@@ -45,21 +45,35 @@ SELECT text, count(*), min(line_number) FROM (
 ) WHERE lower(text) NOT IN (SELECT unnest($nothing)) AND text <> '' GROUP BY text ORDER BY 3
 """
 
-# DuckDB multiplies in 64 bits unless the type of a number has more, as that of the price has.
-LINES = f"""
-SELECT line_number, extras, currency, quantity, price, CASE WHEN product IS NULL THEN NULL WHEN amount <> '' THEN own
+
+def _with_worth(lines: str) -> str:
+    """Return SQL for lines with quantity and price as numbers, and worth: what Spark counts them as.
+
+    They are null where a text is no number of its form, and worth where it cannot be told exactly. DuckDB multiplies in
+    64 bits unless the type of a number has more, as that of the price has.
+    """
+    return f"""
+SELECT * EXCLUDE (amount, own, product), CASE WHEN product IS NULL THEN NULL WHEN amount <> '' THEN own
     WHEN product = product::DECIMAL(26, 6) THEN product::DECIMAL(26, 6) END AS worth
 FROM (
     SELECT *, quantity * price AS product FROM (
-        SELECT line_number, extras, currency, coalesce(trim(amount, $space), '') AS amount,
-            {_number("quantity", "quantity", "DECIMAL(13, 4)")} AS quantity,
-            {_number("price", "price", "DECIMAL(20, 6)")} AS price,
-            {_number("amount", "line_amount", "DECIMAL(26, 6)")} AS own
-        FROM read_parquet($path) WHERE defect IS NULL
+        SELECT * REPLACE (
+                {_number("quantity", "quantity", "DECIMAL(13, 4)")} AS quantity,
+                {_number("price", "price", "DECIMAL(20, 6)")} AS price,
+                coalesce(trim(amount, $space), '') AS amount
+            ), {_number("amount", "line_amount", "DECIMAL(26, 6)")} AS own
+        FROM ({lines})
     )
 )"""
-"""Quantity, price and worth of the lines as Spark counts them; null where a text is no number of its form, and where
-the worth cannot be told exactly."""
+
+
+LINES = _with_worth(
+    "SELECT line_number, extras, currency, quantity, price, amount FROM read_parquet($path) WHERE defect IS NULL"
+)
+_EQUAL_LINES = _with_worth(
+    "SELECT currency, quantity, price, amount, count(*) AS lines FROM read_parquet($path) WHERE defect IS NULL "
+    "GROUP BY ALL"
+)
 
 
 class StagedValues:
@@ -88,7 +102,8 @@ class StagedValues:
     def amounts(self, base: str) -> dict[str, Decimal]:
         """Return by currency the exact sum of what the lines are worth, over those where it can be told."""
         rows = self.ask(
-            f"SELECT coalesce(currency, $base), sum(worth) FROM ({LINES}) WHERE worth IS NOT NULL GROUP BY 1",
+            f"SELECT coalesce(currency, $base), sum(worth * lines::DECIMAL(12, 0)) FROM ({_EQUAL_LINES}) "
+            "WHERE worth IS NOT NULL GROUP BY 1",
             base=base,
         )
         return dict(rows.fetchall())
