@@ -328,9 +328,16 @@ class GoldStar:
     def rows(self, table: str) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the stored rows of `table` that belong to the picked facts, in lots, facts in order of time."""
         columns = ", ".join(stored(column) for column in loaded_columns(table))
-        order = " ORDER BY sold_at" if table == FACT else ""
-        query = f"SELECT {columns} FROM {self._source(table)}{order}"
-        found = self.connection.execute(query, self._members.get(table, []))
+        query = f"SELECT {columns} FROM {self._source(table)}"
+        if table != FACT:
+            yield from self._lots(query, self._members.get(table, []))
+            return
+        # Month by month, as Gold is partitioned: the facts as a whole take more than a gigabyte to be sorted.
+        for (month,) in self.connection.execute("SELECT DISTINCT invoice_month FROM picked ORDER BY 1").fetchall():
+            yield from self._lots(f"{query} WHERE invoice_month = ? ORDER BY sold_at", [month])
+
+    def _lots(self, query: str, parameters: Sequence[object]) -> Iterator[list[tuple[Any, ...]]]:
+        found = self.connection.execute(query, parameters)
         while lot := found.fetchmany(FETCHED_ROWS):
             yield lot
 
