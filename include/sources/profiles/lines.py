@@ -19,7 +19,7 @@ from include.sources.profiles.sql import NUMBER, quoted, texts_in
 from include.sources.staged import SCHEMA
 
 _LOADED = "outcome IN ('counts', 'reversed')"
-_FIRST = "first({0} ORDER BY line_number) FILTER ({0} IS NOT NULL)"
+_FIRST = "first({0} ORDER BY position) FILTER ({0} IS NOT NULL)"
 _CHOICE = "{{'off': {off}, 'skipped': {skipped}, 'amounts': {amounts}, 'chosen': {chosen}}}"
 _OFF = """CASE WHEN all_reversed THEN abs(abs(counted + turned + {fixed} + {added}) - abs(total))
     ELSE abs(counted + turn * turned + {fixed} + {added} - total) END"""
@@ -86,31 +86,31 @@ FROM signed
 """
 
 _CHARGES_OF_LINES = """
-SELECT line_number, {place} AS place, page, invoice, {code} AS stock_code, {description} AS description,
+SELECT position, line_number, {place} AS place, page, invoice, {code} AS stock_code, {description} AS description,
     turn::{number} AS units, '' AS quantity_text, charge_{at} AS unit_price, '' AS price_text, NULL::{number} AS worth,
     moment, invoice_date, customer_id, country, currency
 FROM goods WHERE defect IS NULL AND charge_{at} IS NOT NULL {condition}
 """
 
 _CHARGES_OF_INVOICES = """
-SELECT line_number, {place} AS place, page, invoice, {code} AS stock_code, {description} AS description,
+SELECT position, line_number, {place} AS place, page, invoice, {code} AS stock_code, {description} AS description,
     goods.charge_turn::{number} AS units, '' AS quantity_text, invoices.charge_{at} AS unit_price, '' AS price_text,
     NULL::{number} AS worth, moment, invoice_date, customer_id, country, currency
 FROM goods JOIN invoices USING (invoice)
 WHERE defect IS NULL AND invoices.charge_{at} IS NOT NULL {condition}
-QUALIFY row_number() OVER (PARTITION BY invoice ORDER BY line_number) = 1
+QUALIFY row_number() OVER (PARTITION BY invoice ORDER BY position) = 1
 """
 
 _LINES = """
 CREATE TEMP TABLE lines AS
 WITH all_lines AS (
-    SELECT line_number, 0 AS place, page, invoice, stock_code, description, units, quantity_text, unit_price,
+    SELECT position, line_number, 0 AS place, page, invoice, stock_code, description, units, quantity_text, unit_price,
         price_text, worth, moment, invoice_date, customer_id, country, currency, extras, defect, raw
     FROM goods {charges}
 )
 SELECT *, row_number() OVER (
     PARTITION BY defect IS NULL, {alike}, units, unit_price, worth, moment, country, currency
-    ORDER BY line_number, place
+    ORDER BY position, place
 ) AS nth
 FROM all_lines
 """
@@ -185,7 +185,7 @@ def make_lines(
     with replacing(values.path) as partial:
         connection.execute(
             f"COPY (SELECT {chosen} FROM (SELECT *, {', '.join(f'{of} AS {name}' for name, of in plain.items())} "
-            f"FROM lines) ORDER BY line_number, place) TO {quoted(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
+            f"FROM lines) ORDER BY position, place) TO {quoted(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
         )
     decisions.added_lines = _counted(connection, "stock_code", "place > 0")
     defects = _counted(connection, "defect", "defect IS NOT NULL")

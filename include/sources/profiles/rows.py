@@ -85,10 +85,10 @@ class ProfiledRows:
     def make(self, zone: ZoneInfo) -> None:
         """Make the tables.
 
-        rows has line_number, page, extras, defect, raw; the texts; for each of the numbers itself and, as name_text,
-        what the file says; total; charge_0 ... with their signs; status_0 ... (texts) and outcome_0 ...; outcome;
-        unreadable; unpriced; currency; signs (of currencies, beside its amounts) and sign_currencies. dates has text
-        and moment.
+        rows has position (that in the file: sheets and lists in JSON repeat the numbers of lines), line_number, page,
+        extras, defect, raw; the texts; for each of the numbers itself and, as name_text, what the file says; total;
+        charge_0 ... with their signs; status_0 ... (texts) and outcome_0 ...; outcome; unreadable; unpriced; currency;
+        signs (of currencies, beside its amounts) and sign_currencies. dates has text and moment.
 
         Args:
             zone: The shop's.
@@ -103,7 +103,7 @@ class ProfiledRows:
     def _make_source(self) -> None:
         """Make table `source`: the columns that the profile names, filled down, and the invoice."""
         nothing = ", ".join(map(quoted, (*NOTHING, "", "[]")))
-        columns = ["line_number", "page", "extras", "defect", "raw"]
+        columns = ["file_row_number AS position", "line_number", "page", "extras", "defect", "raw"]
         for name in self.profile.used():
             text = f"trim({location(name, self.profile, self.decisions) or 'NULL::VARCHAR'}, $space)"
             columns.append(f"CASE WHEN lower({text}) NOT IN ({nothing}) THEN {text} END AS {self.source[folded(name)]}")
@@ -112,7 +112,7 @@ class ProfiledRows:
         self.values.ask(
             f"""
             CREATE TEMP TABLE source AS
-            WITH raw_rows AS (SELECT {", ".join(columns)} FROM read_parquet($path)),
+            WITH raw_rows AS (SELECT {", ".join(columns)} FROM read_parquet($path, file_row_number = true)),
             carried AS (SELECT * {_replaced(carried, _FROM_ABOVE)} FROM raw_rows),
             numbered AS (SELECT *, {self.compiled.text(self.profile.columns.invoice)} AS invoice FROM carried)
             SELECT * {_replaced(filled, _FROM_INVOICE)} FROM numbered
@@ -156,7 +156,7 @@ class ProfiledRows:
                     {quoted(profile.defaults.get("currency", self.base))}) AS currency
                 FROM numbered
             )
-            SELECT line_number, page, extras, defect, raw, currency, signs, sign_currencies, invoice,
+            SELECT position, line_number, page, extras, defect, raw, currency, signs, sign_currencies, invoice,
                 {", ".join(f"{expression} AS {name}" for name, expression in chosen.items())}
             FROM valued
             """
@@ -221,10 +221,10 @@ class ProfiledRows:
         self.connection.unregister("made")
 
 
-_FROM_ABOVE = "last_value({0} IGNORE NULLS) OVER (ORDER BY line_number) AS {0}"
+_FROM_ABOVE = "last_value({0} IGNORE NULLS) OVER (ORDER BY position) AS {0}"
 _FROM_INVOICE = (
-    "coalesce({0}, first_value({0} IGNORE NULLS) OVER (PARTITION BY coalesce(invoice, 'line ' || line_number) "
-    "ORDER BY line_number ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) AS {0}"
+    "coalesce({0}, first_value({0} IGNORE NULLS) OVER (PARTITION BY coalesce(invoice, 'line ' || position) "
+    "ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) AS {0}"
 )
 
 

@@ -13,6 +13,7 @@ from include.sources.profiles.library import ProfileError, layouts, parse_profil
 from include.sources.profiles.model import Profile
 from include.sources.profiles.names import Layouts
 from tests.support.source_files import Reject, Stage, Staged, text_of
+from tests.support.workbooks import workbook
 
 BASE = """
 name: till
@@ -311,6 +312,18 @@ def test_carry_holds_for_all_rows_below(stage: Stage) -> None:
     rows = ["moor,,,,,", ",1,A1,1,2024-02-13,1", ",2,A1,1,2024-02-13,1", "fen,,,,,", ",3,A1,1,2024-02-13,1"]
     staged = stage(text_of([f",{HEADER}", *rows]), layouts=known(more))
     assert [line[0] + " " + line[4] for line in lines(staged, "customer_id")] == ["1 moor", "2 moor", "3 fen"]
+
+
+def test_carry_goes_through_one_sheet_after_the_other(stage: Stage) -> None:
+    header = [*HEADER.split(","), "Shop"]
+    sheets: dict[str, list[list[Any]]] = {
+        shop: [header, [first, "A1", 2, "2024-02-13", 10, shop], [first + 1, "A1", 2, "2024-02-13", 10, None]]
+        for shop, first in (("X", 1), ("Y", 3))
+    }
+    more = "{columns: {customer_id: Shop}, carry: [Shop]}"
+    staged = stage(workbook(sheets), "sales.xlsx", layouts=known(more))
+    assert [line[0] for line in lines(staged)] == ["1", "2", "3", "4"]
+    assert values(staged, "customer_id") == ["X", "X", "Y", "Y"]
 
 
 def test_rows_that_are_left_out_give_the_values_of_their_invoice(stage: Stage) -> None:
