@@ -18,20 +18,35 @@ from include.sources.profiles.rows import ProfiledRows
 from include.sources.profiles.sql import NUMBER, quoted, texts_in
 from include.sources.staged import SCHEMA
 
-_LOADED = "outcome IN ('counts', 'reversed')"
+_LOADED = "outcome IN ('counts', 'reversed') AND NOT repeated"
+_PRODUCT = "DECIMAL(38, 6)"
+"""Type of quantity x price: wide enough for sums of what numbers may be."""
+
 _FIRST = "first({0} ORDER BY position) FILTER ({0} IS NOT NULL)"
 _CHOICE = "{{'off': {off}, 'skipped': {skipped}, 'amounts': {amounts}, 'chosen': {chosen}}}"
 _OFF = """CASE WHEN all_reversed THEN abs(abs(counted + turned + {fixed} + {added}) - abs(total))
     ELSE abs(counted + turn * turned + {fixed} + {added} - total) END"""
 
+_TOLD = """
+CREATE TEMP TABLE told AS
+SELECT rows.*, coalesce(dates.moment, invoice_date) AS moment, {repeated} AS repeated
+FROM rows LEFT JOIN dates ON dates.text = invoice_date
+"""
+_REPEATED = """row_number() OVER (
+    PARTITION BY defect, {alike}, quantity, price, amount, coalesce(dates.moment, invoice_date), country, currency,
+        outcome, unreadable{of_line}
+    ORDER BY position
+) > 1"""
+"""Whether a row equals one above it, its own charges and total too: where such rows are one sale, it adds nothing."""
+
 _INVOICES = """
 CREATE TEMP TABLE invoices AS
 WITH valued AS (
-    SELECT *, {worth} AS worth, {loaded} AS loaded FROM rows WHERE defect IS NULL AND invoice IS NOT NULL
+    SELECT *, {worth} AS worth, {loaded} AS loaded FROM told WHERE defect IS NULL AND invoice IS NOT NULL
 ), summed AS (
     SELECT invoice, count(*) FILTER (loaded) AS lines, count(*) FILTER (outcome = 'counts') = 0 AS all_reversed,
-        coalesce(sum(worth) FILTER (outcome = 'counts'), 0) AS counted,
-        coalesce(sum(worth) FILTER (outcome = 'reversed'), 0) AS turned,
+        coalesce(sum(worth) FILTER (loaded AND outcome = 'counts'), 0) AS counted,
+        coalesce(sum(worth) FILTER (loaded AND outcome = 'reversed'), 0) AS turned,
         {charges} ({total})::{number} AS total, {conflicting} AS conflicting, bool_or(unreadable) AS unreadable
     FROM valued GROUP BY invoice
 ), turned AS (
@@ -64,16 +79,16 @@ _AMBIGUOUS = " OR ".join(
 _GOODS = """
 CREATE TEMP TABLE goods AS
 WITH signed AS (
-    SELECT rows.*, coalesce(dates.moment, invoice_date) AS moment, invoices.charge_turn, invoices.chosen,
+    SELECT told.*, invoices.charge_turn, invoices.chosen,
         invoices.reason, CASE WHEN outcome = 'reversed' THEN coalesce(turn, -1) ELSE 1 END AS turn,
         unpriced AND amount IS NOT NULL AS derived,
         CASE WHEN amount < 0 AND quantity > 0 AND coalesce(price, 1) > 0 THEN -quantity ELSE quantity END AS units
-    FROM rows LEFT JOIN invoices USING (invoice) LEFT JOIN dates ON dates.text = invoice_date
-    WHERE rows.defect IS NOT NULL OR outcome <> 'left_out'
+    FROM told LEFT JOIN invoices USING (invoice)
+    WHERE told.defect IS NOT NULL OR outcome <> 'left_out'
 )
 SELECT * EXCLUDE (defect, units, derived),
     (turn * units)::{number} AS units, (turn * amount)::{number} AS worth,
-    coalesce(price, CASE WHEN derived AND units <> 0 THEN round(amount / units, {places}) END)::{number} AS unit_price,
+    coalesce(price, CASE WHEN derived AND units <> 0 THEN round(amount / units, {places})::{number} END) AS unit_price,
     coalesce(defect, CASE WHEN outcome = 'refused' THEN 'unknown_status'
         WHEN unreadable THEN 'unreadable_amount'
         WHEN NOT regexp_full_match(currency, '[A-Z]{{3}}') THEN 'unknown_currency'
@@ -88,14 +103,14 @@ FROM signed
 _CHARGES_OF_LINES = """
 SELECT position, line_number, {place} AS place, page, invoice, {code} AS stock_code, {description} AS description,
     turn::{number} AS units, '' AS quantity_text, charge_{at} AS unit_price, '' AS price_text, NULL::{number} AS worth,
-    moment, invoice_date, customer_id, country, currency
-FROM goods WHERE defect IS NULL AND charge_{at} IS NOT NULL {condition}
+    moment, invoice_date, customer_id, country, currency, false AS repeated
+FROM goods WHERE defect IS NULL AND NOT repeated AND charge_{at} IS NOT NULL {condition}
 """
 
 _CHARGES_OF_INVOICES = """
 SELECT position, line_number, {place} AS place, page, invoice, {code} AS stock_code, {description} AS description,
     goods.charge_turn::{number} AS units, '' AS quantity_text, invoices.charge_{at} AS unit_price, '' AS price_text,
-    NULL::{number} AS worth, moment, invoice_date, customer_id, country, currency
+    NULL::{number} AS worth, moment, invoice_date, customer_id, country, currency, false AS repeated
 FROM goods JOIN invoices USING (invoice)
 WHERE defect IS NULL AND invoices.charge_{at} IS NOT NULL {condition}
 QUALIFY row_number() OVER (PARTITION BY invoice ORDER BY position) = 1
@@ -105,11 +120,11 @@ _LINES = """
 CREATE TEMP TABLE lines AS
 WITH all_lines AS (
     SELECT position, line_number, 0 AS place, page, invoice, stock_code, description, units, quantity_text, unit_price,
-        price_text, worth, moment, invoice_date, customer_id, country, currency, extras, defect, raw
+        price_text, worth, moment, invoice_date, customer_id, country, currency, repeated, extras, defect, raw
     FROM goods {charges}
 )
 SELECT *, row_number() OVER (
-    PARTITION BY defect IS NULL, {alike}, units, unit_price, worth, moment, country, currency
+    PARTITION BY defect IS NULL AND NOT repeated, {alike}, units, unit_price, worth, moment, country, currency
     ORDER BY position, place
 ) AS nth
 FROM all_lines
@@ -139,7 +154,7 @@ _STAGED = {
     "country": "country",
     "amount": "CASE WHEN worth <> units * unit_price THEN {plain_worth} END",
     "currency": "nullif(currency, {base})",
-    "occurrence": "CASE WHEN nth > 1 AND ({each} OR place > 0) THEN nth END::INTEGER",
+    "occurrence": "CASE WHEN nth > 1 AND NOT repeated THEN nth END::INTEGER",
     "extras": "extras",
     "written": "nullif(json_merge_patch('{{}}', json_object('quantity', nullif(quantity_text, quantity_plain), "
     "'invoice_date', nullif(invoice_date, moment), 'price', nullif(price_text, price_plain)))::VARCHAR, '{{}}')",
@@ -169,6 +184,7 @@ def make_lines(
     """
     ProfiledRows(values, profile, decisions, base_currency).make(zone)
     connection = values.connection
+    connection.execute(_TOLD.format(repeated="false" if profile.repeats == "each" else _repeated(profile)))
     connection.execute(_invoices(profile))
     connection.execute(_GOODS.format(number=NUMBER, places=MONEY_PLACES, ambiguous=_AMBIGUOUS))
     decisions.left_out += _left_out(values, profile)
@@ -178,8 +194,7 @@ def make_lines(
     connection.execute(_LINES.format(charges=united, alike=_ALIKE))
     plain = {"quantity_plain": _plain("units"), "price_plain": _plain("unit_price")}
     chosen = ", ".join(
-        f"{expression.format(plain_worth=_plain('worth'), base=quoted(base_currency), each=profile.repeats == 'each')} "
-        f"AS {name}"
+        f"{expression.format(plain_worth=_plain('worth'), base=quoted(base_currency))} AS {name}"
         for name, expression in _STAGED.items()
     )
     with replacing(values.path) as partial:
@@ -222,7 +237,7 @@ def _invoices(profile: Profile) -> str:
     return _INVOICES.format(
         loaded=_LOADED,
         number=NUMBER,
-        worth=_sum(["coalesce(amount, quantity * price)", *of_line]),
+        worth=_sum([f"coalesce(amount, quantity * price)::{_PRODUCT}", *of_line]),
         charges="".join(values),
         charge_names="".join(f"charge_{at}, " for at in range(len(charges))),
         total=_FIRST.format("total") if total_of_invoice else "sum(total) FILTER (loaded)",
@@ -232,6 +247,14 @@ def _invoices(profile: Profile) -> str:
         tolerance=f"0.005 * (lines + {len(charges)})",
         undecided=_sum(f"abs(charge_{at})" for at in by_total),
     )
+
+
+def _repeated(profile: Profile) -> str:
+    """Return the condition of rows that equal another one."""
+    of_line = [f"charge_{at}" for at, charge in enumerate(profile.charges) if charge.per == "line"]
+    if profile.total is not None and profile.total.per == "line":
+        of_line.append("total")
+    return _REPEATED.format(alike=_ALIKE, of_line="".join(f", {name}" for name in of_line))
 
 
 def _by_total(charges: Sequence[Charge]) -> list[int]:

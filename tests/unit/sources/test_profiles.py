@@ -445,6 +445,32 @@ def test_equal_charges_of_two_lines_are_two_charges(stage: Stage) -> None:
     ]  # fmt: skip
 
 
+def test_a_repeated_row_adds_nothing_where_repeats_are_one_sale(stage: Stage) -> None:
+    more = """
+    charges: [{column: Vat, code: VAT}]
+    total: {column: Due, per: invoice}
+    """
+    staged = stage(with_columns("Vat,Due", "0.50,20.50", "0.50,20.50"), layouts=known(more))
+    assert [(line[1], line[4]) for line in lines(staged, "occurrence")] == [("A1", None), ("VAT", None), ("A1", None)]
+    staged = stage(with_columns("Vat,Due", "0.50,41.00", "0.50,41.00"), layouts=known(more))
+    assert [code for _, code in staged.defects] == ["invoice_total_differs"] * 2
+
+
+def test_rows_with_other_charges_are_no_repeats(stage: Stage) -> None:
+    more = "{charges: [{column: Vat, code: VAT}], total: {column: Due, per: invoice}}"
+    staged = stage(with_columns("Vat,Due", "0.50,41.50", "1.00,41.50"), layouts=known(more))
+    assert [(line[1], line[4]) for line in lines(staged, "occurrence")] == [
+        ("A1", None), ("VAT", None), ("A1", 2), ("VAT", None)
+    ]  # fmt: skip
+
+
+def test_numbers_stay_exact_and_their_sums_fit(stage: Stage) -> None:
+    rows = [f"1,A{place},1,2024-02-13,999999999999.123456" for place in range(2)]
+    rows += [f"2,A{place},999999999999,2024-02-13,999999999999" for place in range(150)]
+    staged = stage(text_of([HEADER, *rows]), layouts=known("repeats: each"))
+    assert values(staged, "price") == ["999999999999.123456"] * 2 + ["999999999999"] * 150
+
+
 def test_an_invoice_with_several_sums_of_the_whole_is_kept_out(stage: Stage) -> None:
     more = "charges: [{column: Post, code: SHIPPING, per: invoice}]"
     staged = stage(with_columns("Post", "4.00", "5.00"), layouts=known(more))
