@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
-from include.domain.money import MONEY_PLACES
+from include.domain.money import ISO_4217, MONEY_PLACES
 from include.files import replacing
 from include.sources.canonical import StagedValues
 from include.sources.currency import AMBIGUOUS_SIGNS
@@ -47,7 +47,8 @@ WITH valued AS (
     SELECT invoice, count(*) FILTER (loaded) AS lines, count(*) FILTER (outcome = 'counts') = 0 AS all_reversed,
         coalesce(sum(worth) FILTER (loaded AND outcome = 'counts'), 0) AS counted,
         coalesce(sum(worth) FILTER (loaded AND outcome = 'reversed'), 0) AS turned,
-        {charges} ({total})::{number} AS total, {conflicting} AS conflicting, bool_or(unreadable) AS unreadable
+        {charges} ({total})::{number} AS total, {conflicting} AS conflicting, bool_or(unreadable) AS unreadable,
+        count(DISTINCT currency) FILTER (loaded) AS currencies
     FROM valued GROUP BY invoice
 ), turned AS (
     SELECT *, CASE WHEN coalesce(nullif(turned, 0), CASE WHEN all_reversed THEN coalesce(total, {fixed}) END) > 0
@@ -60,6 +61,7 @@ SELECT invoice, lines, turn, CASE WHEN all_reversed THEN turn ELSE 1 END AS char
     choices[1].chosen AS chosen,
     CASE WHEN unreadable THEN 'unreadable_amount'
         WHEN conflicting THEN 'conflicting_charge'
+        WHEN currencies > 1 AND {of_all} IS NOT NULL THEN 'several_currencies'
         WHEN total IS NULL THEN CASE WHEN {undecided} > 0 THEN 'invoice_total_differs' END
         WHEN choices[1].off > tolerance THEN 'invoice_total_differs'
         WHEN len(list_filter(choices, lambda one: one.off = choices[1].off AND one.amounts <> choices[1].amounts)) > 0
@@ -91,7 +93,7 @@ SELECT * EXCLUDE (defect, units, derived),
     coalesce(price, CASE WHEN derived AND units <> 0 THEN round(amount / units, {places})::{number} END) AS unit_price,
     coalesce(defect, CASE WHEN outcome = 'refused' THEN 'unknown_status'
         WHEN unreadable THEN 'unreadable_amount'
-        WHEN NOT regexp_full_match(currency, '[A-Z]{{3}}') THEN 'unknown_currency'
+        WHEN currency NOT IN {currencies} THEN 'unknown_currency'
         WHEN {ambiguous} THEN 'unknown_currency'
         WHEN len(list_filter(sign_currencies, lambda one: one <> currency)) > 0 THEN 'currency_contradicts'
         WHEN derived AND units = 0 AND amount <> 0 THEN 'amount_without_quantity'
@@ -186,7 +188,11 @@ def make_lines(
     connection = values.connection
     connection.execute(_TOLD.format(repeated="false" if profile.repeats == "each" else _repeated(profile)))
     connection.execute(_invoices(profile))
-    connection.execute(_GOODS.format(number=NUMBER, places=MONEY_PLACES, ambiguous=_AMBIGUOUS))
+    connection.execute(
+        _GOODS.format(
+            number=NUMBER, places=MONEY_PLACES, currencies=texts_in(sorted(ISO_4217), fold=False), ambiguous=_AMBIGUOUS
+        )
+    )
     decisions.left_out += _left_out(values, profile)
     charges = [_charge_lines(at, charge, profile.charges) for at, charge in enumerate(profile.charges)]
     nulls = "NULL::VARCHAR AS extras, NULL::VARCHAR AS defect, NULL::VARCHAR AS raw"
@@ -242,6 +248,7 @@ def _invoices(profile: Profile) -> str:
         charge_names="".join(f"charge_{at}, " for at in range(len(charges))),
         total=_FIRST.format("total") if total_of_invoice else "sum(total) FILTER (loaded)",
         conflicting=" OR ".join(f"count(DISTINCT {name}) > 1" for name in once) or "false",
+        of_all=f"coalesce({', '.join([*once, 'NULL'])})",
         fixed=fixed,
         choices=", ".join(choices),
         tolerance=f"0.005 * (lines + {len(charges)})",

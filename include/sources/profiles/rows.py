@@ -17,7 +17,7 @@ from include.sources.defects import reject
 from include.sources.model import FileDecisions
 from include.sources.numbers import Number, decide_numbers
 from include.sources.profiles.model import Charge, Profile, Status, folded, is_number, with_parents
-from include.sources.profiles.sql import NUMBER, Compiler, in_extras, quoted, texts_in
+from include.sources.profiles.sql import NUMBER, Compiler, in_extras, quoted, texts_in, without_case
 
 NUMBERS = ("quantity", "price", "amount")
 TEXTS = ("invoice", "stock_code", "description", "invoice_date", "customer_id", "country")
@@ -134,7 +134,8 @@ class ProfiledRows:
         amounts = [charge.column for charge in profile.charges] + ([profile.total.column] if profile.total else [])
         chosen["total"] = compiled.number(profile.total.column) if profile.total else f"NULL::{NUMBER}"
         chosen |= {f"charge_{at}": self._charge(charge) for at, charge in enumerate(profile.charges)}
-        amounts += [value for name in NUMBERS if is_number(value := getattr(columns, name))]
+        made = [value for value in (columns.quantity, columns.price) if value is not None and is_number(value)]
+        amounts += made if columns.amount is None else [*made, columns.amount]
         chosen["unreadable"] = " OR ".join(map(compiled.unreadable, amounts)) or "false"
         chosen["unpriced"] = f"NOT {compiled.unreadable(columns.price)} AND {compiled.number(columns.price)} IS NULL"
         chosen |= {f"status_{at}": compiled.text(status.column) for at, status in enumerate(profile.statuses)}
@@ -166,14 +167,15 @@ class ProfiledRows:
         number = f"nullif({charge.sign} * {self.compiled.number(charge.column)}, 0)::{NUMBER}"
         if charge.when is None:
             return number
-        condition = f"lower({self.compiled.text(charge.when.column)}) IN {texts_in(charge.when.is_)}"
+        condition = f"{without_case(self.compiled.text(charge.when.column))} IN {texts_in(charge.when.is_)}"
         return f"CASE WHEN {condition} THEN {number} END"
 
     def _outcome(self, status: Status) -> str:
         outcomes = status.outcomes().items()
-        cases = " ".join(f"WHEN {quoted(text)} THEN {quoted(outcome)}" for text, outcome in outcomes)
+        cases = " ".join(f"WHEN {without_case(quoted(text))} THEN {quoted(outcome)}" for text, outcome in outcomes)
         otherwise = quoted(status.otherwise)
-        return f"CASE lower({self.compiled.text(status.column)}) {cases} ELSE {otherwise} END" if cases else otherwise
+        text = without_case(self.compiled.text(status.column))
+        return f"CASE {text} {cases} ELSE {otherwise} END" if cases else otherwise
 
     def _make_numbers(self) -> None:
         """Make table `numbers`: the texts that are to be numbers, what they are, and the currency beside them."""

@@ -176,7 +176,8 @@ def test_numbers(stage: Stage, value: str, becomes: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("currency", "becomes"), [("gbp", "12.34"), ("EUR", "12.34"), ("JPY", "1234"), ("KWD", "1.234")]
+    ("currency", "becomes"),
+    [("gbp", "12.34"), ("EUR", "12.34"), ("JPY", "1234"), ("DJF", "1234"), ("KWD", "1.234"), ("IQD", "1.234")],
 )
 def test_amounts_in_the_smallest_unit(stage: Stage, currency: str, becomes: str) -> None:
     more = "columns: {price: {minor: Price}, currency: Ccy}"
@@ -209,6 +210,12 @@ def test_paths_of_an_invoice_and_of_its_lines(stage: Stage) -> None:
         ("1", "FEES", "1", "1.75", "7"),
         ("1", "A2", "1", "4", "7"),
     ]
+
+
+@pytest.mark.parametrize(("text", "customer"), [('"{""id"": 7}"', "7"), ("C7", "C7"), ("", None)])
+def test_a_path_into_a_column_of_a_csv(stage: Stage, text: str, customer: str | None) -> None:
+    staged = stage(with_columns("Who", text), layouts=known("columns: {customer_id: Who.id}"))
+    assert values(staged, "customer_id") == [customer]
 
 
 # ---- amounts, dates and defaults
@@ -367,6 +374,17 @@ def test_statuses(stage: Stage) -> None:
     assert told == [("row by State", "void", 2, 4), ("row by Kind", "training", 1, 8)]
 
 
+@pytest.mark.parametrize(("listed", "written"), [("Maß", "MAß"), ("PART PAID", "part  paid"), ("ΟΔΟΣ", "οδοσ")])
+def test_texts_are_compared_without_case_and_surplus_space(stage: Stage, listed: str, written: str) -> None:
+    more = f"""
+    columns: {{country: {{column: State, map: {{{listed}: {{text: Malta}}}}}}}}
+    statuses: [{{column: State, counts: [{listed}]}}]
+    charges: [{{column: Fee, code: FEES, when: {{column: State, is: [{listed}]}}}}]
+    """
+    staged = stage(with_columns("State,Fee", f"{written},1.00"), layouts=known(more))
+    assert lines(staged, "country") == [("1", "A1", "2", "10", "Malta"), ("1", "FEES", "1", "1", "Malta")]
+
+
 def test_a_reversed_row_of_a_reversed_kind_counts(stage: Stage) -> None:
     staged = stage(with_columns("State,Kind", "refunded,credit"), layouts=known(STATUSES))
     assert lines(staged) == [("1", "A1", "2", "10")]
@@ -488,10 +506,26 @@ def test_a_charge_that_is_no_number_keeps_the_invoice_out(stage: Stage, column: 
     assert staged.defects == [(2, "unreadable_amount"), (3, "unreadable_amount")]
 
 
-def test_a_list_in_json_with_what_is_no_number_keeps_the_invoice_out(stage: Stage) -> None:
-    spoilt = [INVOICES[0] | {"fees": [{"worth": "1.50"}, {"worth": "a box"}]}]
+@pytest.mark.parametrize(
+    "fees",
+    [
+        [{"worth": "1.50"}, {"worth": "a box"}],
+        [{"worth": "1.50"}, {"value": "0.25"}],
+        [{"worth": "1.1234567"}],
+        {"worth": "1.50"},
+        "free",
+    ],
+)
+def test_a_list_in_json_with_what_is_no_number_keeps_the_invoice_out(stage: Stage, fees: object) -> None:
+    spoilt = [INVOICES[0] | {"fees": fees}]
     staged = stage(json.dumps(spoilt), "sales.json", layouts=known(JSON_PROFILE))
     assert [code for _, code in staged.defects] == ["unreadable_amount"] * 2
+
+
+@pytest.mark.parametrize("amount", ["none given", "20.1234567", "1e13"])
+def test_an_amount_that_is_no_number_is_not_made_of_the_price(stage: Stage, amount: str) -> None:
+    staged = stage(with_columns("Due", amount), layouts=known("columns: {amount: Due}"))
+    assert staged.defects == [(2, "unreadable_amount")]
 
 
 def test_an_amount_made_of_what_is_no_number_is_a_defect(stage: Stage) -> None:
@@ -570,6 +604,7 @@ def test_repeats(stage: Stage, repeats: str, occurrences: list[int | None]) -> N
         ("$10.00", "", "", "unknown_currency"),
         ("$10.00", "EUR", "", "unknown_currency"),
         ("10.00", "euros", "", "unknown_currency"),
+        ("10.00", "GBX", "", "unknown_currency"),
         ("£10.00", "EUR", "", "currency_contradicts"),
     ],
 )
@@ -577,6 +612,17 @@ def test_currencies(stage: Stage, price: str, column: str, default: str, currenc
     more = "columns: {currency: Ccy}" + (f"\ndefaults: {{currency: {default}}}" if default else "")
     staged = stage(text_of([f"{HEADER},Ccy", f"1,A1,2,2024-02-13,{price},{column}"]), layouts=known(more))
     assert [row["defect"] or row["currency"] for row in staged.rows] == [currency]
+
+
+@pytest.mark.parametrize("more", ["charges: [{column: Sum, code: SHIPPING, per: invoice}]", "total: {column: Sum}"])
+def test_a_sum_of_an_invoice_in_several_currencies_keeps_it_out(stage: Stage, more: str) -> None:
+    text = with_columns("Ccy,Sum", "EUR,40.00", "USD,40.00")
+    staged = stage(text, layouts=known("columns: {currency: Ccy}\n" + more))
+    assert [code for _, code in staged.defects] == ["several_currencies"] * 2
+    assert values(stage(text, layouts=known("{columns: {currency: Ccy}, ignored: [Sum]}")), "currency") == [
+        "EUR",
+        "USD",
+    ]
 
 
 def test_money_that_the_profile_does_not_explain_refuses_the_file(rejection: Reject, stage: Stage) -> None:
