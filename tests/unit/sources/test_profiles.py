@@ -625,6 +625,12 @@ def test_a_sum_of_an_invoice_in_several_currencies_keeps_it_out(stage: Stage, mo
     ]
 
 
+def test_a_currency_that_the_profile_does_not_explain_refuses_the_file(rejection: Reject, stage: Stage) -> None:
+    text = with_columns("Shop Currency", "EUR")
+    assert rejection(text, layouts=known("repeats: each")).code == "unexplained_currency"
+    assert values(stage(text, layouts=known("{repeats: each, defaults: {currency: EUR}}")), "currency") == ["EUR"]
+
+
 def test_money_that_the_profile_does_not_explain_refuses_the_file(rejection: Reject, stage: Stage) -> None:
     text = with_columns("Discount", "5.00")
     assert rejection(text, layouts=known("known: [Discount]")).code == "unexplained_amounts"
