@@ -29,7 +29,7 @@ _OFF = """CASE WHEN all_reversed THEN abs(abs(counted + turned + {fixed} + {adde
 
 _TOLD = """
 CREATE TEMP TABLE told AS
-SELECT rows.*, coalesce(dates.moment, invoice_date) AS moment, {repeated} AS repeated
+SELECT rows.*, coalesce(dates.moment, invoice_date) AS moment, {of_invoice} AS of_invoice, {repeated} AS repeated
 FROM rows LEFT JOIN dates ON dates.text = invoice_date
 """
 _REPEATED = """row_number() OVER (
@@ -44,12 +44,12 @@ CREATE TEMP TABLE invoices AS
 WITH valued AS (
     SELECT *, {worth} AS worth, {loaded} AS loaded FROM told WHERE defect IS NULL AND invoice IS NOT NULL
 ), summed AS (
-    SELECT invoice, count(*) FILTER (loaded) AS lines, count(*) FILTER (outcome = 'counts') = 0 AS all_reversed,
+    SELECT of_invoice, count(*) FILTER (loaded) AS lines, count(*) FILTER (outcome = 'counts') = 0 AS all_reversed,
         coalesce(sum(worth) FILTER (loaded AND outcome = 'counts'), 0) AS counted,
         coalesce(sum(worth) FILTER (loaded AND outcome = 'reversed'), 0) AS turned,
         {charges} ({total})::{number} AS total, {conflicting} AS conflicting, bool_or(unreadable) AS unreadable,
         count(DISTINCT currency) FILTER (loaded) AS currencies
-    FROM valued GROUP BY invoice
+    FROM valued GROUP BY of_invoice
 ), turned AS (
     SELECT *, CASE WHEN coalesce(nullif(turned, 0), CASE WHEN all_reversed THEN coalesce(total, {fixed}) END) > 0
         THEN -1 ELSE 1 END AS turn
@@ -57,7 +57,7 @@ WITH valued AS (
 ), chosen AS (
     SELECT *, list_sort([{choices}]) AS choices, {tolerance} AS tolerance FROM turned
 )
-SELECT invoice, lines, turn, CASE WHEN all_reversed THEN turn ELSE 1 END AS charge_turn, {charge_names}
+SELECT of_invoice, lines, turn, CASE WHEN all_reversed THEN turn ELSE 1 END AS charge_turn, {charge_names}
     choices[1].chosen AS chosen,
     CASE WHEN unreadable THEN 'unreadable_amount'
         WHEN conflicting THEN 'conflicting_charge'
@@ -85,7 +85,7 @@ WITH signed AS (
         invoices.reason, CASE WHEN outcome = 'reversed' THEN coalesce(turn, -1) ELSE 1 END AS turn,
         unpriced AND amount IS NOT NULL AS derived,
         CASE WHEN amount < 0 AND quantity > 0 AND coalesce(price, 1) > 0 THEN -quantity ELSE quantity END AS units
-    FROM told LEFT JOIN invoices USING (invoice)
+    FROM told LEFT JOIN invoices USING (of_invoice)
     WHERE told.defect IS NOT NULL OR outcome <> 'left_out'
 )
 SELECT * EXCLUDE (defect, units, derived),
@@ -113,9 +113,9 @@ _CHARGES_OF_INVOICES = """
 SELECT position, line_number, {place} AS place, page, invoice, {code} AS stock_code, {description} AS description,
     goods.charge_turn::{number} AS units, '' AS quantity_text, invoices.charge_{at} AS unit_price, '' AS price_text,
     NULL::{number} AS worth, moment, invoice_date, customer_id, country, currency, false AS repeated
-FROM goods JOIN invoices USING (invoice)
+FROM goods JOIN invoices USING (of_invoice)
 WHERE defect IS NULL AND invoices.charge_{at} IS NOT NULL {condition}
-QUALIFY row_number() OVER (PARTITION BY invoice ORDER BY position) = 1
+QUALIFY row_number() OVER (PARTITION BY of_invoice ORDER BY position) = 1
 """
 
 _LINES = """
@@ -133,9 +133,10 @@ FROM all_lines
 """
 
 _WHOLE = "regexp_replace({}, '^([0-9]+)\\.0+$', '\\1')"
+_OF_INVOICE = f"upper({_WHOLE.format('invoice')})"
 _ALIKE = ", ".join(
     (
-        f"upper({_WHOLE.format('invoice')})",
+        _OF_INVOICE,
         f"upper({_WHOLE.format('stock_code')})",
         "regexp_replace(description, '[\\s\\x{00a0}]+', ' ', 'g')",
         _WHOLE.format("customer_id"),
@@ -186,7 +187,8 @@ def make_lines(
     """
     ProfiledRows(values, profile, decisions, base_currency).make(zone)
     connection = values.connection
-    connection.execute(_TOLD.format(repeated="false" if profile.repeats == "each" else _repeated(profile)))
+    repeated = "false" if profile.repeats == "each" else _repeated(profile)
+    connection.execute(_TOLD.format(of_invoice=_OF_INVOICE, repeated=repeated))
     connection.execute(_invoices(profile))
     connection.execute(
         _GOODS.format(

@@ -463,6 +463,13 @@ def test_equal_charges_of_two_lines_are_two_charges(stage: Stage) -> None:
     ]  # fmt: skip
 
 
+def test_an_invoice_has_its_charge_once_however_it_is_written(stage: Stage) -> None:
+    rows = [f"{number},A{place},2,2024-02-13,10.00,4.00" for place, number in enumerate(("1", "1.0", "c2", "C2"))]
+    more = "charges: [{column: Post, code: SHIPPING, per: invoice}]"
+    staged = stage(text_of([f"{HEADER},Post", *rows]), layouts=known(more))
+    assert [line[:2] for line in lines(staged) if line[1] == "SHIPPING"] == [("1", "SHIPPING"), ("c2", "SHIPPING")]
+
+
 def test_a_repeated_row_adds_nothing_where_repeats_are_one_sale(stage: Stage) -> None:
     more = """
     charges: [{column: Vat, code: VAT}]
