@@ -16,6 +16,9 @@ _CODES = {"invoice": "#_./-", "stock_code": "#_./- ", "customer_id": "#_.@-"}
 """Column of codes -> characters that its codes may have beside letters and digits."""
 _CODE_LENGTH = 64
 _TEXT_LENGTHS = {"description": 500, "country": 60}
+_DIGITS = {"quantity": 9, "price": 10, "line_amount": 12}
+"""Column of numbers -> digits that they may have before the decimals (`include.domain.line.FORMS`)."""
+_PLACES = {"quantity": QUANTITY_PLACES, "price": MONEY_PLACES, "line_amount": MONEY_PLACES}
 _MARKS: tuple[DecimalMark, ...] = (".", ",")
 
 _EXPONENT = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?E[+-]?[0-9]+", re.IGNORECASE)
@@ -33,7 +36,7 @@ def cause(column: str, value: str | None) -> str:
     """Return in a sentence or two why a value of a canonical column cannot be read; "" if it does not tell.
 
     Args:
-        column: Canonical column.
+        column: Canonical column, or `line_amount`.
         value: As the file writes it.
     """
     text = trim(value)
@@ -45,11 +48,7 @@ def cause(column: str, value: str | None) -> str:
         return _of_code(text, _CODES[column])
     if column in _TEXT_LENGTHS:
         return f"It has {len(text):,} characters." if len(text) > _TEXT_LENGTHS[column] else ""
-    return (
-        _of_date(text)
-        if column == "invoice_date"
-        else _of_number(text, QUANTITY_PLACES if column == "quantity" else MONEY_PLACES)
-    )
+    return _of_date(text) if column == "invoice_date" else _of_number(text, column)
 
 
 def _of_code(text: str, others: str) -> str:
@@ -66,16 +65,16 @@ def _of_code(text: str, others: str) -> str:
     return f"It begins with {_named(text[0])}." if not text[0].isalnum() and text[0] != "#" else ""
 
 
-def _of_number(text: str, places: int) -> str:
+def _of_number(text: str, column: str) -> str:
     numbers = [number for mark in _MARKS if (number := NumberStyle(mark).read(text))]
     for number in numbers:
         digits, _, decimals = number.text.partition(".")
-        if len(digits.lstrip("-")) > 10:
+        if len(digits.lstrip("-")) > _DIGITS[column]:
             return f"It has {len(digits.lstrip('-'))} digits before the decimals."
         if number.currency:
-            of = "" if places == QUANTITY_PLACES else ", which is no sign of the base currency,"
+            of = "" if column == "quantity" else ", which is no sign of the base currency,"
             return f"{number.currency}{of} stands beside the number."
-        if len(decimals) > places:
+        if len(decimals) > _PLACES[column]:
             return f"It has {len(decimals)} decimals, and nothing is rounded."
     if numbers:
         return "Its decimal or thousands mark is not that of the rest of the file."

@@ -320,13 +320,18 @@ DEFECTS: dict[str, Defect] = {
     ),
     "unreadable_amount": Defect(
         "record",
-        "An amount beside the goods, such as shipping, tax or the total, is no number.",
+        "An amount, such as that of the line, shipping, tax or the total, is no number that can be kept exactly.",
         "Correct the amount and drop the line again.",
     ),
     "conflicting_charge": Defect(
         "record",
         "The lines of the invoice name different amounts for what the profile calls a sum of the whole invoice.",
         "Correct the amounts, or say per: line in the profile.",
+    ),
+    "several_currencies": Defect(
+        "record",
+        "The invoice has lines in several currencies, and a total or charge of the whole invoice.",
+        "Split the invoice by currency, or say per: line in the profile.",
     ),
     "invoice_total_differs": Defect(
         "record",
@@ -345,7 +350,7 @@ DEFECTS: dict[str, Defect] = {
     ),
     "unknown_currency": Defect(
         "record",
-        "It is unclear in which currency the line is: there is no code of three letters, or $ without saying which.",
+        "It is unclear in which currency the line is: there is no code of ISO 4217, or $ without saying which.",
         "Give the code, such as USD, in the column of the currency or under defaults in the profile.",
     ),
     "currency_contradicts": Defect(

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from include.domain.line import WHITESPACE
 from include.sources.canonical import LINES, NOTHING, StagedValues
-from include.sources.charges import may_hold_amounts
+from include.sources.charges import has_word, may_hold_amounts, words_of
 from include.sources.columns import normalised
-from include.sources.currency import pointer
+from include.sources.currency import candidates, pointer
 from include.sources.defects import reject, shortened
 from include.sources.numbers import NumberStyle
 
@@ -64,6 +64,8 @@ NEVER_SOLD = (
 _NO_SALE = (*TAKEN_BACK, *NEVER_SOLD, "chargeback", "deposit", "payment", "payout")
 """What stands in the type of a document that is no plain sale."""
 
+_CURRENCY_WORDS = "currency waehrung wahrung devise moneda valuta divisa moeda"
+
 _ROUNDING = "0.01 + 0.005 * abs(quantity)"
 """What a line's total may differ from quantity x price: both are rounded to pennies."""
 
@@ -78,6 +80,24 @@ _MONEY = "DECIMAL(26, 6)"
 def columns_of(role: Role, extra_columns: Sequence[str]) -> list[str]:
     """Return the columns that seem to hold one thing."""
     return [name for name in extra_columns if ROLES.get(normalised(name)) == role]
+
+
+def check_other_currencies(values: StagedValues, extra_columns: Sequence[str], base: str) -> None:
+    """Refuse a file that only a column such as `Shop Currency` says to be in another currency: whose it is, is unclear.
+
+    Raises:
+        SourceRejected: unexplained_currency.
+    """
+    for name in extra_columns:
+        if not has_word(words_of(name), _CURRENCY_WORDS):
+            continue
+        rows = values.ask(
+            f"SELECT trim(json_extract_string(extras, {pointer(name)}), $space) AS text, count(*) "
+            "FROM read_parquet($path) WHERE defect IS NULL GROUP BY 1 HAVING text <> '' ORDER BY 2 DESC, 1"
+        ).fetchall()
+        others = {text: count for text, count in rows if candidates(text, base) - {base}}
+        if others:
+            raise reject("unexplained_currency", column=name, values=_listed(others), base=base)
 
 
 def check_money_columns(values: StagedValues, extra_columns: Sequence[str], numbers: NumberStyle) -> list[str]:

@@ -19,7 +19,7 @@ from include.sources.currency import candidates, line_currencies
 from include.sources.dates import DateSetting
 from include.sources.defects import reject, with_profile_advice
 from include.sources.detection import is_zip_of_files, kind_of, text_format
-from include.sources.guard import check_money_columns, columns_of
+from include.sources.guard import check_money_columns, check_other_currencies, columns_of
 from include.sources.json_reader import read_json, read_json_lines
 from include.sources.model import FileDecisions, SourceReading, SourceRejected
 from include.sources.numbers import MarkSetting, NumberStyle, decide_numbers
@@ -95,6 +95,8 @@ def stage_file(
             else:
                 rows, defects = make_lines(values, profile, decisions, zone, base_currency)
                 _refuse_unexplained_currency(values, unexplained, base_currency)
+                if profile.columns.currency is None and "currency" not in profile.defaults:
+                    check_other_currencies(values, unexplained, base_currency)
                 decisions.warnings += check_money_columns(values, unexplained, NumberStyle(decisions.decimal_mark))
             amounts = values.amounts(base_currency)
     return SourceReading(
@@ -186,6 +188,8 @@ def _bring_to_one_form(
         for text, number in price_numbers.items()
         if number.currency is not None and number.currency not in unclear
     }
+    if not (columns or price_signs):
+        check_other_currencies(values, extra_columns, base)
     of_lines = line_currencies(values, columns, price_signs, base) if columns or price_signs else None
     values.rewrite(
         {

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
-from include.domain.money import MONEY_PLACES
+from include.domain.money import ISO_4217, MONEY_PLACES
 from include.files import replacing
 from include.sources.canonical import StagedValues
 from include.sources.currency import AMBIGUOUS_SIGNS
@@ -18,22 +18,38 @@ from include.sources.profiles.rows import ProfiledRows
 from include.sources.profiles.sql import NUMBER, quoted, texts_in
 from include.sources.staged import SCHEMA
 
-_LOADED = "outcome IN ('counts', 'reversed')"
-_FIRST = "first({0} ORDER BY line_number) FILTER ({0} IS NOT NULL)"
+_LOADED = "outcome IN ('counts', 'reversed') AND NOT repeated"
+_PRODUCT = "DECIMAL(38, 6)"
+"""Type of quantity x price: wide enough for sums of what numbers may be."""
+
+_FIRST = "first({0} ORDER BY position) FILTER ({0} IS NOT NULL)"
 _CHOICE = "{{'off': {off}, 'skipped': {skipped}, 'amounts': {amounts}, 'chosen': {chosen}}}"
 _OFF = """CASE WHEN all_reversed THEN abs(abs(counted + turned + {fixed} + {added}) - abs(total))
     ELSE abs(counted + turn * turned + {fixed} + {added} - total) END"""
 
+_TOLD = """
+CREATE TEMP TABLE told AS
+SELECT rows.*, coalesce(dates.moment, invoice_date) AS moment, {of_invoice} AS of_invoice, {repeated} AS repeated
+FROM rows LEFT JOIN dates ON dates.text = invoice_date
+"""
+_REPEATED = """row_number() OVER (
+    PARTITION BY defect, {alike}, quantity, price, amount, coalesce(dates.moment, invoice_date), country, currency,
+        outcome, unreadable{of_line}
+    ORDER BY position
+) > 1"""
+"""Whether a row equals one above it, its own charges and total too: where such rows are one sale, it adds nothing."""
+
 _INVOICES = """
 CREATE TEMP TABLE invoices AS
 WITH valued AS (
-    SELECT *, {worth} AS worth, {loaded} AS loaded FROM rows WHERE defect IS NULL AND invoice IS NOT NULL
+    SELECT *, {worth} AS worth, {loaded} AS loaded FROM told WHERE defect IS NULL AND invoice IS NOT NULL
 ), summed AS (
-    SELECT invoice, count(*) FILTER (loaded) AS lines, count(*) FILTER (outcome = 'counts') = 0 AS all_reversed,
-        coalesce(sum(worth) FILTER (outcome = 'counts'), 0) AS counted,
-        coalesce(sum(worth) FILTER (outcome = 'reversed'), 0) AS turned,
-        {charges} ({total})::{number} AS total, {conflicting} AS conflicting, bool_or(unreadable) AS unreadable
-    FROM valued GROUP BY invoice
+    SELECT of_invoice, count(*) FILTER (loaded) AS lines, count(*) FILTER (outcome = 'counts') = 0 AS all_reversed,
+        coalesce(sum(worth) FILTER (loaded AND outcome = 'counts'), 0) AS counted,
+        coalesce(sum(worth) FILTER (loaded AND outcome = 'reversed'), 0) AS turned,
+        {charges} ({total})::{number} AS total, {conflicting} AS conflicting, bool_or(unreadable) AS unreadable,
+        count(DISTINCT currency) FILTER (loaded) AS currencies
+    FROM valued GROUP BY of_invoice
 ), turned AS (
     SELECT *, CASE WHEN coalesce(nullif(turned, 0), CASE WHEN all_reversed THEN coalesce(total, {fixed}) END) > 0
         THEN -1 ELSE 1 END AS turn
@@ -41,10 +57,11 @@ WITH valued AS (
 ), chosen AS (
     SELECT *, list_sort([{choices}]) AS choices, {tolerance} AS tolerance FROM turned
 )
-SELECT invoice, lines, turn, CASE WHEN all_reversed THEN turn ELSE 1 END AS charge_turn, {charge_names}
+SELECT of_invoice, lines, turn, CASE WHEN all_reversed THEN turn ELSE 1 END AS charge_turn, {charge_names}
     choices[1].chosen AS chosen,
     CASE WHEN unreadable THEN 'unreadable_amount'
         WHEN conflicting THEN 'conflicting_charge'
+        WHEN currencies > 1 AND {of_all} IS NOT NULL THEN 'several_currencies'
         WHEN total IS NULL THEN CASE WHEN {undecided} > 0 THEN 'invoice_total_differs' END
         WHEN choices[1].off > tolerance THEN 'invoice_total_differs'
         WHEN len(list_filter(choices, lambda one: one.off = choices[1].off AND one.amounts <> choices[1].amounts)) > 0
@@ -64,19 +81,19 @@ _AMBIGUOUS = " OR ".join(
 _GOODS = """
 CREATE TEMP TABLE goods AS
 WITH signed AS (
-    SELECT rows.*, coalesce(dates.moment, invoice_date) AS moment, invoices.charge_turn, invoices.chosen,
+    SELECT told.*, invoices.charge_turn, invoices.chosen,
         invoices.reason, CASE WHEN outcome = 'reversed' THEN coalesce(turn, -1) ELSE 1 END AS turn,
         unpriced AND amount IS NOT NULL AS derived,
         CASE WHEN amount < 0 AND quantity > 0 AND coalesce(price, 1) > 0 THEN -quantity ELSE quantity END AS units
-    FROM rows LEFT JOIN invoices USING (invoice) LEFT JOIN dates ON dates.text = invoice_date
-    WHERE rows.defect IS NOT NULL OR outcome <> 'left_out'
+    FROM told LEFT JOIN invoices USING (of_invoice)
+    WHERE told.defect IS NOT NULL OR outcome <> 'left_out'
 )
 SELECT * EXCLUDE (defect, units, derived),
     (turn * units)::{number} AS units, (turn * amount)::{number} AS worth,
-    coalesce(price, CASE WHEN derived AND units <> 0 THEN round(amount / units, {places}) END)::{number} AS unit_price,
+    coalesce(price, CASE WHEN derived AND units <> 0 THEN round(amount / units, {places})::{number} END) AS unit_price,
     coalesce(defect, CASE WHEN outcome = 'refused' THEN 'unknown_status'
         WHEN unreadable THEN 'unreadable_amount'
-        WHEN NOT regexp_full_match(currency, '[A-Z]{{3}}') THEN 'unknown_currency'
+        WHEN currency NOT IN {currencies} THEN 'unknown_currency'
         WHEN {ambiguous} THEN 'unknown_currency'
         WHEN len(list_filter(sign_currencies, lambda one: one <> currency)) > 0 THEN 'currency_contradicts'
         WHEN derived AND units = 0 AND amount <> 0 THEN 'amount_without_quantity'
@@ -86,39 +103,40 @@ FROM signed
 """
 
 _CHARGES_OF_LINES = """
-SELECT line_number, {place} AS place, page, invoice, {code} AS stock_code, {description} AS description,
+SELECT position, line_number, {place} AS place, page, invoice, {code} AS stock_code, {description} AS description,
     turn::{number} AS units, '' AS quantity_text, charge_{at} AS unit_price, '' AS price_text, NULL::{number} AS worth,
-    moment, invoice_date, customer_id, country, currency
-FROM goods WHERE defect IS NULL AND charge_{at} IS NOT NULL {condition}
+    moment, invoice_date, customer_id, country, currency, false AS repeated
+FROM goods WHERE defect IS NULL AND NOT repeated AND charge_{at} IS NOT NULL {condition}
 """
 
 _CHARGES_OF_INVOICES = """
-SELECT line_number, {place} AS place, page, invoice, {code} AS stock_code, {description} AS description,
+SELECT position, line_number, {place} AS place, page, invoice, {code} AS stock_code, {description} AS description,
     goods.charge_turn::{number} AS units, '' AS quantity_text, invoices.charge_{at} AS unit_price, '' AS price_text,
-    NULL::{number} AS worth, moment, invoice_date, customer_id, country, currency
-FROM goods JOIN invoices USING (invoice)
+    NULL::{number} AS worth, moment, invoice_date, customer_id, country, currency, false AS repeated
+FROM goods JOIN invoices USING (of_invoice)
 WHERE defect IS NULL AND invoices.charge_{at} IS NOT NULL {condition}
-QUALIFY row_number() OVER (PARTITION BY invoice ORDER BY line_number) = 1
+QUALIFY row_number() OVER (PARTITION BY of_invoice ORDER BY position) = 1
 """
 
 _LINES = """
 CREATE TEMP TABLE lines AS
 WITH all_lines AS (
-    SELECT line_number, 0 AS place, page, invoice, stock_code, description, units, quantity_text, unit_price,
-        price_text, worth, moment, invoice_date, customer_id, country, currency, extras, defect, raw
+    SELECT position, line_number, 0 AS place, page, invoice, stock_code, description, units, quantity_text, unit_price,
+        price_text, worth, moment, invoice_date, customer_id, country, currency, repeated, extras, defect, raw
     FROM goods {charges}
 )
 SELECT *, row_number() OVER (
-    PARTITION BY defect IS NULL, {alike}, units, unit_price, worth, moment, country, currency
-    ORDER BY line_number, place
+    PARTITION BY defect IS NULL AND NOT repeated, {alike}, units, unit_price, worth, moment, country, currency
+    ORDER BY position, place
 ) AS nth
 FROM all_lines
 """
 
 _WHOLE = "regexp_replace({}, '^([0-9]+)\\.0+$', '\\1')"
+_OF_INVOICE = f"upper({_WHOLE.format('invoice')})"
 _ALIKE = ", ".join(
     (
-        f"upper({_WHOLE.format('invoice')})",
+        _OF_INVOICE,
         f"upper({_WHOLE.format('stock_code')})",
         "regexp_replace(description, '[\\s\\x{00a0}]+', ' ', 'g')",
         _WHOLE.format("customer_id"),
@@ -139,7 +157,7 @@ _STAGED = {
     "country": "country",
     "amount": "CASE WHEN worth <> units * unit_price THEN {plain_worth} END",
     "currency": "nullif(currency, {base})",
-    "occurrence": "CASE WHEN nth > 1 AND ({each} OR place > 0) THEN nth END::INTEGER",
+    "occurrence": "CASE WHEN nth > 1 AND NOT repeated THEN nth END::INTEGER",
     "extras": "extras",
     "written": "nullif(json_merge_patch('{{}}', json_object('quantity', nullif(quantity_text, quantity_plain), "
     "'invoice_date', nullif(invoice_date, moment), 'price', nullif(price_text, price_plain)))::VARCHAR, '{{}}')",
@@ -169,8 +187,14 @@ def make_lines(
     """
     ProfiledRows(values, profile, decisions, base_currency).make(zone)
     connection = values.connection
+    repeated = "false" if profile.repeats == "each" else _repeated(profile)
+    connection.execute(_TOLD.format(of_invoice=_OF_INVOICE, repeated=repeated))
     connection.execute(_invoices(profile))
-    connection.execute(_GOODS.format(number=NUMBER, places=MONEY_PLACES, ambiguous=_AMBIGUOUS))
+    connection.execute(
+        _GOODS.format(
+            number=NUMBER, places=MONEY_PLACES, currencies=texts_in(sorted(ISO_4217), fold=False), ambiguous=_AMBIGUOUS
+        )
+    )
     decisions.left_out += _left_out(values, profile)
     charges = [_charge_lines(at, charge, profile.charges) for at, charge in enumerate(profile.charges)]
     nulls = "NULL::VARCHAR AS extras, NULL::VARCHAR AS defect, NULL::VARCHAR AS raw"
@@ -178,14 +202,13 @@ def make_lines(
     connection.execute(_LINES.format(charges=united, alike=_ALIKE))
     plain = {"quantity_plain": _plain("units"), "price_plain": _plain("unit_price")}
     chosen = ", ".join(
-        f"{expression.format(plain_worth=_plain('worth'), base=quoted(base_currency), each=profile.repeats == 'each')} "
-        f"AS {name}"
+        f"{expression.format(plain_worth=_plain('worth'), base=quoted(base_currency))} AS {name}"
         for name, expression in _STAGED.items()
     )
     with replacing(values.path) as partial:
         connection.execute(
             f"COPY (SELECT {chosen} FROM (SELECT *, {', '.join(f'{of} AS {name}' for name, of in plain.items())} "
-            f"FROM lines) ORDER BY line_number, place) TO {quoted(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
+            f"FROM lines) ORDER BY position, place) TO {quoted(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
         )
     decisions.added_lines = _counted(connection, "stock_code", "place > 0")
     defects = _counted(connection, "defect", "defect IS NOT NULL")
@@ -222,16 +245,25 @@ def _invoices(profile: Profile) -> str:
     return _INVOICES.format(
         loaded=_LOADED,
         number=NUMBER,
-        worth=_sum(["coalesce(amount, quantity * price)", *of_line]),
+        worth=_sum([f"coalesce(amount, quantity * price)::{_PRODUCT}", *of_line]),
         charges="".join(values),
         charge_names="".join(f"charge_{at}, " for at in range(len(charges))),
         total=_FIRST.format("total") if total_of_invoice else "sum(total) FILTER (loaded)",
         conflicting=" OR ".join(f"count(DISTINCT {name}) > 1" for name in once) or "false",
+        of_all=f"coalesce({', '.join([*once, 'NULL'])})",
         fixed=fixed,
         choices=", ".join(choices),
         tolerance=f"0.005 * (lines + {len(charges)})",
         undecided=_sum(f"abs(charge_{at})" for at in by_total),
     )
+
+
+def _repeated(profile: Profile) -> str:
+    """Return the condition of rows that equal another one."""
+    of_line = [f"charge_{at}" for at, charge in enumerate(profile.charges) if charge.per == "line"]
+    if profile.total is not None and profile.total.per == "line":
+        of_line.append("total")
+    return _REPEATED.format(alike=_ALIKE, of_line="".join(f", {name}" for name in of_line))
 
 
 def _by_total(charges: Sequence[Charge]) -> list[int]:

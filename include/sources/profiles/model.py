@@ -288,13 +288,13 @@ class Status(Model):
     otherwise: Outcome = "refused"
 
     def outcomes(self) -> dict[str, Outcome]:
-        """Return text, folded -> what becomes of rows with it."""
+        """Return text -> what becomes of rows with it."""
         lists: tuple[tuple[Outcome, list[str]], ...] = (
             ("counts", self.counts),
             ("left_out", self.left_out),
             ("reversed", self.reversed),
         )
-        return {folded(text): outcome for outcome, texts in lists for text in texts}
+        return {text: outcome for outcome, texts in lists for text in texts}
 
     @model_validator(mode="after")
     def _alike(self) -> Status:
@@ -383,11 +383,15 @@ class Profile(Model):
 
     @property
     def only_names(self) -> bool:
-        """Whether it does nothing but name columns, so that its rows are lines as they are."""
+        """Whether it does nothing but name columns, so that its rows are lines as they are.
+
+        A name with points may be a path.
+        """
         values = [value for name in Columns.model_fields if (value := getattr(self.columns, name)) is not None]
         makes_more = (self.defaults, self.fill_down, self.carry, self.statuses, self.charges, self.total, self.lines)
         return (
             len(self.direct()) == len(values)
+            and not any("." in name for name in self.direct())
             and not any(makes_more)
             and self.values.time_zone is None
             and self.repeats == "once"

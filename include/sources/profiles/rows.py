@@ -17,7 +17,7 @@ from include.sources.defects import reject
 from include.sources.model import FileDecisions
 from include.sources.numbers import Number, decide_numbers
 from include.sources.profiles.model import Charge, Profile, Status, folded, is_number, with_parents
-from include.sources.profiles.sql import NUMBER, Compiler, in_extras, quoted, texts_in
+from include.sources.profiles.sql import NUMBER, Compiler, in_extras, quoted, texts_in, without_case
 
 NUMBERS = ("quantity", "price", "amount")
 TEXTS = ("invoice", "stock_code", "description", "invoice_date", "customer_id", "country")
@@ -85,10 +85,10 @@ class ProfiledRows:
     def make(self, zone: ZoneInfo) -> None:
         """Make the tables.
 
-        rows has line_number, page, extras, defect, raw; the texts; for each of the numbers itself and, as name_text,
-        what the file says; total; charge_0 ... with their signs; status_0 ... (texts) and outcome_0 ...; outcome;
-        unreadable; unpriced; currency; signs (of currencies, beside its amounts) and sign_currencies. dates has text
-        and moment.
+        rows has position (that in the file: sheets and lists in JSON repeat the numbers of lines), line_number, page,
+        extras, defect, raw; the texts; for each of the numbers itself and, as name_text, what the file says; total;
+        charge_0 ... with their signs; status_0 ... (texts) and outcome_0 ...; outcome; unreadable; unpriced; currency;
+        signs (of currencies, beside its amounts) and sign_currencies. dates has text and moment.
 
         Args:
             zone: The shop's.
@@ -103,7 +103,7 @@ class ProfiledRows:
     def _make_source(self) -> None:
         """Make table `source`: the columns that the profile names, filled down, and the invoice."""
         nothing = ", ".join(map(quoted, (*NOTHING, "", "[]")))
-        columns = ["line_number", "page", "extras", "defect", "raw"]
+        columns = ["file_row_number AS position", "line_number", "page", "extras", "defect", "raw"]
         for name in self.profile.used():
             text = f"trim({location(name, self.profile, self.decisions) or 'NULL::VARCHAR'}, $space)"
             columns.append(f"CASE WHEN lower({text}) NOT IN ({nothing}) THEN {text} END AS {self.source[folded(name)]}")
@@ -112,7 +112,7 @@ class ProfiledRows:
         self.values.ask(
             f"""
             CREATE TEMP TABLE source AS
-            WITH raw_rows AS (SELECT {", ".join(columns)} FROM read_parquet($path)),
+            WITH raw_rows AS (SELECT {", ".join(columns)} FROM read_parquet($path, file_row_number = true)),
             carried AS (SELECT * {_replaced(carried, _FROM_ABOVE)} FROM raw_rows),
             numbered AS (SELECT *, {self.compiled.text(self.profile.columns.invoice)} AS invoice FROM carried)
             SELECT * {_replaced(filled, _FROM_INVOICE)} FROM numbered
@@ -134,7 +134,8 @@ class ProfiledRows:
         amounts = [charge.column for charge in profile.charges] + ([profile.total.column] if profile.total else [])
         chosen["total"] = compiled.number(profile.total.column) if profile.total else f"NULL::{NUMBER}"
         chosen |= {f"charge_{at}": self._charge(charge) for at, charge in enumerate(profile.charges)}
-        amounts += [value for name in NUMBERS if is_number(value := getattr(columns, name))]
+        made = [value for value in (columns.quantity, columns.price) if value is not None and is_number(value)]
+        amounts += made if columns.amount is None else [*made, columns.amount]
         chosen["unreadable"] = " OR ".join(map(compiled.unreadable, amounts)) or "false"
         chosen["unpriced"] = f"NOT {compiled.unreadable(columns.price)} AND {compiled.number(columns.price)} IS NULL"
         chosen |= {f"status_{at}": compiled.text(status.column) for at, status in enumerate(profile.statuses)}
@@ -156,7 +157,7 @@ class ProfiledRows:
                     {quoted(profile.defaults.get("currency", self.base))}) AS currency
                 FROM numbered
             )
-            SELECT line_number, page, extras, defect, raw, currency, signs, sign_currencies, invoice,
+            SELECT position, line_number, page, extras, defect, raw, currency, signs, sign_currencies, invoice,
                 {", ".join(f"{expression} AS {name}" for name, expression in chosen.items())}
             FROM valued
             """
@@ -166,14 +167,15 @@ class ProfiledRows:
         number = f"nullif({charge.sign} * {self.compiled.number(charge.column)}, 0)::{NUMBER}"
         if charge.when is None:
             return number
-        condition = f"lower({self.compiled.text(charge.when.column)}) IN {texts_in(charge.when.is_)}"
+        condition = f"{without_case(self.compiled.text(charge.when.column))} IN {texts_in(charge.when.is_)}"
         return f"CASE WHEN {condition} THEN {number} END"
 
     def _outcome(self, status: Status) -> str:
         outcomes = status.outcomes().items()
-        cases = " ".join(f"WHEN {quoted(text)} THEN {quoted(outcome)}" for text, outcome in outcomes)
+        cases = " ".join(f"WHEN {without_case(quoted(text))} THEN {quoted(outcome)}" for text, outcome in outcomes)
         otherwise = quoted(status.otherwise)
-        return f"CASE lower({self.compiled.text(status.column)}) {cases} ELSE {otherwise} END" if cases else otherwise
+        text = without_case(self.compiled.text(status.column))
+        return f"CASE {text} {cases} ELSE {otherwise} END" if cases else otherwise
 
     def _make_numbers(self) -> None:
         """Make table `numbers`: the texts that are to be numbers, what they are, and the currency beside them."""
@@ -221,10 +223,10 @@ class ProfiledRows:
         self.connection.unregister("made")
 
 
-_FROM_ABOVE = "last_value({0} IGNORE NULLS) OVER (ORDER BY line_number) AS {0}"
+_FROM_ABOVE = "last_value({0} IGNORE NULLS) OVER (ORDER BY position) AS {0}"
 _FROM_INVOICE = (
-    "coalesce({0}, first_value({0} IGNORE NULLS) OVER (PARTITION BY coalesce(invoice, 'line ' || line_number) "
-    "ORDER BY line_number ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) AS {0}"
+    "coalesce({0}, first_value({0} IGNORE NULLS) OVER (PARTITION BY coalesce(invoice, 'line ' || position) "
+    "ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) AS {0}"
 )
 
 

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
+from include.domain.line import FORMS
+from include.domain.money import ISO_4217, minor_units
 from include.sources.currency import pointer
 from include.sources.profiles.model import (
     Absolute,
@@ -23,11 +25,10 @@ from include.sources.profiles.model import (
     is_number,
 )
 
-MINOR_PLACES = {
-    0: ("BIF", "CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF"),
-    3: ("BHD", "KWD", "OMR", "TND"),
-}
-"""Decimal places of a currency's smallest unit (ISO 4217), where they are not 2 -> currencies."""
+MINOR_PLACES = {places: [code for code in sorted(ISO_4217) if minor_units(code) == places] for places in (0, 3)}
+"""Decimal places of a currency's smallest unit, where they are not 2 -> currencies."""
+
+_EXACT = FORMS["line_amount"]
 
 NUMBER = "DECIMAL(28, 6)"
 """Type of numbers: wide enough for sums of what the rules of a line accept."""
@@ -41,7 +42,8 @@ def quoted(text: str) -> str:
 def in_extras(name: str, extra_columns: Iterable[str]) -> str | None:
     """Return the expression of a column among the extras of a row, None if it is not there.
 
-    A name with points is that of a column, or the path to a member of one that holds JSON.
+    A name with points is that of a column, or the path to a member of one that holds JSON. A text without any
+    stands for the member, to be judged as its value.
     """
     extras = {folded(extra): extra for extra in extra_columns}
     steps = name.split(".")
@@ -50,13 +52,21 @@ def in_extras(name: str, extra_columns: Iterable[str]) -> str | None:
         if extra is not None:
             member = f"json_extract_string(extras, {pointer(extra)})"
             rest = steps[length:]
-            return f"json_extract_string({member}, {pointer(*rest)})" if rest else member
+            if not rest:
+                return member
+            holds = f"json_valid({member}) AND {member}[1] IN ('{{', '[')"
+            return f"CASE WHEN {holds} THEN json_extract_string({member}, {pointer(*rest)}) ELSE {member} END"
     return None
 
 
+def without_case(text: str) -> str:
+    """Return the expression of a text without case and surplus white space: both sides of a comparison are made so."""
+    return f"lower(trim(regexp_replace({text}, '\\s+', ' ', 'g')))"
+
+
 def texts_in(texts: Iterable[str], *, fold: bool = True) -> str:
-    """Return a list of literals for IN, folded unless told otherwise."""
-    return "(" + ", ".join(quoted(folded(text) if fold else text) for text in texts) + ")"
+    """Return a list of literals for IN, without case unless told otherwise."""
+    return "(" + ", ".join(without_case(quoted(text)) if fold else quoted(text) for text in texts) + ")"
 
 
 def _code(text: str) -> str:
@@ -128,8 +138,8 @@ class Compiler:
                 return self.leaves.setdefault(self.text(value), f"number_{len(self.leaves)}")
 
     def _mapped(self, value: Mapped, compiled: Callable[[Value | None], str]) -> str:
-        cases = " ".join(f"WHEN {quoted(folded(key))} THEN {compiled(part)}" for key, part in value.map.items())
-        return f"CASE lower({self.text(value.column)}) {cases} ELSE {compiled(value.otherwise)} END"
+        cases = " ".join(f"WHEN {without_case(quoted(key))} THEN {compiled(part)}" for key, part in value.map.items())
+        return f"CASE {without_case(self.text(value.column))} {cases} ELSE {compiled(value.otherwise)} END"
 
     def _of_minor(self, number: str) -> str:
         """Return an amount in whole units, of one in the smallest unit of its currency."""
@@ -161,8 +171,12 @@ class Compiler:
             case Mapped() if is_number(value):
                 return self._mapped(value, self.unreadable)
             case JsonSum():
-                bad = f"x IS NOT NULL AND TRY_CAST(x AS {NUMBER}) IS NULL"
-                return f"coalesce(len(list_filter({self._members(value)}, lambda x: {bad})) > 0, false)"
+                text, members = self.text(value.json_sum), self._members(value)
+                numbers = f"len(list_filter({members}, lambda x: x IS NULL OR regexp_full_match(x, '{_EXACT}')))"
+                added = (
+                    f"CASE WHEN json_valid({text}) THEN {numbers} = json_array_length({text}) AND {text}[1] = '[' END"
+                )
+                return f"({text} IS NOT NULL AND NOT coalesce({added}, false))"
             case _:
                 return f"({self.text(value)} IS NOT NULL AND {self.number(value)} IS NULL)"
 
@@ -170,6 +184,6 @@ class Compiler:
         return "(" + " OR ".join(map(self.unreadable, values)) + ")"
 
     def _members(self, value: JsonSum) -> str:
-        """Return the expression of the texts of a field over a list."""
-        path = quoted(f"$[*].{json.dumps(value.of, ensure_ascii=False)}")
-        return f"json_extract_string({self.text(value.json_sum)}, {path})"
+        """Return the expression of the texts of a field over a list, null if it is no JSON."""
+        text, path = self.text(value.json_sum), quoted(f"$[*].{json.dumps(value.of, ensure_ascii=False)}")
+        return f"CASE WHEN json_valid({text}) THEN json_extract_string({text}, {path}) END"

@@ -9,7 +9,7 @@ from decimal import Decimal
 from include.sources.charges import one_of, words_of
 from include.sources.guard import NEVER_SOLD, SETTLED, TAKEN_BACK
 from include.sources.profiles.meanings import guess
-from include.sources.profiles.model import Outcome
+from include.sources.profiles.model import Outcome, folded
 from include.sources.profiles.sample import Sample
 
 TAKEN_BACK_LATER = "the sale was taken back"
@@ -45,7 +45,8 @@ class StatusFound:
 
     Attributes:
         column: Its name.
-        texts: Text -> what becomes of rows with it; None where a person has to say. Empty if all of it is left to one.
+        texts: Text -> what becomes of rows with it; None where a person has to say. Of texts that differ in case and
+            surplus spaces only there is one. Empty if all of it is left to a person.
         why: Text -> reason, of those that are no plain sale.
         blank: Rows of the file without a text.
     """
@@ -70,9 +71,13 @@ def statuses(sample: Sample, worth: Mapping[int, Decimal]) -> list[StatusFound]:
             continue
         texts = sample.texts(name)
         status = StatusFound(name, blank=texts.pop("", 0))
-        if kind != "day" and len(texts) <= _TEXTS_MOST and all(len(text) <= _TEXT_LENGTH for text in texts):
-            for text in texts:
-                signs = {amount > 0 for row, amount in worth.items() if amount and sample.columns[name][row] == text}
+        told: dict[str, str] = {}
+        for text in texts:
+            told.setdefault(folded(text), text)
+        if kind != "day" and len(told) <= _TEXTS_MOST and all(len(text) <= _TEXT_LENGTH for text in texts):
+            alike = [folded(text) for text in sample.columns[name]]
+            for key, text in told.items():
+                signs = {amount > 0 for row, amount in worth.items() if amount and alike[row] == key}
                 said = {"flag": _of_flag(name, text), "document_type": _of_type(text)}.get(
                     kind, _of_status(text, signs)
                 )

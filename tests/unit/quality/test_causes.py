@@ -50,6 +50,8 @@ VALID = {
         ("price", "2 55", "a space where none belongs"),
         ("price", "\u200b2.55", "zero width space (U+200B)"),
         ("price", "12345678901.00", "11 digits before the decimals"),
+        ("quantity", "1234567890", "10 digits before the decimals"),
+        ("line_amount", "1234567890123", "13 digits before the decimals"),
         ("price", "2,55", "not that of the rest of the file"),
         ("invoice_date", "2010-02-30", "no such day as 2010-02-30"),
         ("invoice_date", "31/02/2010 10:00", "no such day as 31/02/2010 10:00"),

@@ -25,6 +25,8 @@ def table(name: str, *values: str, price: str = "10.00") -> str:
         ("Currency", ["GBP", "EUR", "XX"], "unexplained_currency"),
         ("W\u00e4hrung", ["EUR", ""], "unexplained_currency"),
         ("Currency Code", ["$"], "unexplained_currency"),
+        ("Shop Currency", ["GBP", "EUR"], "unexplained_currency"),
+        ("Rechnungsw\u00e4hrung", ["\u20ac"], "unexplained_currency"),
         ("Total", ["20.00", "10.00"], "total_differs"),
         ("Line Total", ["-20.00"], "total_differs"),
         ("Betrag", ["18.00"], "total_differs"),
@@ -51,6 +53,8 @@ def test_what_nothing_explains_refuses_the_file(rejection: Reject, name: str, va
     ("name", "values"),
     [
         ("Currency", ["GBP", "gbp", "", "\u00a3"]),
+        ("Shop Currency", ["GBP", "", "\u00a3"]),
+        ("Currency Rate", ["1.17"]),
         ("Total", ["20.00", "20", ""]),
         ("Total", ["\u00a320.00"]),
         ("Discount", ["0", "0.00", ""]),

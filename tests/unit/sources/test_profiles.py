@@ -13,6 +13,7 @@ from include.sources.profiles.library import ProfileError, layouts, parse_profil
 from include.sources.profiles.model import Profile
 from include.sources.profiles.names import Layouts
 from tests.support.source_files import Reject, Stage, Staged, text_of
+from tests.support.workbooks import workbook
 
 BASE = """
 name: till
@@ -175,7 +176,8 @@ def test_numbers(stage: Stage, value: str, becomes: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("currency", "becomes"), [("gbp", "12.34"), ("EUR", "12.34"), ("JPY", "1234"), ("KWD", "1.234")]
+    ("currency", "becomes"),
+    [("gbp", "12.34"), ("EUR", "12.34"), ("JPY", "1234"), ("DJF", "1234"), ("KWD", "1.234"), ("IQD", "1.234")],
 )
 def test_amounts_in_the_smallest_unit(stage: Stage, currency: str, becomes: str) -> None:
     more = "columns: {price: {minor: Price}, currency: Ccy}"
@@ -208,6 +210,12 @@ def test_paths_of_an_invoice_and_of_its_lines(stage: Stage) -> None:
         ("1", "FEES", "1", "1.75", "7"),
         ("1", "A2", "1", "4", "7"),
     ]
+
+
+@pytest.mark.parametrize(("text", "customer"), [('"{""id"": 7}"', "7"), ("C7", "C7"), ("", None)])
+def test_a_path_into_a_column_of_a_csv(stage: Stage, text: str, customer: str | None) -> None:
+    staged = stage(with_columns("Who", text), layouts=known("columns: {customer_id: Who.id}"))
+    assert values(staged, "customer_id") == [customer]
 
 
 # ---- amounts, dates and defaults
@@ -313,6 +321,18 @@ def test_carry_holds_for_all_rows_below(stage: Stage) -> None:
     assert [line[0] + " " + line[4] for line in lines(staged, "customer_id")] == ["1 moor", "2 moor", "3 fen"]
 
 
+def test_carry_goes_through_one_sheet_after_the_other(stage: Stage) -> None:
+    header = [*HEADER.split(","), "Shop"]
+    sheets: dict[str, list[list[Any]]] = {
+        shop: [header, [first, "A1", 2, "2024-02-13", 10, shop], [first + 1, "A1", 2, "2024-02-13", 10, None]]
+        for shop, first in (("X", 1), ("Y", 3))
+    }
+    more = "{columns: {customer_id: Shop}, carry: [Shop]}"
+    staged = stage(workbook(sheets), "sales.xlsx", layouts=known(more))
+    assert [line[0] for line in lines(staged)] == ["1", "2", "3", "4"]
+    assert values(staged, "customer_id") == ["X", "X", "Y", "Y"]
+
+
 def test_rows_that_are_left_out_give_the_values_of_their_invoice(stage: Stage) -> None:
     more = """
     columns: {customer_id: Buyer}
@@ -352,6 +372,17 @@ def test_statuses(stage: Stage) -> None:
     assert staged.defects == [(6, "unknown_status"), (7, "unknown_status")]
     told = [(entry.what, entry.example, entry.count, entry.first_line) for entry in staged.reading.decisions.left_out]
     assert told == [("row by State", "void", 2, 4), ("row by Kind", "training", 1, 8)]
+
+
+@pytest.mark.parametrize(("listed", "written"), [("Maß", "MAß"), ("PART PAID", "part  paid"), ("ΟΔΟΣ", "οδοσ")])
+def test_texts_are_compared_without_case_and_surplus_space(stage: Stage, listed: str, written: str) -> None:
+    more = f"""
+    columns: {{country: {{column: State, map: {{{listed}: {{text: Malta}}}}}}}}
+    statuses: [{{column: State, counts: [{listed}]}}]
+    charges: [{{column: Fee, code: FEES, when: {{column: State, is: [{listed}]}}}}]
+    """
+    staged = stage(with_columns("State,Fee", f"{written},1.00"), layouts=known(more))
+    assert lines(staged, "country") == [("1", "A1", "2", "10", "Malta"), ("1", "FEES", "1", "1", "Malta")]
 
 
 def test_a_reversed_row_of_a_reversed_kind_counts(stage: Stage) -> None:
@@ -432,6 +463,39 @@ def test_equal_charges_of_two_lines_are_two_charges(stage: Stage) -> None:
     ]  # fmt: skip
 
 
+def test_an_invoice_has_its_charge_once_however_it_is_written(stage: Stage) -> None:
+    rows = [f"{number},A{place},2,2024-02-13,10.00,4.00" for place, number in enumerate(("1", "1.0", "c2", "C2"))]
+    more = "charges: [{column: Post, code: SHIPPING, per: invoice}]"
+    staged = stage(text_of([f"{HEADER},Post", *rows]), layouts=known(more))
+    assert [line[:2] for line in lines(staged) if line[1] == "SHIPPING"] == [("1", "SHIPPING"), ("c2", "SHIPPING")]
+
+
+def test_a_repeated_row_adds_nothing_where_repeats_are_one_sale(stage: Stage) -> None:
+    more = """
+    charges: [{column: Vat, code: VAT}]
+    total: {column: Due, per: invoice}
+    """
+    staged = stage(with_columns("Vat,Due", "0.50,20.50", "0.50,20.50"), layouts=known(more))
+    assert [(line[1], line[4]) for line in lines(staged, "occurrence")] == [("A1", None), ("VAT", None), ("A1", None)]
+    staged = stage(with_columns("Vat,Due", "0.50,41.00", "0.50,41.00"), layouts=known(more))
+    assert [code for _, code in staged.defects] == ["invoice_total_differs"] * 2
+
+
+def test_rows_with_other_charges_are_no_repeats(stage: Stage) -> None:
+    more = "{charges: [{column: Vat, code: VAT}], total: {column: Due, per: invoice}}"
+    staged = stage(with_columns("Vat,Due", "0.50,41.50", "1.00,41.50"), layouts=known(more))
+    assert [(line[1], line[4]) for line in lines(staged, "occurrence")] == [
+        ("A1", None), ("VAT", None), ("A1", 2), ("VAT", None)
+    ]  # fmt: skip
+
+
+def test_numbers_stay_exact_and_their_sums_fit(stage: Stage) -> None:
+    rows = [f"1,A{place},1,2024-02-13,999999999999.123456" for place in range(2)]
+    rows += [f"2,A{place},999999999999,2024-02-13,999999999999" for place in range(150)]
+    staged = stage(text_of([HEADER, *rows]), layouts=known("repeats: each"))
+    assert values(staged, "price") == ["999999999999.123456"] * 2 + ["999999999999"] * 150
+
+
 def test_an_invoice_with_several_sums_of_the_whole_is_kept_out(stage: Stage) -> None:
     more = "charges: [{column: Post, code: SHIPPING, per: invoice}]"
     staged = stage(with_columns("Post", "4.00", "5.00"), layouts=known(more))
@@ -449,10 +513,26 @@ def test_a_charge_that_is_no_number_keeps_the_invoice_out(stage: Stage, column: 
     assert staged.defects == [(2, "unreadable_amount"), (3, "unreadable_amount")]
 
 
-def test_a_list_in_json_with_what_is_no_number_keeps_the_invoice_out(stage: Stage) -> None:
-    spoilt = [INVOICES[0] | {"fees": [{"worth": "1.50"}, {"worth": "a box"}]}]
+@pytest.mark.parametrize(
+    "fees",
+    [
+        [{"worth": "1.50"}, {"worth": "a box"}],
+        [{"worth": "1.50"}, {"value": "0.25"}],
+        [{"worth": "1.1234567"}],
+        {"worth": "1.50"},
+        "free",
+    ],
+)
+def test_a_list_in_json_with_what_is_no_number_keeps_the_invoice_out(stage: Stage, fees: object) -> None:
+    spoilt = [INVOICES[0] | {"fees": fees}]
     staged = stage(json.dumps(spoilt), "sales.json", layouts=known(JSON_PROFILE))
     assert [code for _, code in staged.defects] == ["unreadable_amount"] * 2
+
+
+@pytest.mark.parametrize("amount", ["none given", "20.1234567", "1e13"])
+def test_an_amount_that_is_no_number_is_not_made_of_the_price(stage: Stage, amount: str) -> None:
+    staged = stage(with_columns("Due", amount), layouts=known("columns: {amount: Due}"))
+    assert staged.defects == [(2, "unreadable_amount")]
 
 
 def test_an_amount_made_of_what_is_no_number_is_a_defect(stage: Stage) -> None:
@@ -531,6 +611,7 @@ def test_repeats(stage: Stage, repeats: str, occurrences: list[int | None]) -> N
         ("$10.00", "", "", "unknown_currency"),
         ("$10.00", "EUR", "", "unknown_currency"),
         ("10.00", "euros", "", "unknown_currency"),
+        ("10.00", "GBX", "", "unknown_currency"),
         ("£10.00", "EUR", "", "currency_contradicts"),
     ],
 )
@@ -538,6 +619,23 @@ def test_currencies(stage: Stage, price: str, column: str, default: str, currenc
     more = "columns: {currency: Ccy}" + (f"\ndefaults: {{currency: {default}}}" if default else "")
     staged = stage(text_of([f"{HEADER},Ccy", f"1,A1,2,2024-02-13,{price},{column}"]), layouts=known(more))
     assert [row["defect"] or row["currency"] for row in staged.rows] == [currency]
+
+
+@pytest.mark.parametrize("more", ["charges: [{column: Sum, code: SHIPPING, per: invoice}]", "total: {column: Sum}"])
+def test_a_sum_of_an_invoice_in_several_currencies_keeps_it_out(stage: Stage, more: str) -> None:
+    text = with_columns("Ccy,Sum", "EUR,40.00", "USD,40.00")
+    staged = stage(text, layouts=known("columns: {currency: Ccy}\n" + more))
+    assert [code for _, code in staged.defects] == ["several_currencies"] * 2
+    assert values(stage(text, layouts=known("{columns: {currency: Ccy}, ignored: [Sum]}")), "currency") == [
+        "EUR",
+        "USD",
+    ]
+
+
+def test_a_currency_that_the_profile_does_not_explain_refuses_the_file(rejection: Reject, stage: Stage) -> None:
+    text = with_columns("Shop Currency", "EUR")
+    assert rejection(text, layouts=known("repeats: each")).code == "unexplained_currency"
+    assert values(stage(text, layouts=known("{repeats: each, defaults: {currency: EUR}}")), "currency") == ["EUR"]
 
 
 def test_money_that_the_profile_does_not_explain_refuses_the_file(rejection: Reject, stage: Stage) -> None:

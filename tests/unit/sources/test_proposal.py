@@ -133,6 +133,12 @@ def test_statuses_are_sorted_by_known_words(look: Look) -> None:
     assert asked(found) == (0, 1)  # refunds: was the sale loaded before?
 
 
+def test_a_status_in_several_cases_is_one(look: Look) -> None:
+    found = look(STATUSES.replace("Refunded", "PAID").replace("Cancelled", "paid"))
+    assert proposed(found).statuses == [Status(column="Status", counts=["PAID"], left_out=["VOIDED"])]
+    assert found.kept_out == {}
+
+
 def test_an_unknown_status_is_left_to_a_person(look: Look) -> None:
     found = look(STATUSES.replace("Refunded", "partially refunded"))
     [status] = proposed(found).statuses
