@@ -13,9 +13,10 @@ from include.files import replacing
 from include.sources.canonical import StagedValues
 from include.sources.currency import AMBIGUOUS_SIGNS
 from include.sources.model import FileDecisions, LeftOut
-from include.sources.profiles.model import Charge, Profile, sources_of
+from include.sources.profiles.model import Charge, Profile
 from include.sources.profiles.rows import ProfiledRows
 from include.sources.profiles.sql import NUMBER, quoted, texts_in
+from include.sources.profiles.values import sources_of
 from include.sources.staged import SCHEMA
 
 _LOADED = "outcome IN ('counts', 'reversed') AND NOT repeated"

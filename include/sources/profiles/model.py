@@ -3,210 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
-from typing_extensions import TypeAliasType
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from include.domain.model import Model
 from include.sources.dates import DateSetting
 from include.sources.model import CANONICAL_COLUMNS, Format
 from include.sources.numbers import MarkSetting
+from include.sources.profiles.values import (
+    Name,
+    Text,
+    Value,
+    check_distinct,
+    folded,
+    is_number,
+    lacking,
+    sources_of,
+)
 
 MAX_BY_TOTAL = 3
 """Charges that the total may decide about: each doubles the sums it is compared with."""
 
 Outcome = Literal["counts", "left_out", "reversed", "refused"]
 Per = Literal["line", "invoice"]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Text = Annotated[str, Field(max_length=200)]
-
-
-def folded(name: str) -> str:
-    """Return the name of a column as profiles compare it: without case and surplus white space."""
-    return " ".join(name.split()).casefold()
-
-
-class Constant(Model):
-    """A text that is the same on every row."""
-
-    text: Text
-
-
-class Mapped(Model):
-    """The value that stands for the text of a column; for texts that are not listed, `otherwise`."""
-
-    column: Name
-    map: dict[Text, Value] = Field(min_length=1)
-    otherwise: Value | None = None
-
-    @field_validator("map")
-    @classmethod
-    def _alike(cls, value: dict[str, Any]) -> dict[str, Any]:
-        _check_distinct(value)
-        return value
-
-
-class Joined(Model):
-    """Values one after the other, those that are empty left out."""
-
-    join: list[Value] = Field(min_length=2)
-    with_: Text = Field(" ", alias="with")
-
-
-class Split(Model):
-    """A part of a column's text, counted from 1, or from the end by a negative number."""
-
-    column: Name
-    split: Annotated[str, Field(min_length=1, max_length=20)]
-    part: Annotated[int, Field(ge=-50, le=50)]
-
-    @field_validator("part")
-    @classmethod
-    def _counted_from_one(cls, value: int) -> int:
-        if value == 0:
-            raise ValueError("parts are counted from 1, or from -1 for the last")
-        return value
-
-
-class Sum(Model):
-    """Numbers added; what is empty counts as 0, unless all are."""
-
-    sum: list[Value] = Field(min_length=2)
-
-
-class JsonSum(Model):
-    """A number added up over a list that JSON holds in a field."""
-
-    json_sum: Name
-    of: Name
-
-
-class Absolute(Model):
-    """A number without its sign."""
-
-    abs: Value
-
-
-class Minus(Model):
-    """A number with the opposite sign."""
-
-    minus: Value
-
-
-class Minor(Model):
-    """An amount given in the smallest unit of its currency, such as pennies."""
-
-    minor: Value
-
-
-class Code(Model):
-    """A text made fit to be a code: other characters than letters, digits and `_.@-` become `-`."""
-
-    code: Value
-
-
-_SHAPES: dict[str, type[Model]] = {
-    "text": Constant,
-    "map": Mapped,
-    "join": Joined,
-    "split": Split,
-    "sum": Sum,
-    "json_sum": JsonSum,
-    "abs": Absolute,
-    "minus": Minus,
-    "minor": Minor,
-    "code": Code,
-}
-
-
-def _shape(value: Any) -> str:
-    """Return which kind of value it is, by its members."""
-    if isinstance(value, str):
-        return "column"
-    if isinstance(value, list):
-        return "first"
-    known = (
-        name for name, kind in _SHAPES.items() if isinstance(value, kind) or (isinstance(value, dict) and name in value)
-    )
-    return next(known, "unknown")
-
-
-if TYPE_CHECKING:  # which mypy reads as an alias of itself, and Pydantic cannot
-    Value: TypeAlias = (
-        "str | list[Value] | Constant | Mapped | Joined | Split | Sum | JsonSum | Absolute | Minus | Minor | Code"
-    )
-else:
-    Value = TypeAliasType(
-        "Value",
-        Annotated[
-            Annotated[Name, Tag("column")]
-            | Annotated[Annotated[list["Value"], Field(min_length=1)], Tag("first")]
-            | Annotated[Constant, Tag("text")]
-            | Annotated[Mapped, Tag("map")]
-            | Annotated[Joined, Tag("join")]
-            | Annotated[Split, Tag("split")]
-            | Annotated[Sum, Tag("sum")]
-            | Annotated[JsonSum, Tag("json_sum")]
-            | Annotated[Absolute, Tag("abs")]
-            | Annotated[Minus, Tag("minus")]
-            | Annotated[Minor, Tag("minor")]
-            | Annotated[Code, Tag("code")],
-            Discriminator(
-                _shape,
-                custom_error_type="unknown_value",
-                custom_error_message="a value is the name of a column, a list of values, or one of "
-                "{text}, {column, map}, {join}, {column, split, part}, {code}, {sum}, {json_sum, of}, {abs}, {minus}, "
-                "{minor}",
-            ),
-        ],
-    )
-"""Where a value comes from."""
-
-
-def sources_of(value: Value | None) -> Iterator[str]:
-    """Yield the columns that a value is made of."""
-    match value:
-        case str():
-            yield value
-        case list():
-            for part in value:
-                yield from sources_of(part)
-        case Mapped():
-            yield value.column
-            for mapped in (*value.map.values(), value.otherwise):
-                yield from sources_of(mapped)
-        case Split():
-            yield value.column
-        case Joined():
-            yield from sources_of(value.join)
-        case Sum():
-            yield from sources_of(value.sum)
-        case JsonSum():
-            yield value.json_sum
-        case Absolute():
-            yield from sources_of(value.abs)
-        case Minus():
-            yield from sources_of(value.minus)
-        case Minor():
-            yield from sources_of(value.minor)
-        case Code():
-            yield from sources_of(value.code)
-
-
-def is_number(value: Value | None) -> bool:
-    """Return whether a value can only be a number."""
-    match value:
-        case Sum() | JsonSum() | Absolute() | Minus() | Minor():
-            return True
-        case list():
-            return any(map(is_number, value))
-        case Joined():
-            return any(map(is_number, value.join))
-        case Mapped():
-            return any(map(is_number, (*value.map.values(), value.otherwise)))
-    return False
 
 
 class Recognise(Model):
@@ -298,7 +119,7 @@ class Status(Model):
 
     @model_validator(mode="after")
     def _alike(self) -> Status:
-        _check_distinct([*self.counts, *self.left_out, *self.reversed])
+        check_distinct([*self.counts, *self.left_out, *self.reversed])
         return self
 
 
@@ -424,7 +245,7 @@ class Profile(Model):
 
     def lacking(self, present: Callable[[str], bool]) -> list[str]:
         """Return the columns that make the lines and are not there, but for those that another one stands in for."""
-        return list(dict.fromkeys(name for value in self._values() for name in _lacking(value, present)))
+        return list(dict.fromkeys(name for value in self._values() for name in lacking(value, present)))
 
     def _values(self) -> Iterator[Value | None]:
         yield from (getattr(self.columns, name) for name in Columns.model_fields)
@@ -438,25 +259,3 @@ def with_parents(names: Iterable[str]) -> set[str]:
     """Return names, folded, and for paths those of all that is around: a.b.c is in a.b and in a."""
     steps = (folded(name).split(".") for name in names)
     return {".".join(path[:length]) for path in steps for length in range(1, len(path) + 1)}
-
-
-def _lacking(value: Value | None, present: Callable[[str], bool]) -> list[str]:
-    if not isinstance(value, list):
-        return [name for name in sources_of(value) if not present(name)]
-    alternatives = [(list(sources_of(part)), _lacking(part, present)) for part in value]
-    if any(names and not absent for names, absent in alternatives):
-        return []
-    return [name for _, absent in alternatives for name in absent]
-
-
-def _check_distinct(texts: Iterable[str]) -> None:
-    """Check that no two texts are the same without case.
-
-    Raises:
-        ValueError: If two are.
-    """
-    seen: set[str] = set()
-    for text in texts:
-        if folded(text) in seen:
-            raise ValueError(f"{text!r} is listed twice")
-        seen.add(folded(text))

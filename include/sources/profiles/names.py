@@ -10,7 +10,8 @@ from include.sources.columns import USUAL, ColumnNames, canonical
 from include.sources.defects import reject
 from include.sources.json_values import Fields
 from include.sources.model import Format
-from include.sources.profiles.model import Profile, folded
+from include.sources.profiles.model import Profile
+from include.sources.profiles.values import folded
 
 
 class ProfileNames(ColumnNames):

@@ -19,10 +19,10 @@ from include.sources.model import CANONICAL_COLUMNS, FileDecisions, SourceReject
 from include.sources.numbers import decide_numbers
 from include.sources.profiles.amounts import Amounts
 from include.sources.profiles.choosing import Choices, choose, filled_down
-from include.sources.profiles.model import folded
 from include.sources.profiles.money import ChargeFound, Money
 from include.sources.profiles.sample import NAME_LENGTH, Sample
 from include.sources.profiles.statuses import TAKEN_BACK_LATER, StatusFound, statuses
+from include.sources.profiles.values import folded
 from include.sources.profiles.wording import UNDECIDED, Draft, said, scalar
 
 _ENDINGS = re.compile(r"\.(csv|tsv|txt|jsonl?|ndjson|xlsx?|xlsb|ods|parquet|gz|xz|zip)$")

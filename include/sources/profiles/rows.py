@@ -16,8 +16,9 @@ from include.sources.dates import DateStyle, decide_dates
 from include.sources.defects import reject
 from include.sources.model import FileDecisions
 from include.sources.numbers import Number, decide_numbers
-from include.sources.profiles.model import Charge, Profile, Status, folded, is_number, with_parents
+from include.sources.profiles.model import Charge, Profile, Status, with_parents
 from include.sources.profiles.sql import NUMBER, Compiler, in_extras, quoted, texts_in, without_case
+from include.sources.profiles.values import folded, is_number
 
 NUMBERS = ("quantity", "price", "amount")
 TEXTS = ("invoice", "stock_code", "description", "invoice_date", "customer_id", "country")

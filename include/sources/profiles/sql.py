@@ -9,7 +9,7 @@ from decimal import Decimal
 from include.domain.line import FORMS
 from include.domain.money import ISO_4217, minor_units
 from include.sources.currency import pointer
-from include.sources.profiles.model import (
+from include.sources.profiles.values import (
     Absolute,
     Code,
     Constant,

@@ -9,8 +9,9 @@ from decimal import Decimal
 from include.sources.charges import one_of, words_of
 from include.sources.guard import NEVER_SOLD, SETTLED, TAKEN_BACK
 from include.sources.profiles.meanings import guess
-from include.sources.profiles.model import Outcome, folded
+from include.sources.profiles.model import Outcome
 from include.sources.profiles.sample import Sample
+from include.sources.profiles.values import folded
 
 TAKEN_BACK_LATER = "the sale was taken back"
 """Why rows of a status such as refunded are left out."""
