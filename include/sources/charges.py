@@ -23,10 +23,10 @@ _REFUNDS = one_of("refund refunds refunded erstattung remboursement reembolso ri
 
 CHARGES: dict[str, str] = {
     "DISCOUNT": "discount discounts rabatt remise descuento sconto korting desconto rebate reduction coupon promo "
-    "promotion voucher",
+    "promotion voucher nachlass skonto ermassigung",
     "TAX": "tax taxes vat gst mwst ust steuer tva iva btw",
     "SHIPPING": "shipping freight postage delivery carriage versand versandkosten port envio spedizione verzendkosten "
-    "frete",
+    "frete versandpauschale porto",
     "TIP": "tip tips gratuity trinkgeld",
     "FEE": "fee fees surcharge handling",
 }
