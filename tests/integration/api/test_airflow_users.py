@@ -307,6 +307,8 @@ def test_a_stopped_postgresql_costs_readers_nothing_and_changes_an_excuse(server
             with server.client(OPERATOR) as fresh:
                 assert fresh.get(HEALTH).status_code == 200
         with server.victim.stopped():
+            # A machine that is slow takes longer to find out than a check of health may wait.
+            eventually(lambda: client.get(HEALTH).json()["status"] == "degraded")
             for _ in range(12):
                 answer = client.get(HEALTH)
                 found = answer.json()
