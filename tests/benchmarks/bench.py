@@ -45,7 +45,7 @@ SLOWER = 1.2
 RECEIPT_SECONDS = 1800.0
 SAMPLE_SECONDS = 1.0
 IDLE_SECONDS = 20.0
-SPARK_IDLE_SECONDS = 60.0
+SPARK_IDLE_SECONDS = 180.0
 """After this long without work the Spark server is stopped here, so that memory is seen with and without it."""
 
 STAGES = ("bronze", "silver", "enrich", "audit", "gold", "load", "publish")
