@@ -14,7 +14,26 @@ from include.sources.profiles.model import Profile
 from include.sources.profiles.values import folded
 
 
-class ProfileNames(ColumnNames):
+class OwnNames(ColumnNames):
+    """Column names that have nothing to do with the usual ones."""
+
+    def is_general(self, name: str) -> bool:
+        """Return False: no name gives way to another."""
+        return False
+
+    def names_time(self, name: str) -> bool:
+        """Return False: date and time are joined where the profile says so."""
+        return False
+
+    def check(self, present: Container[str], names: Sequence[str], *, line: int | None = None) -> None:
+        """Check nothing: what is missing is told when the lines are made."""
+
+    def warnings(self, present: Iterable[str]) -> list[str]:
+        """Return nothing: the profile says what there is."""
+        return []
+
+
+class ProfileNames(OwnNames):
     """The column names of a declared layout."""
 
     def __init__(self, profile: Profile) -> None:
@@ -28,24 +47,9 @@ class ProfileNames(ColumnNames):
         """Return the canonical column that a column simply is."""
         return self._direct.get(folded(name))
 
-    def is_general(self, name: str) -> bool:
-        """Return False: no name gives way to another."""
-        return False
-
-    def names_time(self, name: str) -> bool:
-        """Return False: date and time are joined where the profile says so."""
-        return False
-
     def is_header(self, names: Iterable[str]) -> bool:
         """Return whether `names` have all that the layout is recognised by."""
         return self._wanted <= {folded(name) for name in names}
-
-    def check(self, present: Container[str], names: Sequence[str], *, line: int | None = None) -> None:
-        """Check nothing: what is missing is told when the lines are made."""
-
-    def warnings(self, present: Iterable[str]) -> list[str]:
-        """Return nothing: the profile says what there is."""
-        return []
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from include.sources.json_values import Fields
 from include.sources.model import Format
 from include.sources.numbers import NumberStyle
 from include.sources.profiles.meanings import guess
-from include.sources.profiles.names import Layouts
+from include.sources.profiles.names import Layouts, OwnNames
 
 NAMES_LEAST = 4
 """Columns that a table of lines has at least."""
@@ -24,7 +24,7 @@ _DEPTH = 5
 _LINE_MEANINGS = frozenset({"stock_code", "description", "quantity", "price", "amount"})
 
 
-class AnyNames(ColumnNames):
+class AnyNames(OwnNames):
     """Column names none of which means anything yet."""
 
     profile = "unknown"
@@ -38,24 +38,9 @@ class AnyNames(ColumnNames):
         """Return None."""
         return None
 
-    def is_general(self, name: str) -> bool:
-        """Return False."""
-        return False
-
-    def names_time(self, name: str) -> bool:
-        """Return False."""
-        return False
-
     def is_header(self, names: Iterable[str]) -> bool:
         """Return whether these are the column names once more."""
         return [name.strip() for name in names] == self.names
-
-    def check(self, present: object, names: Sequence[str], *, line: int | None = None) -> None:
-        """Check nothing."""
-
-    def warnings(self, present: Iterable[str]) -> list[str]:
-        """Return nothing."""
-        return []
 
 
 @dataclass(frozen=True)
