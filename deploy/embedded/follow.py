@@ -7,7 +7,6 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from decimal import Decimal
 from pathlib import Path
 
 import requests
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.state import CLI_USER, Instance
+from include.domain.money import readable
 from include.failover import ReplicaUpdate
 from include.files import move_to_free_name, sha256_of
 from include.quality.findings import QualityRecord
@@ -241,12 +241,6 @@ def _copies_behind(run: RunFolder) -> list[str]:
     return behind
 
 
-def _money(amount: Decimal) -> str:
-    """Return an amount with two decimals, or as many more as it needs: nothing is rounded for the eye."""
-    whole, _, decimals = f"{amount:,f}".partition(".")
-    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
-
-
 def print_receipt(receipt: Receipt, settings: Settings, console: Console) -> None:
     """Print a receipt as a person reads it; reports with their whole path below the data folder of `settings`."""
     console.print(f"Receipt of {receipt.run_id}", highlight=False, soft_wrap=True)
@@ -262,7 +256,7 @@ def print_receipt(receipt: Receipt, settings: Settings, console: Console) -> Non
         ("quarantined", quarantined, [balance.amount_quarantined for balance in balances.values()]),
         ("already seen", receipt.rows_already_seen, [balance.amount_already_seen for balance in balances.values()]),
     ):
-        table.add_row(label, f"{rows:,}", *map(_money, amounts))
+        table.add_row(label, f"{rows:,}", *map(readable, amounts))
     console.print(table)
     for file in receipt.files:
         console.print(

@@ -51,6 +51,12 @@ def printed(amount: Decimal) -> Decimal:
     return Decimal(f"{whole}.{kept}") if len(kept) < len(decimals) else amount
 
 
+def readable(amount: Decimal) -> str:
+    """Return an amount with two decimals, or as many more as it needs: nothing is rounded for the eye."""
+    whole, _, decimals = f"{amount:,f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
 def number(quantity: Decimal) -> int | float:
     """Return a quantity as a JSON number: 6 for 6.0000; a fraction of four places survives as a float's digits."""
     return int(quantity) if quantity == quantity.to_integral_value() else float(quantity)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from include.domain.money import readable
 from include.settings import get_settings
 from include.sources.profiles.preview import Preview, preview_file
 from include.sources.profiles.proposal import Proposal
@@ -66,12 +66,12 @@ def _print_lines(console: Console, found: Preview) -> None:
                 name.replace("_", " "), justify="right" if name in {"quantity", "price", "amount"} else "left"
             )
         for one in found.lines:
-            shown = one.model_dump() | {"amount": _plain(one.amount)}
+            shown = one.model_dump() | {"amount": readable(one.amount)}
             table.add_row(*(str(value) if value is not None else "" for value in shown.values()))
         wide = Console(markup=False, highlight=False, width=None if console.is_terminal else _WIDTH)
         wide.print(table)
     for total in found.sums:
-        console.print(f"Sum: {total.currency} {_plain(total.amount)} of {total.lines:,} lines")
+        console.print(f"Sum: {total.currency} {readable(total.amount)} of {total.lines:,} lines")
     for code, count in found.kept_out.items():
         console.print(f"Kept out: {count:,} rows, {code}")
     if found.decisions is not None:
@@ -104,13 +104,6 @@ def _written(proposal: Proposal, folder: Path) -> str:
     except FileExistsError:
         return f"Not written: {path} exists."
     return f"Written: {path}"
-
-
-def _plain(amount: Decimal) -> str:
-    """Return an amount with two decimals, or more if it has them."""
-    exact = amount.normalize()
-    exponent = exact.as_tuple().exponent
-    return f"{exact:,f}" if isinstance(exponent, int) and exponent < -2 else f"{exact:,.2f}"
 
 
 if __name__ == "__main__":
