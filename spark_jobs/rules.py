@@ -25,10 +25,8 @@ def trimmed(name: str) -> Column:
 
 def moment(name: str) -> Column:
     """Return trimmed text column `name` as a timestamp, null if it names no moment."""
-    text = F.translate(F.col(name), "T", " ")
-    whole = F.when(F.instr(text, " ") == 0, F.concat(text, F.lit(" 0:00"))).otherwise(text)
-    readable = text_valid(name)
-    return F.when(readable, F.try_to_timestamp(whole, F.lit("yyyy-M-d H:mm[:ss[.SSSSSS]]")))
+    # Spark knows a year 0, Python does not.
+    return F.when(text_valid(name) & ~F.startswith(name, F.lit("0000")), F.col(name).try_cast("timestamp"))
 
 
 def may_name_day(name: str, days: Sequence[date]) -> Column:

@@ -6,11 +6,11 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from delta.exceptions import (
     ConcurrentAppendException,
@@ -31,6 +31,9 @@ from pyspark.sql import functions as F
 from include.lake.connect_server import server_in_use
 from include.lake.submitting import session_conf
 from include.settings import EMBEDDED, Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 log = logging.getLogger(__name__)
 
@@ -79,23 +82,32 @@ def spark_session(
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("py4j").setLevel(logging.WARNING)
-    remote = settings.spark_remote.get_secret_value()
+    remote, properties = settings.spark_remote.get_secret_value(), session_conf(input_bytes)
     if remote == EMBEDDED:
-        with (
-            server_in_use(settings, unless) as url,
-            _closing(connected(url, LOST_SERVER_RETRIES), input_bytes) as spark,
-        ):
+        with server_in_use(settings, unless) as url, _closing(shared(url, properties), properties) as spark:
             yield spark
     elif remote:
-        with _closing(connected(remote), input_bytes) as spark:
+        with _closing(connected(remote), properties) as spark:
             yield spark
     else:
-        with _closing(SparkSession.builder.appName(name).getOrCreate(), input_bytes) as spark:
+        with _closing(SparkSession.builder.appName(name).getOrCreate(), properties) as spark:
             yield spark
+
+
+def shared(url: str, properties: Mapping[str, str]) -> SparkSession:
+    """Return the session that all stages with the same properties have on the embedded server.
+
+    Spark compiles a query for each session anew, and the JVM warms up anew with it. The session stays when it is
+    stopped here. What a stage makes in it, cached rows and temporary views, has names of its own.
+    """
+    identity = uuid.uuid5(uuid.NAMESPACE_OID, repr(sorted(properties.items())))
+    session = connected(f"{url};session_id={identity}", LOST_SERVER_RETRIES)
+    cast("ConnectSession", session).release_session_on_close = False
+    return session
 
 
 def connected(url: str, retries: int | None = None) -> SparkSession:
-    """Return a session of its own on a Spark Connect server.
+    """Return a session on a Spark Connect server, its own unless the address names one.
 
     Args:
         url: Its `sc://` address.
@@ -115,9 +127,9 @@ def connected(url: str, retries: int | None = None) -> SparkSession:
 
 
 @contextmanager
-def _closing(spark: SparkSession, input_bytes: int) -> Iterator[SparkSession]:
+def _closing(spark: SparkSession, properties: Mapping[str, str]) -> Iterator[SparkSession]:
     try:
-        for key, value in session_conf(input_bytes).items():
+        for key, value in properties.items():
             spark.conf.set(key, value)
         yield spark
     finally:

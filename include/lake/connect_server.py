@@ -124,8 +124,12 @@ class ConnectServer:
             "spark.connect.grpc.binding.port": str(self.port),
             "spark.connect.execute.manager.detachedTimeout": f"{ORPHANED_SECONDS}s",
             "spark.connect.execute.manager.maintenanceInterval": "1s",
-            # A session waits while Python reads a file, which may take long.
-            "spark.connect.session.manager.defaultSessionTimeout": "6h",
+            # Stages share sessions, which can't be had again once they are closed.
+            "spark.connect.session.manager.defaultSessionTimeout": "-1",
+            # A plan may name a table that another stage has changed since it was analysed.
+            "spark.connect.session.planCache.enabled": "false",
+            # A large run compiles more than 300 classes; the usual 100 would be gone before the next one wants them.
+            "spark.sql.codegen.cache.maxEntries": "2000",
         }
         command = submit_command("spark-internal", [], conf, "local[*]")
         self.process = subprocess.Popen(
