@@ -111,13 +111,14 @@ def violation(name: str, typed: dict[str, Column]) -> Column:
 
     Args:
         name: Canonical column.
-        typed: Typed field -> its column, null where the text cannot be read.
+        typed: Typed field -> its column, null where the text breaks its rules or cannot be read.
     """
     code = F.when(F.col(name).isNull(), F.lit(f"missing_{name}") if LineText.model_fields[name].is_required() else None)
-    code = code.when(~text_valid(name), F.lit(f"malformed_{name}"))
-    for typed_name, source in TYPED_FROM.items():
-        if source == name:
-            code = code.when(typed[typed_name].isNull(), F.lit(f"malformed_{name}"))
-            for check in _typed_checks(InvoiceLine.model_fields[typed_name], typed[typed_name]):
-                code = code.when(~check, F.lit(f"{name}_out_of_range"))
+    fields = [field for field, source in TYPED_FROM.items() if source == name]
+    if not fields:
+        return code.when(~text_valid(name), F.lit(f"malformed_{name}"))
+    for field in fields:
+        code = code.when(typed[field].isNull(), F.lit(f"malformed_{name}"))
+        for check in _typed_checks(InvoiceLine.model_fields[field], typed[field]):
+            code = code.when(~check, F.lit(f"{name}_out_of_range"))
     return code

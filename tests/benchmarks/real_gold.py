@@ -92,7 +92,8 @@ def _star() -> dict[str, str]:
             FROM lines GROUP BY invoice_no""",
         "fact_sales": f"""SELECT sale_id, date_key, {_key("stock_code")} AS product_key,
             {_key("customer_id")} AS customer_key, {_key("country")} AS country_key,
-            {_key("invoice_no")} AS invoice_key, {_moment("sold_at")} AS sold_at, quantity, unit_price, amount, kind,
+            {_key("invoice_no")} AS invoice_key, {_moment("sold_at")} AS sold_at, quantity, currency,
+            original_unit_price, original_amount, amount_declared, base_rate, unit_price, amount, kind,
             '{BATCH_ID}' AS batch_id, invoice_month, sold_at::DATE AS fx_date, 'ecb' AS fx_source,
             NULL::VARCHAR AS fx_missing, {", ".join(rates)}, {", ".join(converted)} FROM lines ORDER BY sold_at""",
     }

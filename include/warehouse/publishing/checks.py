@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import Connection, Date, Select, Table, cast, func, select, text
+from sqlalchemy import ColumnElement, Connection, Date, Table, cast, func, select, text
 
 from include.domain.star import DIMENSION_RULES
 from include.warehouse.publishing.batches import PublishError, StagingIncomplete
@@ -83,45 +82,50 @@ def check_facts(
         PublishError: If a staged line is not live with its amount, refers to nothing, or is on another day.
     """
     staging, fact = staged_tables[FACT], star_table(FACT)
-    expected = connection.execute(_rows_and_amount(staging)).one()
+    amount = func.coalesce(func.sum(staging.c.amount), Decimal(0))
+    staged_rows, staged_amount = connection.execute(select(func.count(), amount)).one()
     live = fact.join(staging, fact.c.sale_id == cast(staging.c.sale_id, fact.c.sale_id.type))
-    orphans = []
+    faults: dict[str, ColumnElement[bool]] = {}
     for rule in DIMENSION_RULES:
         dimension = star_table(rule.table)
         live = live.outerjoin(dimension, dimension.c[rule.key] == fact.c[rule.key])
-        orphans.append(func.count().filter(dimension.c[rule.key].is_(None)).label(rule.table))
-    day = star_table("dim_date").c.full_date
-    misdated = func.count().filter(day != cast(fact.c.sold_at, Date))
+        faults[rule.table] = dimension.c[rule.key].is_(None)
+    faults["misdated"] = star_table("dim_date").c.full_date != cast(fact.c.sold_at, Date)
     ours = fact.c.batch_id == batch_id
-    loaded = [func.count().filter(ours), func.coalesce(func.sum(fact.c.amount).filter(ours), Decimal(0))]
-    query = _rows_and_amount(fact).add_columns(*loaded, *orphans, misdated).select_from(live)
-    rows, amount, facts_loaded, amount_loaded, *missing, stray = connection.execute(query).one()
-    if (rows, amount) != tuple(expected):
-        raise PublishError(
-            f"Batch {batch_id} staged {expected[0]} lines of {expected[1]} in all, but {rows} of {amount} "
-            "are live. Nothing was published. Run gold again."
+    of_currencies = (
+        select(
+            fact.c.currency,
+            func.count().label("rows"),
+            func.sum(fact.c.amount).label("amount"),
+            func.count().filter(ours).label("ours"),
+            func.sum(fact.c.amount).filter(ours).label("amount_ours"),
+            func.sum(fact.c.original_amount).filter(ours).label("original_amount_ours"),
+            *[func.count().filter(fault).label(name) for name, fault in faults.items()],
         )
-    lost = {rule.table: count for rule, count in zip(DIMENSION_RULES, missing, strict=True) if count}
-    if lost:
-        counts = ", ".join(f"{count} in {table}" for table, count in lost.items())
-        raise PublishError(
-            f"Lines of batch {batch_id} refer to keys that are missing: {counts}. Nothing was published. "
-            "Run gold again."
-        )
-    if stray:
-        raise PublishError(
-            f"{stray} lines of batch {batch_id} have a date_key that is not the day of sold_at. Nothing was published."
-        )
-    by_currency = (
-        select(fact.c.currency, func.sum(fact.c.original_amount))
-        .select_from(fact.join(staging, fact.c.sale_id == cast(staging.c.sale_id, fact.c.sale_id.type)))
-        .where(ours)
+        .select_from(live)
         .group_by(fact.c.currency)
         .order_by(fact.c.currency)
     )
-    amounts = {currency: Decimal(total) for currency, total in connection.execute(by_currency)}
-    return Decimal(expected[1]), facts_loaded, Decimal(amount_loaded), amounts
+    found = connection.execute(of_currencies).mappings().all()
 
+    def total(name: str) -> Decimal:
+        return sum((row[name] for row in found if row[name] is not None), Decimal(0))
 
-def _rows_and_amount(table: Table) -> Select[Any]:
-    return select(func.count(), func.coalesce(func.sum(table.c.amount), Decimal(0)))
+    if (total("rows"), total("amount")) != (staged_rows, staged_amount):
+        raise PublishError(
+            f"Batch {batch_id} staged {staged_rows} lines of {staged_amount} in all, but {total('rows')} of "
+            f"{total('amount')} are live. Nothing was published. Run gold again."
+        )
+    lost = [f"{total(rule.table)} in {rule.table}" for rule in DIMENSION_RULES if total(rule.table)]
+    if lost:
+        raise PublishError(
+            f"Lines of batch {batch_id} refer to keys that are missing: {', '.join(lost)}. Nothing was published. "
+            "Run gold again."
+        )
+    if total("misdated"):
+        raise PublishError(
+            f"{total('misdated')} lines of batch {batch_id} have a date_key that is not the day of sold_at. "
+            "Nothing was published."
+        )
+    amounts = {row["currency"]: row["original_amount_ours"] for row in found if row["ours"]}
+    return staged_amount, int(total("ours")), total("amount_ours"), amounts
