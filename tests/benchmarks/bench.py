@@ -43,7 +43,7 @@ SLOWER = 1.2
 """A ratio to DuckDB that is this many times the baseline's is pointed out."""
 
 RECEIPT_SECONDS = 1800.0
-SAMPLE_SECONDS = 1.0
+SAMPLE_SECONDS = 2.0
 IDLE_SECONDS = 20.0
 SPARK_IDLE_SECONDS = 180.0
 """After this long without work the Spark server is stopped here, so that memory is seen with and without it."""

@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from include.domain.model import Model
+from include.domain.money import ISO_4217, MONEY_PLACES
 from include.sources.dates import DateSetting
 from include.sources.model import CANONICAL_COLUMNS, Format
 from include.sources.numbers import MarkSetting
@@ -78,17 +79,28 @@ class Values(Model):
 
     Attributes:
         time_zone: Zone of dates without an offset; they are brought to the shop's.
+        minor_places: Currency -> decimal places of the unit that the sender takes for its smallest, if ISO 4217 has
+            others.
     """
 
     date_order: DateSetting = "auto"
     decimal_mark: MarkSetting = "auto"
     time_zone: str | None = None
+    minor_places: dict[str, Annotated[int, Field(ge=0, le=MONEY_PLACES)]] = Field(default_factory=dict)
 
     @field_validator("time_zone")
     @classmethod
     def _known(cls, value: str | None) -> str | None:
         if value is not None and value not in available_timezones():
             raise ValueError(f"{value!r} is no time zone such as Europe/London")
+        return value
+
+    @field_validator("minor_places")
+    @classmethod
+    def _currencies(cls, value: dict[str, int]) -> dict[str, int]:
+        for code in value:
+            if code not in ISO_4217:
+                raise ValueError(f"{code!r} is no currency code of ISO 4217 such as JPY")
         return value
 
 

@@ -81,7 +81,7 @@ class ProfiledRows:
         self.decisions = decisions
         self.base = base_currency
         self.source = {folded(name): f"source_{position}" for position, name in enumerate(profile.used())}
-        self.compiled = Compiler(self.source)
+        self.compiled = Compiler(self.source, profile.values.minor_places)
 
     def make(self, zone: ZoneInfo) -> None:
         """Make the tables.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 from include.domain.line import FORMS
@@ -25,8 +26,8 @@ from include.sources.profiles.values import (
     is_number,
 )
 
-MINOR_PLACES = {places: [code for code in sorted(ISO_4217) if minor_units(code) == places] for places in (0, 3)}
-"""Decimal places of a currency's smallest unit, where they are not 2 -> currencies."""
+USUAL_PLACES = 2
+"""Decimal places of the smallest unit of most currencies."""
 
 _EXACT = FORMS["line_amount"]
 
@@ -82,13 +83,13 @@ class Compiler:
 
     Attributes:
         column: Name of a source column, folded -> its expression, a text.
-        currency: Expression of the currency of a row, for amounts in its smallest unit.
+        minor_places: Currency -> decimal places of its smallest unit, where the sender has others than ISO 4217.
         leaves: Expression of a text that is to be read as a number -> name of the number's column.
     """
 
-    def __init__(self, column: dict[str, str], currency: str = "currency") -> None:
+    def __init__(self, column: dict[str, str], minor_places: Mapping[str, int]) -> None:
         self.column = column
-        self.currency = currency
+        self.minor_places = minor_places
         self.leaves: dict[str, str] = {}
 
     def text(self, value: Value | None) -> str:
@@ -143,11 +144,15 @@ class Compiler:
 
     def _of_minor(self, number: str) -> str:
         """Return an amount in whole units, of one in the smallest unit of its currency."""
+        of_places = defaultdict(list)
+        for code in sorted(ISO_4217):
+            of_places[self.minor_places.get(code, minor_units(code))].append(code)
+        of_places.pop(USUAL_PLACES)
         cases = " ".join(
-            f"WHEN {self.currency} IN {texts_in(names, fold=False)} THEN {number} * {Decimal(1).scaleb(-places)}"
-            for places, names in MINOR_PLACES.items()
+            f"WHEN currency IN {texts_in(codes, fold=False)} THEN {number} * {Decimal(1).scaleb(-places):f}"
+            for places, codes in of_places.items()
         )
-        return f"(CASE {cases} ELSE {number} * 0.01 END)::{NUMBER}"
+        return f"(CASE {cases} ELSE {number} * {Decimal(1).scaleb(-USUAL_PLACES)} END)::{NUMBER}"
 
     def written(self, value: Value | None) -> str:
         """Return the expression of the text that a number is read from, null if it is made of several."""

@@ -15,14 +15,20 @@ from spark_jobs.session import connected
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Return a session configured as that of a small run."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConnectServer]:
+    """Return a server that answers."""
     scratch: Path = tmp_path_factory.mktemp("spark")
-    server = ConnectServer(Settings(data_dir=scratch, spark_jars_dir=get_settings().jars))
-    server.wait()
+    started = ConnectServer(Settings(data_dir=scratch, spark_jars_dir=get_settings().jars))
+    started.wait()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(server: ConnectServer) -> Iterator[SparkSession]:
+    """Return a session configured as that of a small run."""
     session = connected(server.address().url)
     for key, value in session_conf(input_bytes=0).items():
         session.conf.set(key, value)
     yield session
     session.stop()
-    server.stop()

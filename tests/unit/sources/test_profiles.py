@@ -185,6 +185,15 @@ def test_amounts_in_the_smallest_unit(stage: Stage, currency: str, becomes: str)
     assert lines(stage(text, layouts=known(more))) == [("1", "A1", "1", becomes)]
 
 
+@pytest.mark.parametrize(
+    ("currency", "becomes"), [("ISK", "12.34"), ("MGA", "1234"), ("JPY", "1234"), ("GBP", "12.34")]
+)
+def test_a_sender_may_have_other_smallest_units(stage: Stage, currency: str, becomes: str) -> None:
+    more = "columns: {price: {minor: Price}, currency: Ccy}\nvalues: {minor_places: {ISK: 2, MGA: 0}}"
+    text = text_of([f"{HEADER},Ccy", f"1,A1,1,2024-02-13,1234,{currency}"])
+    assert lines(stage(text, layouts=known(more))) == [("1", "A1", "1", becomes)]
+
+
 INVOICES = [
     {
         "no": "1",
