@@ -17,7 +17,7 @@ WorkbookFormat = Literal["xlsx", "xls", "xlsb", "ods"]
 MAX_CELLS = 1 << 25
 """Largest area of a sheet that is read: an empty cell inside it takes as much memory as a full one."""
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 18
 _CELL_BYTES = 1 << 16
 """Most that a cell with a formula takes up."""
 

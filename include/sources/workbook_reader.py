@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
@@ -71,11 +72,14 @@ def read_workbook(path: Path, decisions: FileDecisions, limits: UnpackLimits, la
         workbook = fastexcel.read_excel(path)
         decisions.sheets = workbook.sheet_names
         for page, name in enumerate(decisions.sheets, 1):
-            sheet = workbook.load_sheet(name, header_row=None, skip_rows=0, dtypes="string")
-            visible = sheet.visible == "visible"
-            left = next((column.absolute_index for column in sheet.available_columns()), 0)
-            cells, errors = _cells(sheet, left)
-            del sheet  # what it holds takes more memory than the cells
+            # The library lets go of the interpreter's lock, so that both go on at once.
+            with ThreadPoolExecutor(max_workers=1) as beside:
+                unsolved = beside.submit(unsolved_formulas, path, name) if form == "xlsx" else None
+                sheet = workbook.load_sheet(name, header_row=None, skip_rows=0, dtypes="string")
+                visible = sheet.visible == "visible"
+                left = next((column.absolute_index for column in sheet.available_columns()), 0)
+                cells, errors = _cells(sheet, left)
+                del sheet  # what it holds takes more memory than the cells
             _return_memory()
             top = _rows(cells.slice(0, _HEADER_ROWS))
             found = header_row(top, layouts, form)
@@ -90,7 +94,7 @@ def read_workbook(path: Path, decisions: FileDecisions, limits: UnpackLimits, la
                     lines = _lines(cells, top, at, page, left, decisions, meaning)
                     yield from only_records(lines, decisions, meaning=meaning)
                 errors += errors_of_ods(path, name) if form == "ods" else []
-                decisions.warnings += _warnings(name, errors, unsolved_formulas(path, name) if form == "xlsx" else [])
+                decisions.warnings += _warnings(name, errors, unsolved.result() if unsolved else [])
             elif cells.num_columns:
                 what = "row of a sheet without lines"
                 filled = _filled([_tidied(column) for column in cells.columns])
