@@ -119,11 +119,13 @@ class JsonDocument:
                 break
         return sample, chain(sample, elements)
 
-    def _lines(self, elements: Iterable[tuple[object, str]], path: LinePath) -> Iterator[JsonRecord]:
-        """Yield the lines at a path below each element."""
+    def _lines(
+        self, elements: Iterable[tuple[object, str]], path: LinePath, *, alone: bool = True
+    ) -> Iterator[JsonRecord]:
+        """Yield the lines at a path below each element; `alone` if an element is what its text says."""
         for ordinal, (value, raw) in enumerate(elements, start=1):
             if not path:
-                yield JsonRecord(value, raw)
+                yield JsonRecord(value, raw, alone)
                 continue
             empty = True
             for line in self.lines.below(value, path):
@@ -155,8 +157,9 @@ class JsonDocument:
             elif begins == "[" and key == "data" and isinstance(columns, list):
                 found.append((key,))
                 the_path(found)
-                for value, raw in self._elements():
-                    yield JsonRecord(named(columns, value), raw, alone=False)
+                sample, elements = self._sampled()
+                path = self.lines.rows_path(named(columns, value) for value, _ in sample)
+                yield from self._lines(((named(columns, value), raw) for value, raw in elements), path, alone=False)
             elif begins and key == "index":
                 for _ in self._elements():
                     continue  # row numbers of pandas, one for each record

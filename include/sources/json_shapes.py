@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from include.sources.columns import REQUIRED_COLUMNS, USUAL, ColumnNames, canonical, is_general, is_header
 from include.sources.defects import reject
@@ -52,17 +53,49 @@ class Lines:
         """Yield the lines at a path below `value`, as `lines_at`; of a declared layout with paths as names."""
         return lines_at(value, path) if self.meaning.profile is None else _with_paths(value, path)
 
+    def rows_path(self, rows: Iterable[object]) -> Path:
+        """Return the path of the lines below rows that pandas wrote: of a declared layout the one it says, else none.
+
+        Raises:
+            SourceRejected: ambiguous_profile.
+        """
+        paths = self.paths(rows)
+        return () if self.meaning.profile is None else paths[0]
+
     def of_document(self, document: Fields) -> Iterator[object]:
-        """Yield the lines of a whole document, as `records_in`; it may be one invoice, or an object with it.
+        """Yield the lines of a whole document, as `records_in`; of a declared layout with paths as names.
+
+        It may be rows as pandas writes them, one invoice, or an object with one or with several by name.
 
         Raises:
             SourceRejected: ambiguous_json, ambiguous_profile.
         """
-        for value in (document, *(value for _, value in document)):
-            path = self.paths([value])
+        candidates: list[list[object]] = [by_columns(document), [document], *([value] for _, value in document)]
+        for values in candidates:
+            path = self.rows_path(values)
             if self.meaning.profile is not None:
-                return self.below(value, path[0])
+                if len(values) == 1 and values[0] is not document:
+                    values = _alike(document, values[0])
+                return chain.from_iterable(self.below(value, path) for value in values)
         return records_in(document)
+
+
+def _alike(document: Fields, row: object) -> list[object]:
+    """Return the members of a document that have at least half the names of one of them, `row`."""
+    names = {key for key, _ in row} if isinstance(row, Fields) else set()
+    objects = [value for _, value in document if isinstance(value, Fields)]
+    return [value for value in objects if 2 * len(names & {key for key, _ in value}) >= len(names)]
+
+
+def by_columns(document: Fields) -> list[object]:
+    """Return the rows of a document that may be written by columns, `orient="split"` or `"columns"` of pandas."""
+    members = dict(document)
+    columns, data = members.get("columns"), members.get("data")
+    if isinstance(columns, list) and isinstance(data, list):
+        return [named(columns, row) for row in data]
+    if all(isinstance(value, Fields | list) for value in members.values()):
+        return list(_rows(document))
+    return []
 
 
 def _with_paths(value: object, path: Path, before: str = "") -> Iterator[object]:
@@ -154,11 +187,9 @@ def records_in(document: Fields) -> Iterator[object]:
         SourceRejected: ambiguous_json.
     """
     members = dict(document)
-    columns, data = members.get("columns"), members.get("data")
-    if isinstance(columns, list) and isinstance(data, list):
-        yield from (named(columns, row) for row in data)
-    elif is_header(members) and all(isinstance(value, Fields | list) for value in members.values()):
-        yield from _rows(document)
+    rows = by_columns(document)
+    if rows and (is_header(members) or isinstance(members.get("columns"), list)):
+        yield from rows
     elif line_paths(members.values()) == [()] and all(isinstance(value, Fields) for value in members.values()):
         yield from members.values()
     else:

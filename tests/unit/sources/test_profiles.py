@@ -194,6 +194,37 @@ def test_a_sender_may_have_other_smallest_units(stage: Stage, currency: str, bec
     assert lines(stage(text, layouts=known(more))) == [("1", "A1", "1", becomes)]
 
 
+ROWS = [
+    {"No": "1", "Sku": "A1", "Qty": 2, "Day": "2024-02-13", "Price": 1.5, "Post": "3.00"},
+    {"No": "2", "Sku": "A2", "Qty": 1, "Day": "2024-02-13", "Price": 2.5, "Post": None},
+]
+WITH_POST = "charges: [{column: Post, code: POST}]"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        ROWS,
+        {"columns": list(ROWS[0]), "index": [0, 1], "data": [list(row.values()) for row in ROWS]},
+        {"data": [list(row.values()) for row in ROWS], "columns": list(ROWS[0])},
+        {name: {str(index): row[name] for index, row in enumerate(ROWS)} for name in ROWS[0]},
+        {name: [row[name] for row in ROWS] for name in ROWS[0]},
+        {str(index): row for index, row in enumerate(ROWS)},
+        {"schema": {"fields": []}, "data": ROWS},
+    ],
+    ids=["records", "split", "data first", "columns", "lists", "index", "table"],
+)
+def test_json_of_a_declared_layout_in_every_orientation(stage: Stage, document: object) -> None:
+    staged = stage(json.dumps(document), name="till.json", layouts=known(WITH_POST))
+    assert lines(staged) == [("1", "A1", "2", "1.5"), ("1", "POST", "1", "3"), ("2", "A2", "1", "2.5")]
+
+
+def test_a_row_by_name_that_lacks_a_field_is_not_lost(stage: Stage) -> None:
+    incomplete = {name: value for name, value in ROWS[1].items() if name != "Post"}
+    staged = stage(json.dumps({"a": ROWS[0], "b": incomplete, "page": {"number": 1}}), layouts=known(WITH_POST))
+    assert [code for _, code, _, _ in lines(staged)] == ["A1", "POST", "A2"]
+
+
 INVOICES = [
     {
         "no": "1",
