@@ -171,6 +171,11 @@ class JsonDocument:
         if not found:
             for record in self.lines.of_document(Fields(members)):
                 yield JsonRecord(record, json.dumps(plain_json(record)))
+            return
+        for key, values in ((key, value) for key, value in members if isinstance(value, list)):
+            for ordinal, value in enumerate(values, start=1):
+                if isinstance(value, Fields):
+                    self.leave_out(f"entry of {key}", ordinal, storable(json.dumps(plain_json(value))))
 
     def _room(self, room: int, found: list[LinePath]) -> int:
         """Return the room that is left for what must be held as a whole; all of it once the lines are found."""

@@ -219,6 +219,12 @@ def test_json_of_a_declared_layout_in_every_orientation(stage: Stage, document: 
     assert lines(staged) == [("1", "A1", "2", "1.5"), ("1", "POST", "1", "3"), ("2", "A2", "1", "2.5")]
 
 
+def test_a_list_beside_the_lines_is_told(stage: Stage) -> None:
+    staged = stage(json.dumps({"sales": ROWS, "refunds": [{"No": "1", "worth": 3}]}), layouts=known(WITH_POST))
+    ((what, example),) = [(found.what, found.example) for found in staged.reading.decisions.left_out]
+    assert (len(staged.sound), what, example) == (3, "entry of refunds", '{"No": "1", "worth": "3"}')
+
+
 def test_a_row_by_name_that_lacks_a_field_is_not_lost(stage: Stage) -> None:
     incomplete = {name: value for name, value in ROWS[1].items() if name != "Post"}
     staged = stage(json.dumps({"a": ROWS[0], "b": incomplete, "page": {"number": 1}}), layouts=known(WITH_POST))
