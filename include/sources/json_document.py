@@ -158,7 +158,7 @@ class JsonDocument:
                 found.append((key,))
                 the_path(found)
                 sample, elements = self._sampled()
-                path = self.lines.rows_path(named(columns, value) for value, _ in sample)
+                path = self.lines.declared(named(columns, value) for value, _ in sample) or ()
                 yield from self._lines(((named(columns, value), raw) for value, raw in elements), path, alone=False)
             elif begins and key == "index":
                 for _ in self._elements():
@@ -172,10 +172,10 @@ class JsonDocument:
             for record in self.lines.of_document(Fields(members)):
                 yield JsonRecord(record, json.dumps(plain_json(record)))
             return
-        for key, values in ((key, value) for key, value in members if isinstance(value, list)):
-            for ordinal, value in enumerate(values, start=1):
-                if isinstance(value, Fields):
-                    self.leave_out(f"entry of {key}", ordinal, storable(json.dumps(plain_json(value))))
+        for key, beside in members:
+            for ordinal, entry in enumerate(beside if isinstance(beside, list) else (), start=1):
+                if isinstance(entry, Fields):
+                    self.leave_out(f"entry of {key}", ordinal, storable(json.dumps(plain_json(entry))))
 
     def _room(self, room: int, found: list[LinePath]) -> int:
         """Return the room that is left for what must be held as a whole; all of it once the lines are found."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 
 from include.sources.columns import REQUIRED_COLUMNS, USUAL, ColumnNames, canonical, is_general, is_header
 from include.sources.defects import reject
@@ -36,6 +35,18 @@ class Lines:
         self.decisions = decisions
         self.meaning: ColumnNames = USUAL
 
+    def declared(self, values: Iterable[object]) -> Path | None:
+        """Return the path of the lines below `values` that their declared layout says, None if they have none.
+
+        Raises:
+            SourceRejected: ambiguous_profile.
+        """
+        found = self.layouts.of_objects(values, self.decisions.format)
+        if found is None:
+            return None
+        self.meaning, self.decisions.profile = found, found.profile
+        return tuple(found.lines.split(".")) if found.lines else ()
+
     def paths(self, values: Iterable[object]) -> list[Path]:
         """Return the paths of the lines below `values`, as `line_paths`; of a declared layout the one it says.
 
@@ -43,24 +54,12 @@ class Lines:
             SourceRejected: ambiguous_profile.
         """
         values = list(values)
-        found = self.layouts.of_objects(values, self.decisions.format)
-        if found is None:
-            return line_paths(values)
-        self.meaning, self.decisions.profile = found, found.profile
-        return [tuple(found.lines.split(".")) if found.lines else ()]
+        path = self.declared(values)
+        return line_paths(values) if path is None else [path]
 
     def below(self, value: object, path: Path) -> Iterator[object]:
         """Yield the lines at a path below `value`, as `lines_at`; of a declared layout with paths as names."""
         return lines_at(value, path) if self.meaning.profile is None else _with_paths(value, path)
-
-    def rows_path(self, rows: Iterable[object]) -> Path:
-        """Return the path of the lines below rows that pandas wrote: of a declared layout the one it says, else none.
-
-        Raises:
-            SourceRejected: ambiguous_profile.
-        """
-        paths = self.paths(rows)
-        return () if self.meaning.profile is None else paths[0]
 
     def of_document(self, document: Fields) -> Iterator[object]:
         """Yield the lines of a whole document, as `records_in`; of a declared layout with paths as names.
@@ -70,14 +69,17 @@ class Lines:
         Raises:
             SourceRejected: ambiguous_json, ambiguous_profile.
         """
-        candidates: list[list[object]] = [by_columns(document), [document], *([value] for _, value in document)]
-        for values in candidates:
-            path = self.rows_path(values)
-            if self.meaning.profile is not None:
-                if len(values) == 1 and values[0] is not document:
-                    values = _alike(document, values[0])
-                return chain.from_iterable(self.below(value, path) for value in values)
+        for rows in (by_columns(document), [document]):
+            if (path := self.declared(rows)) is not None:
+                return self._below_each(rows, path)
+        for _, value in document:
+            if (path := self.declared([value])) is not None:
+                return self._below_each(_alike(document, value), path)
         return records_in(document)
+
+    def _below_each(self, values: Iterable[object], path: Path) -> Iterator[object]:
+        for value in values:
+            yield from self.below(value, path)
 
 
 def _alike(document: Fields, row: object) -> list[object]:
@@ -89,13 +91,23 @@ def _alike(document: Fields, row: object) -> list[object]:
 
 def by_columns(document: Fields) -> list[object]:
     """Return the rows of a document that may be written by columns, `orient="split"` or `"columns"` of pandas."""
+    if (rows := _split(document)) is not None:
+        return rows
+    return list(_rows(document)) if _holds_columns(document) else []
+
+
+def _split(document: Fields) -> list[object] | None:
+    """Return the rows of `orient="split"`, None if it is not that."""
     members = dict(document)
     columns, data = members.get("columns"), members.get("data")
     if isinstance(columns, list) and isinstance(data, list):
         return [named(columns, row) for row in data]
-    if all(isinstance(value, Fields | list) for value in members.values()):
-        return list(_rows(document))
-    return []
+    return None
+
+
+def _holds_columns(document: Fields) -> bool:
+    """Return whether each member may be a column."""
+    return all(isinstance(value, Fields | list) for _, value in document)
 
 
 def _with_paths(value: object, path: Path, before: str = "") -> Iterator[object]:
@@ -187,9 +199,10 @@ def records_in(document: Fields) -> Iterator[object]:
         SourceRejected: ambiguous_json.
     """
     members = dict(document)
-    rows = by_columns(document)
-    if rows and (is_header(members) or isinstance(members.get("columns"), list)):
+    if (rows := _split(document)) is not None:
         yield from rows
+    elif is_header(members) and _holds_columns(document):
+        yield from _rows(document)
     elif line_paths(members.values()) == [()] and all(isinstance(value, Fields) for value in members.values()):
         yield from members.values()
     else:

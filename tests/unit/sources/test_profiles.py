@@ -219,6 +219,22 @@ def test_json_of_a_declared_layout_in_every_orientation(stage: Stage, document: 
     assert lines(staged) == [("1", "A1", "2", "1.5"), ("1", "POST", "1", "3"), ("2", "A2", "1", "2.5")]
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"data": [list(ROWS[1].values())], "columns": list(ROWS[1])},
+        {name: {"0": value} for name, value in ROWS[1].items()},
+        {name: [value] for name, value in ROWS[1].items()},
+        {"0": ROWS[1]},
+        {"order": ROWS[1], "shop": {"name": "North"}},
+    ],
+    ids=["data first", "columns", "lists", "index", "wrapped"],
+)
+def test_json_of_a_declared_layout_with_a_single_row(stage: Stage, document: object) -> None:
+    staged = stage(json.dumps(document), name="till.json", layouts=known(WITH_POST))
+    assert lines(staged) == [("2", "A2", "1", "2.5")]
+
+
 def test_a_list_beside_the_lines_is_told(stage: Stage) -> None:
     staged = stage(json.dumps({"sales": ROWS, "refunds": [{"No": "1", "worth": 3}]}), layouts=known(WITH_POST))
     ((what, example),) = [(found.what, found.example) for found in staged.reading.decisions.left_out]
