@@ -97,9 +97,13 @@ export DO
 search: installed ## show the product search; DO=catch-up or DO=rebuild brings it up to date
 	@$(BIN)/python -m deploy.embedded search -- "$${DO:-status}"
 
-.PHONY: compose-env
-compose-env: python .venv/installed ## generate the secrets docker-compose.yaml needs
-	@$(BIN)/python -m deploy.compose_env
+.PHONY: compose-secrets
+compose-secrets: python .venv/installed ## generate the secrets docker-compose.yaml needs
+	@$(BIN)/python -m deploy.compose_secrets
+.PHONY: compose-check
+compose-check: .venv/installed-dev ## build docker-compose.yaml's containers with podman, load files, kill each (docs/containers.md)
+	@tests/containers/base_images.sh
+	@$(BIN)/python -m pytest tests/containers -s
 
 .PHONY: lint types check test-unit test-integration test-failover test-spark test-e2e
 # COVERAGE=yes measures lines and branches, in every process; THOROUGH=yes adds the long forms.

@@ -1,11 +1,9 @@
 """Create Airflow's metadata database beside the warehouse, if the server lacks it.
 
-Usage: python -m deploy.databases, with AIRFLOW__DATABASE__SQL_ALCHEMY_CONN set.
+Usage: python -m deploy.databases, with Airflow's database configured.
 """
 
 from __future__ import annotations
-
-import os
 
 import psycopg
 from psycopg import sql
@@ -34,4 +32,6 @@ def create_database(url: str) -> bool:
 
 
 if __name__ == "__main__":
-    create_database(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    from airflow.configuration import conf
+
+    create_database(conf.get("database", "sql_alchemy_conn"))

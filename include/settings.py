@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -171,6 +172,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="RETAIL_",
         env_file=PROJECT_ROOT / ".env",
+        # A folder with a file for each secret, named like its variable: how containers are given them.
+        secrets_dir=os.environ.get("RETAIL_SECRETS_DIR"),
         env_ignore_empty=True,
         extra="ignore",
         populate_by_name=True,

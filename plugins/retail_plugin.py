@@ -7,10 +7,15 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import cached_property
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
+from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 log = logging.getLogger(__name__)
+
+# Airflow may be served below a path of its own.
+MOUNTED_AT = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/") + "/retail"
 
 Message = MutableMapping[str, Any]
 
@@ -22,7 +27,7 @@ class RetailPlugin(AirflowPlugin):
     external_views: ClassVar[list[Any]] = [
         {
             "name": "Quality",
-            "href": "/retail/quality/{RUN_ID}",
+            "href": MOUNTED_AT + "/quality/{RUN_ID}",
             "destination": "dag_run",
             "url_route": "retail-quality",
         }

@@ -102,7 +102,7 @@ def test_java_is_asked_for_before_anything_is_installed(clone: Path, target: str
     assert not (clone / ".venv").exists()
 
 
-@pytest.mark.parametrize("target", ["status", "stop", "logs", "load", "clean", "reset-password", "compose-env"])
+@pytest.mark.parametrize("target", ["status", "stop", "logs", "load", "clean", "reset-password", "compose-secrets"])
 def test_only_what_starts_spark_asks_for_java(installed: Path, target: str) -> None:
     assert make(installed, target, "FILE=a.csv").returncode == 0
 

@@ -1,0 +1,163 @@
+"""What has to be right before the containers start: one sentence for each thing that is not.
+
+Usage: python -m deploy.preflight; ends with 1 if something is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+from cryptography import x509
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives import serialization
+from pydantic import ValidationError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from deploy.embedded.addresses import settings_problem
+from include.settings import Settings, get_settings
+from include.warehouse import problems as warehouse_problems
+
+SECRETS = {
+    "fernet_key": "AIRFLOW__CORE__FERNET_KEY",
+    "api_secret_key": "AIRFLOW__API__SECRET_KEY",
+    "jwt_secret": "AIRFLOW__API_AUTH__JWT_SECRET",
+    "airflow_database_url": "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+    "database_url": "DATABASE_URL",
+    "typesense_api_key": "TYPESENSE_API_KEY",
+    "typesense_search_key": "TYPESENSE_SEARCH_KEY",
+}
+"""File in `RETAIL_SECRETS_DIR` -> the variable that may hold the secret instead."""
+
+URLS = ("airflow_database_url", "database_url")
+MIN_LENGTH = 16
+MIN_DIFFERENT = 8
+"""A secret has at least so many characters, and so many different ones: `changeme` and `aaaaaaaaaaaaaaaa` have not."""
+
+SOON = timedelta(days=14)
+
+
+def secret(name: str) -> str:
+    """Return a secret from its file or variable; empty if there is neither."""
+    path = Path(os.environ.get("RETAIL_SECRETS_DIR", "/run/secrets")) / name
+    return path.read_text().strip() if path.is_file() else os.environ.get(SECRETS.get(name, ""), "").strip()
+
+
+def problems(settings: Settings) -> Iterator[str]:
+    """Yield a sentence, with its remedy, for each thing that would keep the system from working safely."""
+    yield from secret_problems(settings)
+    yield from certificate_problems()
+    yield from folder_problems(settings)
+    yield from warehouse_problems(settings)
+    if url := secret("airflow_database_url"):
+        yield from database_problems(url)
+
+
+def secret_problems(settings: Settings) -> Iterator[str]:
+    """Yield what is wrong with the secrets: missing, easy to guess, or no key at all."""
+    for name in SECRETS:
+        value = secret(name)
+        if name in URLS and value:
+            try:
+                value = make_url(value).password or ""
+            except ArgumentError:
+                yield f"Secret {name} is not the URL of a database."
+                continue
+        if name == "database_url" and settings.database_type == "sqlite":
+            continue
+        if name.startswith("typesense") and not settings.typesense_nodes:
+            continue
+        if not value:
+            yield f"Secret {name} is missing or empty: run `make compose-secrets`, or give {SECRETS[name]}."
+        elif len(value) < MIN_LENGTH or len(set(value)) < MIN_DIFFERENT:
+            yield (
+                f"Secret {name} is easy to guess: take at least {MIN_LENGTH} random characters, "
+                "as `make compose-secrets` does."
+            )
+        elif name == "fernet_key":
+            try:
+                Fernet(value)
+            except ValueError:
+                yield "Secret fernet_key is no Fernet key: it has to be 32 bytes in URL-safe base64."
+
+
+def certificate_problems() -> Iterator[str]:
+    """Yield what is wrong with the certificate of the HTTPS address, if there is one."""
+    text, key = secret("tls_certificate"), secret("tls_key")
+    if not text:
+        return
+    try:
+        certificate = x509.load_pem_x509_certificate(text.encode())
+        matches = serialization.load_pem_private_key(key.encode(), None).public_key().public_bytes(
+            *_PUBLIC
+        ) == certificate.public_key().public_bytes(*_PUBLIC)
+    except (ValueError, TypeError) as error:
+        yield f"The certificate or its key cannot be read ({error}): both have to be PEM, the key without a password."
+        return
+    if not matches:
+        yield "The certificate and its key do not belong together: give RETAIL_TLS_CERTIFICATE and RETAIL_TLS_KEY."
+    ends = certificate.not_valid_after_utc
+    if ends < datetime.now(UTC):
+        yield (
+            f"The certificate expired on {ends:%Y-%m-%d}: give a new one in RETAIL_TLS_CERTIFICATE and RETAIL_TLS_KEY, "
+            "or delete deploy/secrets/tls_certificate and tls_key and run `make compose-secrets`."
+        )
+    elif ends < datetime.now(UTC) + SOON:
+        print(f"The certificate ends on {ends:%Y-%m-%d}; renew it in time.", file=sys.stderr)
+
+
+_PUBLIC = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def folder_problems(settings: Settings) -> Iterator[str]:
+    """Yield the folders that this user cannot write to."""
+    for folder in (settings.data_dir, settings.data_dir / "landing"):
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            yield (
+                f"User {os.getuid()} cannot write to {folder} ({error.strerror}): give it the folder or volume, "
+                f"for example with `chown {os.getuid()}`, or `chmod a+rwx` for a landing folder that others fill."
+            )
+
+
+def database_problems(url: str) -> Iterator[str]:
+    """Yield why Airflow's database server cannot be used."""
+    target = make_url(url)
+    try:
+        psycopg.connect(
+            host=target.host,
+            port=target.port,
+            user=target.username,
+            password=target.password,
+            dbname="postgres",
+            connect_timeout=10,
+        ).close()
+    except psycopg.OperationalError as error:
+        said = str(error).strip().splitlines()[-1]
+        yield (
+            f"The server of Airflow's database, {target.host}, does not let us in ({said}): "
+            "start it, or correct airflow_database_url."
+        )
+
+
+def main() -> int:
+    """Print what is wrong; return 1 if something is."""
+    try:
+        found = list(problems(get_settings()))
+    except ValidationError as error:
+        found = [settings_problem(error)]
+    for sentence in found:
+        print(sentence, file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
