@@ -53,8 +53,9 @@ def write(folder: Path) -> str:
         key, certificate = self_signed()
         _kept(folder, "tls_certificate", certificate)
         _kept(folder, "tls_key", key)
+    _kept(folder, "grafana_password", secrets.token_urlsafe(16))
     admin = secrets.token_urlsafe(12)
-    users = json.dumps({ADMIN: admin, CLI_USER: known.cli_password})
+    users = json.dumps({ADMIN: admin, CLI_USER: _kept(folder, "cli_password", known.cli_password)})
     return admin if _kept(folder, "airflow_users", users) == users else ""
 
 

@@ -45,8 +45,9 @@ def test_it_runs_the_components_of_the_embedded_system(services: dict[str, Any])
 
 def test_only_nginx_is_published_and_on_the_loopback_unless_told(services: dict[str, Any]) -> None:
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
-    assert list(published) == ["nginx"]
-    assert all(port.startswith("${RETAIL_BIND:-127.0.0.1}:") for port in published["nginx"])
+    assert all(port.startswith("${RETAIL_BIND:-127.0.0.1}:") for port in published.pop("nginx"))
+    assert published.keys() == {"prometheus", "grafana"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
 def test_every_container_is_confined_limited_and_restarts(services: dict[str, Any]) -> None:
