@@ -67,9 +67,11 @@ class Stack:
             )
         return done.stdout
 
-    def container(self, service: str) -> str:
-        """Return the name of a service's container."""
-        return f"{self.project}_{service}_1"
+    def containers(self, service: str) -> list[str]:
+        """Return the names of a service's containers."""
+        labels = {"project": self.project, "service": service}
+        filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
+        return sorted(self.podman("ps", "--all", "--format={{.Names}}", *filters).split())
 
     def up(self) -> None:
         """Build the image, create every container and start each once what it depends on is there.
@@ -77,19 +79,17 @@ class Stack:
         Raises:
             StackFailed: If one does not become healthy.
         """
-        self.compose("build")
+        # One build for all: podman-compose would make the same image for each service, side by side.
+        self.compose("build", "init")
         # podman 4.3 cannot start a container whose requirements have requirements.
-        self.compose("up", "--no-start", "--no-deps", *self.services)
+        self.compose("up", "--no-start", "--no-build", "--no-deps", *self.services)
         for service in self.in_order():
             for needed, wanted in self._needs(service):
                 if wanted == "service_healthy":
                     self.wait_healthy(needed)
-                elif (
-                    wanted == "service_completed_successfully"
-                    and self.podman("wait", self.container(needed)).strip() != "0"
-                ):
-                    raise StackFailed(f"{needed} failed:\n{self.log(needed)}")
-            self.podman("start", self.container(service))
+                elif wanted == "service_completed_successfully":
+                    self.wait_done(needed)
+            self.podman("start", *self.containers(service))
         self.wait_all_healthy()
 
     def in_order(self) -> Iterator[str]:
@@ -105,21 +105,22 @@ class Stack:
         needs = self.services[service].get("depends_on", {})
         return [(name, how["condition"]) for name, how in needs.items() if name in self.services]
 
-    def healthy(self, service: str) -> bool:
-        """Return whether the health check of a service passes now."""
-        return self._try("healthcheck", "run", self.container(service)).returncode == 0
+    def healthy(self, container: str) -> bool:
+        """Return whether the health check of a container passes now."""
+        return self._try("healthcheck", "run", container).returncode == 0
 
     def wait_healthy(self, service: str) -> None:
-        """Return once a service is healthy.
+        """Return once a service is healthy, in all its containers.
 
         Raises:
             StackFailed: If that takes longer than `READY_SECONDS`.
         """
         end = time.monotonic() + READY_SECONDS
-        while not self.healthy(service):
-            if time.monotonic() > end:
-                raise StackFailed(f"{service} did not become healthy:\n{self.log(service)}")
-            time.sleep(1)
+        for container in self.containers(service):
+            while not self.healthy(container):
+                if time.monotonic() > end:
+                    raise StackFailed(f"{container} did not become healthy:\n{self.log(container)}")
+                time.sleep(1)
 
     def wait_all_healthy(self) -> None:
         """Return once every service that can tell is healthy."""
@@ -133,26 +134,32 @@ class Stack:
         Raises:
             StackFailed: If it ends with another code than 0.
         """
-        if self.podman("wait", self.container(service)).strip() != "0":
-            raise StackFailed(f"{service} failed:\n{self.log(service)}")
+        (container,) = self.containers(service)
+        if self.podman("wait", container).strip() != "0":
+            raise StackFailed(f"{service} failed:\n{self.log(container)}")
 
-    def log(self, service: str) -> str:
-        """Return the end of what a service said."""
-        done = self._try("logs", "--tail", "40", self.container(service))
+    def log(self, container: str) -> str:
+        """Return the end of what a container said."""
+        done = self._try("logs", "--tail", "40", container)
         return done.stdout + done.stderr
 
     def inside(self, service: str, *words: str) -> str:
-        """Return what a command says inside a service's container; nothing if it cannot be run there now."""
-        return self._try("exec", self.container(service), *words).stdout
+        """Return what a command says inside a service's first container; nothing if it cannot be run there now."""
+        return self._try("exec", self.containers(service)[0], *words).stdout
 
-    def state(self, service: str) -> dict[str, Any]:
-        """Return what podman knows of a service's container."""
-        found: dict[str, Any] = json.loads(self.podman("inspect", self.container(service)))[0]["State"]
+    def lasting(self) -> list[str]:
+        """Return the containers that are to run on, each after those it depends on."""
+        services = [name for name in self.in_order() if self.services[name].get("restart") != "no"]
+        return [container for service in services for container in self.containers(service)]
+
+    def state(self, container: str) -> dict[str, Any]:
+        """Return what podman knows of a container."""
+        found: dict[str, Any] = json.loads(self.podman("inspect", container))[0]["State"]
         return found
 
-    def kill(self, service: str) -> None:
-        """Kill the main process of a service as a crash would, so that its restart policy applies."""
-        os.kill(int(self.state(service)["Pid"]), signal.SIGKILL)
+    def kill(self, container: str) -> None:
+        """Kill the main process of a container as a crash would, so that its restart policy applies."""
+        os.kill(int(self.state(container)["Pid"]), signal.SIGKILL)
 
     def down(self) -> None:
         """Remove the containers, the network and the volumes."""

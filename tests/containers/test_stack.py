@@ -174,8 +174,7 @@ def test_what_a_client_says_of_its_address_does_not_help_it_to_guess(shop: Shop)
 
 def test_each_container_killed_while_files_are_dropped(shop: Shop, tmp_path: Path) -> None:
     chance = random.Random(SEED)
-    victims = [name for name, service in shop.stack.services.items() if service.get("restart") != "no"]
-    for victim in victims:
+    for victim in shop.stack.lasting():
         shop.drop()
         time.sleep(chance.uniform(1, 15))
         shop.stack.kill(victim)
@@ -186,13 +185,16 @@ def test_each_container_killed_while_files_are_dropped(shop: Shop, tmp_path: Pat
         print(f"{victim}: killed; all loaded and healthy after {time.monotonic() - began:.0f} s", flush=True)
     assert not list(shop.landing.iterdir())
     eventually(lambda: shop.get("/health").json()["status"] == "ok", seconds=600)
+    script = "import glob, json; print(json.dumps([json.load(open(path)) for path in glob.glob('/data/receipts/*')]))"
+    receipts = json.loads(shop.stack.inside("scheduler", "python", "-c", script))
+    taken = [file["name"] for receipt in receipts for file in receipt["files"]]
+    assert sorted(taken) == sorted(path.name for path in shop.dropped.iterdir())
 
 
 def test_every_container_ends_when_it_is_asked_to(shop: Shop) -> None:
-    for service in reversed(list(shop.stack.in_order())):
-        if shop.stack.services[service].get("restart") != "no":
-            shop.stack.podman("stop", "--time", "60", shop.stack.container(service))
-            assert shop.stack.state(service)["ExitCode"] != 137, service
+    for container in reversed(shop.stack.lasting()):
+        shop.stack.podman("stop", "--time", "60", container)
+        assert shop.stack.state(container)["ExitCode"] != 137, container
 
 
 def test_the_image_holds_what_it_needs_and_no_more(shop: Shop) -> None:
