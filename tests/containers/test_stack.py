@@ -114,7 +114,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def everything_is_loaded(shop: Shop, tmp_path: Path) -> None:
     """Wait until what was dropped is in the warehouse, no more and no less."""
     wanted = shop.wanted(tmp_path / f"oracle-{time.monotonic_ns()}")
-    eventually(lambda: shop.loaded() == wanted, seconds=LOAD_SECONDS)
+    end = time.monotonic() + LOAD_SECONDS
+    while (found := shop.loaded()) != wanted:
+        assert time.monotonic() < end, f"{found} is loaded, {wanted} was dropped"
+        time.sleep(2)
 
 
 def test_a_drop_is_loaded_and_asked_for_through_nginx(shop: Shop, tmp_path: Path) -> None:
