@@ -1,7 +1,7 @@
 """Start an executor of Spark in a pod of this image: python -m deploy.kubernetes.spark_executor executor.
 
-Spark's driver makes the pod and says the rest in its environment, for the entrypoint of Spark's own image. This one runs
-the same JVM from the installed PySpark, so driver and executors are of one version.
+Spark's driver makes the pod and says the rest in its environment, for the entrypoint of Spark's own image. This one
+runs the same JVM from the installed PySpark, so driver and executors are of one version.
 """
 
 from __future__ import annotations
