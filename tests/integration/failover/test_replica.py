@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
@@ -138,10 +139,14 @@ def test_the_replica_keeps_its_constraints(
             connection.execute(statement)
 
 
+@pytest.mark.parametrize("journal", ["wal", "delete"])
 def test_a_batch_is_visible_whole_or_not_at_all(
-    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    journal: str, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings = settings.model_copy(update={"replica_journal": journal})
     publish(settings, lake.drop(1, lines_of(10)))
+    with closing(sqlite3.connect(replica.replica_link(settings))) as file:
+        assert file.execute("PRAGMA journal_mode").fetchone() == (journal,)
     counted: list[int] = []
     stamped = changing._stamp
 

