@@ -135,6 +135,7 @@ class Settings(BaseSettings):
             may hold a token.
         spark_idle_seconds: After this long without a stage the embedded server is stopped until the next drop.
         spark_stages: After this many stages the embedded server is replaced by a fresh one.
+        spark_dir: Folder through which stages find the embedded server; of this machine, by default of the data folder.
         spark_jars_dir: Where the Delta and JDBC jars are kept.
         enable_external_enrichment: Whether outside services may be asked at all (`ENABLE_EXTERNAL_ENRICHMENT`).
         enrichment_batch_size: Most calls a run makes to each outside service; answers from the cache do not count
@@ -223,6 +224,7 @@ class Settings(BaseSettings):
     spark_remote: SecretStr = Field(default=SecretStr(""))
     spark_idle_seconds: float = Field(default=600.0, gt=0)
     spark_stages: int = Field(default=300, ge=1)
+    spark_dir: Path | None = None
     spark_jars_dir: Path | None = None
     enable_external_enrichment: bool = Field(default=False, alias="ENABLE_EXTERNAL_ENRICHMENT")
     enrichment_batch_size: int = Field(default=100, ge=1, le=1000, alias="ENRICHMENT_BATCH_SIZE")
@@ -349,7 +351,7 @@ class Settings(BaseSettings):
     @property
     def connect_folder(self) -> Path:
         """Folder through which stages find the embedded Spark Connect server."""
-        return self.data_dir / "services" / "spark"
+        return self.spark_dir or self.data_dir / "services" / "spark"
 
     @property
     def api(self) -> Path:

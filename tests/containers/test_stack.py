@@ -42,7 +42,7 @@ class Shop:
     """The stack as its users have it: a folder to drop files into, and an address to ask."""
 
     def __init__(self, stack: Stack, landing: Path, address: str, dropped: Path) -> None:
-        self.stack, self.landing, self.dropped = stack, landing, dropped
+        self.stack, self.landing, self.address, self.dropped = stack, landing, address, dropped
         self.lines = list(generate_lines(ROWS * 40, SEED, date(2011, 1, 4), 60, defects=False))
         self.numbers = itertools.count()
         secrets = compose_secrets.FOLDER
@@ -123,7 +123,7 @@ def everything_is_loaded(shop: Shop, tmp_path: Path) -> None:
 def test_a_drop_is_loaded_and_asked_for_through_nginx(shop: Shop, tmp_path: Path) -> None:
     shop.drop()
     everything_is_loaded(shop, tmp_path)
-    sales = shop.get("/api/v1/sales", limit=1)
+    sales = shop.get("/api/v1/sales", size=1)
     assert sales.status_code == 200
     assert sales.headers["x-warehouse"] == "primary"
     assert len(sales.json()["items"]) == 1
@@ -155,16 +155,16 @@ def test_short_paths_and_refusals(shop: Shop) -> None:
         "/airflow": 302,
     }.items():
         assert shop.get(path).status_code == status, path
-    assert httpx.get(f"{shop.client.base_url}health", verify=False).status_code == 401
+    assert httpx.get(f"{shop.address}/health", verify=False).status_code == 401
     assert shop.client.post("/api/v1/search/typesense", content=b"x" * 2_000_000).status_code == 413
     plain = httpx.get(f"http://localhost:{shop.stack.environment['RETAIL_HTTP_PORT']}/docs")
-    assert (plain.status_code, plain.headers["location"]) == (308, f"{shop.client.base_url}docs")
+    assert (plain.status_code, plain.headers["location"]) == (308, f"{shop.address}/docs")
 
 
 def test_what_a_client_says_of_its_address_does_not_help_it_to_guess(shop: Shop) -> None:
     answers = [
         httpx.get(
-            f"{shop.client.base_url}health",
+            f"{shop.address}/health",
             auth=("somebody", f"wrong {number}"),
             headers={"X-Forwarded-For": f"192.0.2.{number}"},
             verify=False,
