@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 import socket
 import uuid
-from datetime import timedelta
 from urllib.parse import urlsplit
 
+from include.lake.store import ANSWER_SECONDS, lake_store
 from include.settings import Settings
 
-ANSWER_SECONDS = 5.0
 _USUAL_PORTS = {"spark": 7077, "sc": 15002}
 
 
@@ -63,20 +62,10 @@ def require_lake(settings: Settings) -> None:
         return
     import obstore
     from obstore.exceptions import AlreadyExistsError, BaseError
-    from obstore.store import S3Store
 
-    bucket, _, prefix = settings.lake.removeprefix("s3://").partition("/")
     name = f"_probe/{uuid.uuid4().hex}"
     try:
-        store = S3Store(  # the rest it finds in the environment, as delta-rs does
-            bucket,
-            prefix=prefix or None,
-            client_options={
-                "allow_http": settings.aws_allow_http,
-                "connect_timeout": timedelta(seconds=ANSWER_SECONDS),
-            },
-            retry_config={"max_retries": 1},
-        )
+        store = lake_store(settings, retries=1)
         obstore.put(store, name, b"first")
         try:
             obstore.put(store, name, b"second", mode="create")
@@ -84,7 +73,7 @@ def require_lake(settings: Settings) -> None:
             obstore.delete(store, name)
             return
     except (BaseError, OSError) as error:
-        raise LakeUnusable(_problem(settings, bucket, str(error))) from error
+        raise LakeUnusable(_problem(settings, str(error))) from error
     raise LakeUnusable(
         f"The object store {_place(settings)} replaces objects that it was asked to leave alone (`If-None-Match: *`), "
         "so commits of two writers could be lost: name a server in AWS_ENDPOINT_URL that can do conditional writes."
@@ -95,11 +84,11 @@ def _place(settings: Settings) -> str:
     return f"at {settings.aws_endpoint_url}" if settings.aws_endpoint_url else "of Amazon"
 
 
-def _problem(settings: Settings, bucket: str, said: str) -> str:
+def _problem(settings: Settings, said: str) -> str:
     """Return in one sentence what stands in the way, by the code that the server has given with its refusal."""
     code = (re.findall(r"<Code>(\w+)</Code>", said) or [""])[0]
     message = (re.findall(r"<Message>(.*?)</Message>", said, re.DOTALL) or [said.partition("\n")[0]])[0]
-    store = f"The object store {_place(settings)}"
+    store, bucket = f"The object store {_place(settings)}", settings.lake.split("/")[2]
     match code:
         case "NoSuchBucket":
             return f"{store} has no bucket {bucket!r}: make it, or correct RETAIL_LAKE_URI."

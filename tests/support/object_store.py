@@ -1,6 +1,6 @@
 """A real S3 server (versitygw, which `make s3-server` builds), and a way to it that is slow or loses an answer.
 
-Usage of the latter: python object_store.py PORT SECONDS LOST
+Usage of the latter: python -m tests.support.object_store PORT SECONDS LOST
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def disturbed(port: int, seconds: float = 0.0, lost: int = 0) -> Iterator[int]:
         seconds: How long a commit is held back; of two writers that have found a version free both then write it.
         lost: How many answers to commits never arrive.
     """
-    words = [sys.executable, __file__, str(port), str(seconds), str(lost)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    words = [sys.executable, "-m", __name__, str(port), str(seconds), str(lost)]
+    with subprocess.Popen(words, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield int(process.stdout.readline())
