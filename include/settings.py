@@ -31,7 +31,8 @@ _URL_PATTERN = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 _URL_REMEDY = "give the address without a query, such as https://{}, or leave the variable out"
 _SCHEMA_PATTERN = r"^[a-z_][a-z0-9_]{0,62}$"
 _SCHEMA_REMEDY = "to a name of lower-case letters, digits and _ that begins with no digit, at most 63 long"
-_LAKE_PATTERN = r"^(s3a?://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?|file://.*|[^:]*)$"
+_BUCKET_PATTERN = r"s3a?://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?"
+_LAKE_PATTERN = rf"^({_BUCKET_PATTERN}|file://.*|[^:]*)$"
 _NODE_PATTERN = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?(?::[0-9]{1,5})?"
 BASE_CURRENCIES = (
     *("AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "IDR", "ILS", "INR", "ISK", "JPY"),
@@ -41,6 +42,7 @@ BASE_CURRENCIES = (
 
 _REMEDIES = {
     "lake_uri": "set RETAIL_LAKE_URI to a folder or to s3://bucket/prefix",
+    "landing_uri": "set RETAIL_LANDING_URI to s3://bucket/prefix, or leave it out",
     "aws_endpoint_url": "set AWS_ENDPOINT_URL to the address of the object store, such as https://s3.example.com, or "
     "leave it out for Amazon's",
     "aws_allow_http": "set AWS_ALLOW_HTTP to true or false",
@@ -94,12 +96,13 @@ class Settings(BaseSettings):
     Attributes:
         data_dir: Root of everything the system writes: landing folder, lake, receipts, services.
         lake_uri: Where the Delta tables live: a folder, or `s3://bucket/prefix`.
+        landing_uri: Where senders put files besides the landing folder, `s3://bucket/prefix`; nowhere if empty.
         aws_access_key_id: Whom the object store takes us for (`AWS_ACCESS_KEY_ID`); without one the machine's own role.
         aws_secret_access_key: Secret of that key (`AWS_SECRET_ACCESS_KEY`).
         aws_session_token: Third part of a key that is valid for a while only (`AWS_SESSION_TOKEN`).
         aws_endpoint_url: Address of the object store; Amazon's if empty (`AWS_ENDPOINT_URL`).
         aws_region: Region of the bucket (`AWS_REGION`).
-        aws_allow_http: Whether the lake may be sent unencrypted, to an address of `http://` (`AWS_ALLOW_HTTP`).
+        aws_allow_http: Whether data may be sent unencrypted, to an address of `http://` (`AWS_ALLOW_HTTP`).
         database_type: What the warehouse is: a PostgreSQL, one that is Supabase's, or the local SQLite file alone
             (`DATABASE_TYPE`).
         database_url: SQLAlchemy URL of the warehouse (`postgresql+psycopg://...`), in `DATABASE_URL`. Connections to
@@ -193,6 +196,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = PROJECT_ROOT / "data"
     lake_uri: str = Field(default="", pattern=_LAKE_PATTERN)
+    landing_uri: str = Field(default="", pattern=rf"^({_BUCKET_PATTERN})?$")
     aws_access_key_id: SecretStr = Field(default=SecretStr(""), alias="AWS_ACCESS_KEY_ID")
     aws_secret_access_key: SecretStr = Field(default=SecretStr(""), alias="AWS_SECRET_ACCESS_KEY")
     aws_session_token: SecretStr = Field(default=SecretStr(""), alias="AWS_SESSION_TOKEN")
@@ -339,10 +343,10 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _lake_is_sent_encrypted(self) -> Self:
-        if self.lake_on_s3 and self.aws_endpoint_url.startswith("http://") and not self.aws_allow_http:
+    def _objects_are_sent_encrypted(self) -> Self:
+        if self.uses_s3 and self.aws_endpoint_url.startswith("http://") and not self.aws_allow_http:
             raise ValueError(
-                "AWS_ENDPOINT_URL begins with http://, so the lake would be sent unencrypted: let it begin with "
+                "AWS_ENDPOINT_URL begins with http://, so data would be sent unencrypted: let it begin with "
                 "https://, or set AWS_ALLOW_HTTP to true"
             )
         return self
@@ -369,6 +373,11 @@ class Settings(BaseSettings):
         """Whether the Delta tables are in an object store that speaks S3."""
         return self.lake.startswith("s3://")
 
+    @property
+    def uses_s3(self) -> bool:
+        """Whether the lake or files that are dropped are in an object store that speaks S3."""
+        return self.lake_on_s3 or bool(self.landing_uri)
+
     def object_store_environment(self) -> dict[str, str]:
         """Return the variables by which delta-rs and Hadoop find the object store; none of those that are not set."""
         variables = {
@@ -379,7 +388,7 @@ class Settings(BaseSettings):
             "AWS_REGION": self.aws_region,
             "AWS_ALLOW_HTTP": "true" if self.aws_allow_http else "",
         }
-        return {name: value for name, value in variables.items() if value} if self.lake_on_s3 else {}
+        return {name: value for name, value in variables.items() if value} if self.uses_s3 else {}
 
     @property
     def local_lake(self) -> Path | None:

@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from include.lake.connect_server import SparkServerNotNeeded
-from include.lake.store import seen_by_executors
+from include.lake.staging import seen_by_executors
 from include.runs.folder import ClaimedFile, Manifest, RunFolder
 from include.runs.landing import has_changed, put_back
 from include.runs.records import STILL_WRITTEN, BronzeRecord, StagedFile

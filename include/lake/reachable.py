@@ -5,13 +5,12 @@ Asked before a run claims its files: they stay in the landing folder then, and l
 
 from __future__ import annotations
 
-import re
 import socket
 import uuid
 from urllib.parse import urlsplit
 
-from include.lake.store import ANSWER_SECONDS, lake_store
 from include.settings import Settings
+from include.store import ANSWER_SECONDS, open_store, place, problem
 
 _USUAL_PORTS = {"spark": 7077, "sc": 15002}
 
@@ -65,7 +64,7 @@ def require_lake(settings: Settings) -> None:
 
     name = f"_probe/{uuid.uuid4().hex}"
     try:
-        store = lake_store(settings, retries=1)
+        store = open_store(settings, settings.lake, retries=1)
         obstore.put(store, name, b"first")
         try:
             obstore.put(store, name, b"second", mode="create")
@@ -73,33 +72,8 @@ def require_lake(settings: Settings) -> None:
             obstore.delete(store, name)
             return
     except (BaseError, OSError) as error:
-        raise LakeUnusable(_problem(settings, str(error))) from error
+        raise LakeUnusable(problem(settings, settings.lake, "RETAIL_LAKE_URI", str(error))) from error
     raise LakeUnusable(
-        f"The object store {_place(settings)} replaces objects that it was asked to leave alone (`If-None-Match: *`), "
+        f"The object store {place(settings)} replaces objects that it was asked to leave alone (`If-None-Match: *`), "
         "so commits of two writers could be lost: name a server in AWS_ENDPOINT_URL that can do conditional writes."
     )
-
-
-def _place(settings: Settings) -> str:
-    return f"at {settings.aws_endpoint_url}" if settings.aws_endpoint_url else "of Amazon"
-
-
-def _problem(settings: Settings, said: str) -> str:
-    """Return in one sentence what stands in the way, by the code that the server has given with its refusal."""
-    code = (re.findall(r"<Code>(\w+)</Code>", said) or [""])[0]
-    message = (re.findall(r"<Message>(.*?)</Message>", said, re.DOTALL) or [said.partition("\n")[0]])[0]
-    store, bucket = f"The object store {_place(settings)}", settings.lake.split("/")[2]
-    match code:
-        case "NoSuchBucket":
-            return f"{store} has no bucket {bucket!r}: make it, or correct RETAIL_LAKE_URI."
-        case "AccessDenied" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "XAdminUserNotFound":
-            return (
-                f"{store} does not take the key for bucket {bucket!r} ({code}): correct AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY, or allow it to read, write and delete there."
-            )
-        case "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException":
-            return f"{store} has bucket {bucket!r} in another region ({message}): correct AWS_REGION."
-        case "":
-            return f"{store} does not answer ({message}): see that it runs, or correct AWS_ENDPOINT_URL."
-        case _:
-            return f"{store} cannot be used for the lake ({code}: {message})."

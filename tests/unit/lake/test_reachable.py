@@ -12,9 +12,10 @@ from pydantic import ValidationError
 import obstore
 from include.lake.connect_server import free_port
 from include.lake.reachable import LakeUnusable, SparkUnreachable, require_lake, require_spark
-from include.lake.store import lake_store, seen_by_executors
+from include.lake.staging import seen_by_executors
 from include.lake.submitting import connect_url, driver_host, is_local
 from include.settings import Settings, get_settings
+from include.store import open_store
 from tests.support.bucket import bucket
 
 
@@ -34,7 +35,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("store")
 def test_a_store_that_can_be_used_is_left_as_it_was() -> None:
     require_lake(settings())
-    assert [*obstore.list(lake_store(settings(), 0))] == []
+    assert [*obstore.list(open_store(settings(), settings().lake))] == []
 
 
 @pytest.mark.usefixtures("store")
@@ -63,8 +64,8 @@ def test_what_bronze_has_read_lies_beside_the_lake_until_it_is_appended(tmp_path
     remote, files = settings(), [tmp_path / "a.parquet"]
     with seen_by_executors(remote, "batch", files) as places:
         assert places == ["s3://retail/lake/_staged/batch/a.parquet"]
-        assert bytes(obstore.get(lake_store(remote, 0), "_staged/batch/a.parquet").bytes()) == b"rows"
-    assert [*obstore.list(lake_store(remote, 0))] == []
+        assert bytes(obstore.get(open_store(remote, remote.lake), "_staged/batch/a.parquet").bytes()) == b"rows"
+    assert [*obstore.list(open_store(remote, remote.lake))] == []
     with seen_by_executors(settings(lake_uri=""), "batch", files) as places:
         assert places == [str(files[0])]
 
