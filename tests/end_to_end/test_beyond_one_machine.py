@@ -14,12 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+import obstore
 from deploy.embedded.follow import DAG_ID, Airflow
 from deploy.embedded.state import Instance
 from deploy.sample import SampleStyle, generate_lines, write_sample
+from include.files import sha256_of
 from include.lake.connect_server import free_port
 from include.runs.landing import waiting_files
 from include.settings import get_settings
+from include.store import open_store
 from tests.benchmarks import duckdb_pipeline
 from tests.support.cluster import Cluster, cluster
 from tests.support.object_store import BUCKET, JARS, environment, object_store
@@ -59,6 +62,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             **environment(made.port),
             "AIRFLOW_CONN_SPARK_DEFAULT": made.spark.url,
             "RETAIL_LAKE_URI": f"s3://{BUCKET}/lake",
+            "RETAIL_LANDING_URI": f"s3://{BUCKET}/landing",
             "RETAIL_SPARK_CONF": json.dumps(made.spark.conf),
             "RETAIL_SPARK_JARS_DIR": str(JARS),
         }.items():
@@ -123,7 +127,7 @@ def load_after(instance: Instance, source: Path, said: str, mend: Callable[[], o
 
 
 def test_what_is_killed_or_away_costs_no_row(place: Place, instance: Instance, tmp_path: Path) -> None:
-    files = [sales(tmp_path, number) for number in (1, 2, 3)]
+    files = [sales(tmp_path, number) for number in (1, 2, 3, 4)]
     killer = threading.Thread(target=kill, args=(place.spark,), daemon=True)
     killer.start()
     (receipt,) = receipts_of(instance, put(instance, files[0])).values()
@@ -143,6 +147,10 @@ def test_what_is_killed_or_away_costs_no_row(place: Place, instance: Instance, t
     place.stop_store()
     said = "does not answer"
     load_after(instance, files[2], said, place.start_store)
+
+    obstore.put(open_store(instance.settings, instance.settings.landing_uri), files[3].name, files[3])
+    (receipt,) = receipts_of(instance, [(files[3].name, sha256_of(files[3]))]).values()
+    assert receipt.rows_loaded == ROWS
 
     held = totals_by_day(instance)
     assert held == expected(tmp_path, *files)
