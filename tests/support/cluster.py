@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -84,27 +83,34 @@ class Cluster:
         """Return the workers that run."""
         return [worker for worker in self.workers if is_alive(worker)]
 
-    def kill_in_stage(self, application: str, count: int) -> None:
-        """Wait until an application computes something on both workers' executors, and kill.
+    def kill_executors(self, application: str) -> None:
+        """Kill all executors of an application while it computes; again until that has cost it a task.
 
         Args:
             application: Begin of its name.
-            count: How many of its executors to kill, and with them their workers if not all.
         """
+        while not self.tasks_lost(application):
+            for worker in self._computing(application):
+                for executor in self.executors(worker):
+                    executor.kill()
+
+    def kill_worker(self, application: str) -> None:
+        """Kill a worker and its executor while an application computes."""
+        worker = self._computing(application)[0]
+        for victim in (*self.executors(worker), worker):
+            victim.kill()
+
+    def tasks_lost(self, application: str) -> int:
+        """Return how many tasks of an application have ended because their executor did, as far as its log has it."""
+        return self._events(application).count(b'"Reason":"ExecutorLostFailure"')
+
+    def _computing(self, application: str) -> list[psutil.Process]:
+        """Wait until an application has executors on two workers and runs a job; return these workers."""
         while True:
             busy = [worker for worker in self.alive() if self.executors(worker)]
             if len(busy) > 1 and self._computes(application):
-                break
+                return busy
             time.sleep(0.02)
-        for worker in busy[:count]:
-            victims = self.executors(worker) + ([worker] if count < len(busy) else [])
-            for victim in victims:
-                victim.kill()
-
-    def tasks_lost(self, application: str) -> int:
-        """Return how many tasks of an application that has ended were lost with their executor."""
-        ends = (line for line in self._events(application).splitlines() if b"SparkListenerTaskEnd" in line)
-        return sum(json.loads(end)["Task End Reason"]["Reason"] == "ExecutorLostFailure" for end in ends)
 
     def _computes(self, application: str) -> bool:
         events = self._events(application)
