@@ -139,16 +139,14 @@ def driver_conf(settings: Settings, master: str, *options: str) -> dict[str, str
         "spark.databricks.delta.snapshotPartitions": "1",
     } | object_store_conf(settings)
     if not is_local(master):
-        return (
-            conf
-            | {
-                "spark.jars": ",".join(jars),
-                "spark.executor.extraJavaOptions": " ".join(("-Duser.timezone=UTC", *options)),
-                "spark.driver.host": driver_host(master),
-                "spark.driver.bindAddress": "0.0.0.0",
-            }
-            | settings.spark_conf
-        )
+        address = driver_host(master)
+        remote = {
+            "spark.jars": ",".join(jars),
+            "spark.executor.extraJavaOptions": " ".join(("-Duser.timezone=UTC", *options)),
+            "spark.driver.host": address,
+            "spark.driver.bindAddress": address,
+        }
+        return conf | remote | settings.spark_conf
     local = {
         "spark.driver.extraClassPath": ":".join(jars),
         "spark.driver.bindAddress": "127.0.0.1",
