@@ -160,8 +160,17 @@ test: install .venv/installed-dev ## lint, types and the whole test suite (COVER
 	  status=$$?; \
 	  $(if $(COVERED),$(BIN)/coverage combine --quiet .lanes/*.coverage && $(BIN)/coverage report | grep '^TOTAL';) \
 	  grep -E '^(FAILED|ERROR) ' .lanes/*.log; tail -n 1 .lanes/*.log; exit $$status
-test-thorough: ## the whole suite with the long forms that docs/testing.md lists, for a release
+test-thorough: s3-server ## the whole suite with the long forms that docs/testing.md lists, for a release
 	@$(MAKE) THOROUGH=yes test
+
+.PHONY: s3-server
+# What the tests of a lake in an object store need besides.
+s3-server: .s3-server/versitygw .venv/installed ## build the S3 server of the thorough tests (needs Go), fetch Spark's S3 jars
+	@RETAIL_LAKE_URI=s3://none RETAIL_SPARK_JARS_DIR='$(CURDIR)/data/services/s3-jars' $(BIN)/python -m deploy.embedded jars
+.s3-server/versitygw:
+	@command -v go >/dev/null || { echo "Go is needed to build the S3 server of the tests; install it."; exit 1; }
+	@echo "Building the S3 server of the tests (two minutes) ..."
+	@GOBIN='$(CURDIR)/.s3-server' go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 .PHONY: bench
 bench: python java .venv/installed-dev install ## time loads, DuckDB and Polars beside them (RETAIL_REAL_FILE=path, AGAINST=revision, ROUNDS=3)

@@ -15,12 +15,12 @@ from glob import escape
 from typing import Any
 
 from airflow.providers.standard.sensors.filesystem import FileSensor
-from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseHook, Param, get_current_context, task
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.runs.landing import plain_names
 from include.settings import EMBEDDED, get_settings
-from retail_spark import SPARK_CONNECTION, spark_stage
+from retail_spark import spark_master, spark_stage
 from retail_timetable import BackfillOnlyTimetable
 from retail_watch import LandingFolderTrigger
 
@@ -63,18 +63,24 @@ def gate(run: Any, params: dict[str, Any], events: dict[Any, Any]) -> str:
 
 @task.short_circuit(ignore_downstream_trigger_rules=False)
 def claim_files() -> dict[str, Any] | None:
-    """Claim the drop or the day; returns the Spark properties that fit its size, None if there is nothing to do."""
+    """Claim the drop or the day; returns the Spark properties that fit its size, None if there is nothing to do.
+
+    Claims nothing while Spark or the lake is out of reach: the files wait in the landing folder.
+    """
     from include.lake.connect_server import ask_for_server
+    from include.lake.reachable import require_lake, require_spark
     from include.lake.submitting import submit_conf
     from include.pipeline import claim
 
     context = get_current_context()
     run, params = context["dag_run"], context["params"]
+    master = spark_master()
+    require_spark(SETTINGS, master)
+    require_lake(SETTINGS)
     manifest = claim(SETTINGS, run.run_id, params.get("files"), rebuild_day(run, params))
     if SETTINGS.spark_remote.get_secret_value() == EMBEDDED and manifest.has_work:
         ask_for_server(SETTINGS)  # a cold one starts while Airflow gets to the first stage
-    connection = BaseHook.get_connection(SPARK_CONNECTION)
-    return submit_conf(SETTINGS, manifest.input_bytes, connection.host or "") if manifest.has_work else None
+    return submit_conf(SETTINGS, manifest.input_bytes, master) if manifest.has_work else None
 
 
 @task(max_active_tis_per_dag=1)

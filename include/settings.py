@@ -31,6 +31,8 @@ _URL_PATTERN = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 _URL_REMEDY = "give the address without a query, such as https://{}, or leave the variable out"
 _SCHEMA_PATTERN = r"^[a-z_][a-z0-9_]{0,62}$"
 _SCHEMA_REMEDY = "to a name of lower-case letters, digits and _ that begins with no digit, at most 63 long"
+_BUCKET_PATTERN = r"s3a?://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?"
+_LAKE_PATTERN = rf"^({_BUCKET_PATTERN}|file://.*|[^:]*)$"
 _NODE_PATTERN = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?(?::[0-9]{1,5})?"
 BASE_CURRENCIES = (
     *("AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "IDR", "ILS", "INR", "ISK", "JPY"),
@@ -39,6 +41,11 @@ BASE_CURRENCIES = (
 """What the base currency may be: those whose rates the European Central Bank gives."""
 
 _REMEDIES = {
+    "lake_uri": "set RETAIL_LAKE_URI to a folder or to s3://bucket/prefix",
+    "landing_uri": "set RETAIL_LANDING_URI to s3://bucket/prefix, or leave it out",
+    "aws_endpoint_url": "set AWS_ENDPOINT_URL to the address of the object store, such as https://s3.example.com, or "
+    "leave it out for Amazon's",
+    "aws_allow_http": "set AWS_ALLOW_HTTP to true or false",
     "enable_external_enrichment": "set ENABLE_EXTERNAL_ENRICHMENT to true or false",
     "enrichment_batch_size": "set ENRICHMENT_BATCH_SIZE to a whole number from 1 to 1000 (100 unless set)",
     "exchange_rate_url": _URL_REMEDY.format("v6.exchangerate-api.com"),
@@ -89,7 +96,14 @@ class Settings(BaseSettings):
 
     Attributes:
         data_dir: Root of everything the system writes: landing folder, lake, receipts, services.
-        lake_uri: Where the Delta tables live: a folder, or an object-store URI Spark and delta-rs can open.
+        lake_uri: Where the Delta tables live: a folder, or `s3://bucket/prefix`.
+        landing_uri: Where senders put files besides the landing folder, `s3://bucket/prefix`; nowhere if empty.
+        aws_access_key_id: Whom the object store takes us for (`AWS_ACCESS_KEY_ID`); without one the machine's own role.
+        aws_secret_access_key: Secret of that key (`AWS_SECRET_ACCESS_KEY`).
+        aws_session_token: Third part of a key that is valid for a while only (`AWS_SESSION_TOKEN`).
+        aws_endpoint_url: Address of the object store; Amazon's if empty (`AWS_ENDPOINT_URL`).
+        aws_region: Region of the bucket (`AWS_REGION`).
+        aws_allow_http: Whether data may be sent unencrypted, to an address of `http://` (`AWS_ALLOW_HTTP`).
         database_type: What the warehouse is: a PostgreSQL, one that is Supabase's, or the local SQLite file alone
             (`DATABASE_TYPE`).
         database_url: SQLAlchemy URL of the warehouse (`postgresql+psycopg://...`), in `DATABASE_URL`. Connections to
@@ -130,6 +144,8 @@ class Settings(BaseSettings):
         max_line_bytes: A longer physical line is quarantined instead of being read.
         quality_bar: Overall quality score (0 to 1) below which nothing of a batch is published.
         spark_driver_memory: Heap of a Spark driver or of the Spark Connect server, in Spark's notation.
+        spark_conf: More Spark properties, as a JSON object of names and values; they precede the project's own. Secrets
+            do not belong there, as they are seen on the command line.
         spark_remote: Where the stages run: in a driver of their own on the Spark connection's master if empty;
             `embedded` for the Spark Connect server of this instance; else the `sc://` address of one elsewhere, which
             may hold a token.
@@ -185,7 +201,16 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = PROJECT_ROOT / "data"
-    lake_uri: str = ""
+    lake_uri: str = Field(default="", pattern=_LAKE_PATTERN)
+    landing_uri: str = Field(default="", pattern=rf"^({_BUCKET_PATTERN})?$")
+    aws_access_key_id: SecretStr = Field(default=SecretStr(""), alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr = Field(default=SecretStr(""), alias="AWS_SECRET_ACCESS_KEY")
+    aws_session_token: SecretStr = Field(default=SecretStr(""), alias="AWS_SESSION_TOKEN")
+    aws_endpoint_url: str = Field(default="", pattern=rf"^$|{_URL_PATTERN}", alias="AWS_ENDPOINT_URL")
+    aws_region: str = Field(
+        default="us-east-1", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION", "aws_region")
+    )
+    aws_allow_http: bool = Field(default=False, alias="AWS_ALLOW_HTTP")
     database_type: Literal["postgresql", "supabase", "sqlite"] = Field(default="postgresql", alias="DATABASE_TYPE")
     database_url: SecretStr = Field(default=SecretStr(""), alias="DATABASE_URL")
     database_pooler: Literal["auto", "none", "transaction"] = Field(default="auto", alias="DATABASE_POOLER")
@@ -221,6 +246,7 @@ class Settings(BaseSettings):
     max_line_bytes: int = Field(default=1_048_576, ge=1_024)
     quality_bar: float = Field(default=0.85, ge=0, le=1)
     spark_driver_memory: str = Field(default="1500m", pattern=r"^[0-9]+[mg]$")
+    spark_conf: dict[str, str] = {}
     spark_remote: SecretStr = Field(default=SecretStr(""))
     spark_idle_seconds: float = Field(default=600.0, gt=0)
     spark_stages: int = Field(default=300, ge=1)
@@ -272,6 +298,9 @@ class Settings(BaseSettings):
         raise ValueError(f"{problem}: {_REMEDIES[str(info.field_name)]}")
 
     @field_validator(
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
         "currency_api_key",
         "database_url",
         "spark_remote",
@@ -321,6 +350,15 @@ class Settings(BaseSettings):
             raise ValueError("TYPESENSE_NODES is set without a key: set TYPESENSE_API_KEY too, or leave both out")
         return self
 
+    @model_validator(mode="after")
+    def _objects_are_sent_encrypted(self) -> Self:
+        if self.uses_s3 and self.aws_endpoint_url.startswith("http://") and not self.aws_allow_http:
+            raise ValueError(
+                "AWS_ENDPOINT_URL begins with http://, so data would be sent unencrypted: let it begin with "
+                "https://, or set AWS_ALLOW_HTTP to true"
+            )
+        return self
+
     @property
     def search_nodes(self) -> list[tuple[str, int]]:
         """Host and port of each node of the search cluster; the port is the protocol's unless given."""
@@ -336,7 +374,29 @@ class Settings(BaseSettings):
     @property
     def lake(self) -> str:
         """Root URI of the Delta tables, without a trailing slash."""
-        return (self.lake_uri or str(self.data_dir / "lake")).rstrip("/")
+        return (self.lake_uri or str(self.data_dir / "lake")).rstrip("/").replace("s3a://", "s3://", 1)
+
+    @property
+    def lake_on_s3(self) -> bool:
+        """Whether the Delta tables are in an object store that speaks S3."""
+        return self.lake.startswith("s3://")
+
+    @property
+    def uses_s3(self) -> bool:
+        """Whether the lake or files that are dropped are in an object store that speaks S3."""
+        return self.lake_on_s3 or bool(self.landing_uri)
+
+    def object_store_environment(self) -> dict[str, str]:
+        """Return the variables by which delta-rs and Hadoop find the object store; none of those that are not set."""
+        variables = {
+            "AWS_ACCESS_KEY_ID": self.aws_access_key_id.get_secret_value(),
+            "AWS_SECRET_ACCESS_KEY": self.aws_secret_access_key.get_secret_value(),
+            "AWS_SESSION_TOKEN": self.aws_session_token.get_secret_value(),
+            "AWS_ENDPOINT_URL": self.aws_endpoint_url,
+            "AWS_REGION": self.aws_region,
+            "AWS_ALLOW_HTTP": "true" if self.aws_allow_http else "",
+        }
+        return {name: value for name, value in variables.items() if value} if self.uses_s3 else {}
 
     @property
     def local_lake(self) -> Path | None:
@@ -382,7 +442,12 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """Return the settings of this process.
 
+    Sets the variables of the object store in the environment, where delta-rs, Hadoop and child processes look for them
+    and where those of `.env` are not.
+
     Raises:
         pydantic.ValidationError: If a variable has an unusable value; the message names it.
     """
-    return Settings()
+    settings = Settings()
+    os.environ.update(settings.object_store_environment())
+    return settings

@@ -8,9 +8,17 @@ from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseHook
 
+from include.lake.reachable import require_spark
 from include.lake.submitting import ENTRY_POINT, connect_url
+from include.settings import get_settings
 
 SPARK_CONNECTION = "spark_default"
+
+
+def spark_master() -> str:
+    """Return the master that the Spark connection names, in whichever way it does."""
+    master: str = SparkSubmitHook(conn_id=SPARK_CONNECTION)._connection["master"]
+    return master
 
 
 class SparkStage(SparkSubmitOperator):
@@ -20,10 +28,19 @@ class SparkStage(SparkSubmitOperator):
     server, whose token is the password of the connection.
     """
 
+    def execute(self, context: Any) -> None:
+        """Submit the stage, unless nothing answers at the master: spark-submit would try for a minute.
+
+        Raises:
+            SparkUnreachable: If nothing does.
+        """
+        require_spark(get_settings(), spark_master())
+        super().execute(context)
+
     def _get_hook(self) -> SparkSubmitHook:
         hook = super()._get_hook()
-        connection = BaseHook.get_connection(SPARK_CONNECTION)
-        url = connect_url(connection.host or "", connection.port, connection.password or "")
+        token = BaseHook.get_connection(SPARK_CONNECTION).password or ""
+        url = connect_url(hook._connection["master"], token)
         if url:
             hook._connection["master"] = "local[1]"
             hook._env = {"RETAIL_SPARK_REMOTE": url}

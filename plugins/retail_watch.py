@@ -17,10 +17,15 @@ from typing import Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from include.files import write_atomically
+from include.runs.bucket import fetch_new
 from include.runs.landing import is_being_written, landing, signature, waiting_files
 from include.settings import Settings, get_settings
+from include.store import problem
 
 log = logging.getLogger(__name__)
+
+FETCH_SECONDS = 10.0
+"""How often the object store of `RETAIL_LANDING_URI` is asked, as it may charge for each question."""
 
 REPORT_AGAIN_SECONDS = 300.0
 """A file that is still unclaimed after this long is reported once more."""
@@ -49,8 +54,12 @@ class LandingFolderTrigger(BaseEventTrigger):
         settings = get_settings()
         unchanged_since: dict[str, tuple[tuple[int, int], float]] = {}
         reported: dict[str, float] = {}
+        fetched_at = -FETCH_SECONDS
         while True:
             now = time.monotonic()
+            if settings.landing_uri and now - fetched_at >= FETCH_SECONDS:
+                await asyncio.to_thread(_fetch, settings)
+                fetched_at = now
             try:
                 present = await asyncio.to_thread(_signatures, settings)
             except OSError:
@@ -75,6 +84,15 @@ class LandingFolderTrigger(BaseEventTrigger):
                 reported |= dict.fromkeys(settled, now)
                 yield TriggerEvent({"ticket": await asyncio.to_thread(_write_ticket, settings, settled)})
             await asyncio.sleep(self.poll_seconds)
+
+
+def _fetch(settings: Settings) -> None:
+    try:
+        for path in fetch_new(settings):
+            log.info("Brought %s from %s", path.name, settings.landing_uri)
+    except Exception as error:  # a store that is away now is asked again
+        said = problem(settings, settings.landing_uri, "RETAIL_LANDING_URI", str(error))
+        log.error("%s Trying again in %.0f s.", said, FETCH_SECONDS)
 
 
 def _signatures(settings: Settings) -> dict[str, tuple[int, int]]:

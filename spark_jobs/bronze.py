@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from include.lake.connect_server import SparkServerNotNeeded
+from include.lake.staging import seen_by_executors
 from include.runs.folder import ClaimedFile, Manifest, RunFolder
 from include.runs.landing import has_changed, put_back
 from include.runs.records import STILL_WRITTEN, BronzeRecord, StagedFile
@@ -137,9 +138,11 @@ def write(spark: SparkSession, settings: Settings, run: RunFolder, files: Sequen
     read = [file for file in files if file.reading is not None]
     if not read:
         return None
-    staged = spark.read.schema(STAGED_SCHEMA).parquet(*[str(run.staged / f"{file.sha256}.parquet") for file in read])
     table = bronze_table(settings)
-    table.append_once(bronze_rows(staged, read, manifest), f"bronze-{manifest.batch_id}")
+    parquet = [run.staged / f"{file.sha256}.parquet" for file in read]
+    with seen_by_executors(settings, manifest.batch_id, parquet) as paths:
+        staged = spark.read.schema(STAGED_SCHEMA).parquet(*paths)
+        table.append_once(bronze_rows(staged, read, manifest), f"bronze-{manifest.batch_id}")
     return table_version(table.uri)
 
 

@@ -45,7 +45,7 @@ def staged_lines() -> pa.Table:
 
 def main(scratch: str) -> None:
     """Run the stages below `scratch`."""
-    settings = Settings(data_dir=Path(scratch))
+    settings = Settings(data_dir=Path(scratch), lake_uri="")  # whatever the lake of the instance is
     for table in (FX_RATES, CURRENCY_RATES, COUNTRIES, PRODUCTS):
         table.upsert(settings, [])
     with spark_session(settings, "training", 0) as spark:

@@ -19,6 +19,7 @@ from deploy.embedded.state import ADMIN, CLI_USER, Instance
 from deploy.embedded.terminal import console, say, working
 from include.failover import replica_link
 from include.lake.connect_server import record_classes
+from include.lake.reachable import LakeUnusable, require_lake
 from include.lake.submitting import class_archive
 from include.runs.landing import landing
 from include.settings import PROJECT_ROOT, Settings
@@ -44,6 +45,10 @@ def up(instance: Instance) -> None:
     if not running:
         check_free(instance.ports)
     fetch_jars(instance.settings)
+    try:
+        require_lake(instance.settings)
+    except LakeUnusable as error:
+        say(f"{error} Starting all the same: files wait in the landing folder until it is mended.", style="yellow")
     if not class_archive(instance.settings).exists():
         with working("Recording Spark's classes once, so that every later stage starts faster (a minute or two) ..."):
             record_classes(instance.settings)

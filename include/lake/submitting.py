@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from include.settings import PROJECT_ROOT, Settings
 
@@ -48,15 +50,24 @@ def class_archive(settings: Settings) -> Path:
 
 def is_local(master: str) -> bool:
     """Return whether `master` runs the executors inside the driver."""
-    return master.startswith("local")
+    return master == "local" or master.startswith("local[")
 
 
-def connect_url(host: str, port: int | None, token: str) -> str:
+def connect_url(master: str, token: str) -> str:
     """Return the address of the Spark Connect server that a Spark connection names; nothing for any other master."""
-    if not host.startswith("sc://"):
+    if not master.startswith("sc://"):
         return ""
-    address = host.rstrip("/") + (f":{port}" if port else "")
-    return f"{address}/;token={token}" if token else address
+    return f"{master}/;token={token}" if token else master
+
+
+def driver_host(master: str) -> str:
+    """Return the address of this machine on the way to `master`, by which executors elsewhere find the driver."""
+    first = master.removeprefix("k8s://").partition("://")[2].partition(",")[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        # Nothing is sent. Of a master without an address, such as yarn, the way to other networks counts.
+        way.connect((urlsplit(f"//{first}").hostname or "192.0.2.1", 1))
+        address: str = way.getsockname()[0]
+    return address
 
 
 def java_options(settings: Settings, *options: str) -> str:
@@ -90,6 +101,23 @@ def session_conf(input_bytes: int) -> dict[str, str]:
     }
 
 
+def object_store_conf(settings: Settings) -> dict[str, str]:
+    """Return the Spark properties of a lake in an object store; its key is in the environment, which Spark reads."""
+    if not settings.lake_on_s3:
+        return {}
+    return {
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "spark.hadoop.fs.s3a.endpoint.region": settings.aws_region,
+        "spark.hadoop.fs.s3a.path.style.access": "true" if settings.aws_endpoint_url else "false",
+        # The other kinds of stream need another HTTP client.
+        "spark.hadoop.fs.s3a.input.stream.type": "classic",
+        # Delta's own is safe for a single driver only.
+        "spark.delta.logStore.s3.impl": "retail.S3ConditionalLogStore",
+        # Sums of each version that nobody needs here, put in place by copying and deleting an object.
+        "spark.databricks.delta.writeChecksumFile.enabled": "false",
+    }
+
+
 def driver_conf(settings: Settings, master: str, *options: str) -> dict[str, str]:
     """Return the Spark properties of a driver, be it one stage's or a Spark Connect server.
 
@@ -106,10 +134,20 @@ def driver_conf(settings: Settings, master: str, *options: str) -> dict[str, str
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.ansi.enabled": "true",
-    }
+        "spark.sql.parquet.compression.codec": "zstd",
+        # The log of a table is read by so many tasks, and has some thousand entries.
+        "spark.databricks.delta.snapshotPartitions": "1",
+    } | object_store_conf(settings)
     if not is_local(master):
-        return conf | {"spark.jars": ",".join(jars), "spark.executor.extraJavaOptions": "-Duser.timezone=UTC"}
-    return conf | {
+        address = driver_host(master)
+        remote = {
+            "spark.jars": ",".join(jars),
+            "spark.executor.extraJavaOptions": " ".join(("-Duser.timezone=UTC", *options)),
+            "spark.driver.host": address,
+            "spark.driver.bindAddress": address,
+        }
+        return conf | remote | settings.spark_conf
+    local = {
         "spark.driver.extraClassPath": ":".join(jars),
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
@@ -128,7 +166,6 @@ def driver_conf(settings: Settings, master: str, *options: str) -> dict[str, str
         "spark.connect.ui.retainedStatements": "1",
         "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.sql.maxPlanStringLength": "2000",
-        "spark.databricks.delta.snapshotPartitions": "1",
         "spark.databricks.delta.stats.skipping": "true",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
@@ -136,9 +173,9 @@ def driver_conf(settings: Settings, master: str, *options: str) -> dict[str, str
         # Row groups and splits small enough that both cores get an equal share of one file.
         "spark.hadoop.parquet.block.size": str(8 * 1024 * 1024),
         "spark.sql.files.openCostInBytes": str(256 * 1024),
-        "spark.sql.parquet.compression.codec": "zstd",
         "spark.local.dir": str(settings.data_dir / "services" / "spark-local"),
     }
+    return conf | local | settings.spark_conf
 
 
 def client_conf(settings: Settings) -> dict[str, str]:
@@ -163,7 +200,7 @@ def submit_conf(settings: Settings, input_bytes: int, master: str) -> dict[str, 
     options = ("-XX:TieredStopAtLevel=1",) if input_bytes < LARGE_INPUT_BYTES else ()
     conf = driver_conf(settings, master, *options)
     # What a single stage leaves behind goes with its driver.
-    return conf | {"spark.cleaner.referenceTracking": "false"} if is_local(master) else conf
+    return {"spark.cleaner.referenceTracking": "false"} | conf if is_local(master) else conf
 
 
 def submit_command(application: Path | str, args: list[str], conf: dict[str, str], master: str) -> list[str]:

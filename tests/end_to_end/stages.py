@@ -17,7 +17,7 @@ from tests.support.steps import publish
 MASTER = "local[2]"
 
 
-def submit(settings: Settings, stage: str, run_id: str, input_bytes: int) -> None:
+def submit(settings: Settings, stage: str, run_id: str, input_bytes: int, master: str = MASTER) -> None:
     """Run one Spark stage."""
     (settings.data_dir / "services" / "spark-local").mkdir(parents=True, exist_ok=True)
     environment = submit_environment() | {
@@ -25,12 +25,12 @@ def submit(settings: Settings, stage: str, run_id: str, input_bytes: int) -> Non
         "RETAIL_SPARK_JARS_DIR": str(settings.jars),
         "DATABASE_URL": settings.database_url.get_secret_value(),
     }
-    conf = submit_conf(settings, input_bytes, MASTER)
-    subprocess.run(submit_command(ENTRY_POINT, [stage, run_id], conf, MASTER), env=environment, check=True)
+    conf = submit_conf(settings, input_bytes, master)
+    subprocess.run(submit_command(ENTRY_POINT, [stage, run_id], conf, master), env=environment, check=True)
 
 
-def load(settings: Settings, run_id: str, *sources: Path) -> Receipt:
-    """Drop files and take them all the way to the receipt."""
+def load(settings: Settings, run_id: str, *sources: Path, master: str = MASTER) -> Receipt:
+    """Drop files and take them all the way to the receipt, the stages on a Spark master."""
     for source in sources:
         partial = landing(settings) / f".{os.getpid()}"
         shutil.copyfile(source, partial)
@@ -38,10 +38,10 @@ def load(settings: Settings, run_id: str, *sources: Path) -> Receipt:
     manifest = claim(settings, run_id)
     if manifest.has_work:
         for stage in ("bronze", "silver"):
-            submit(settings, stage, run_id, manifest.input_bytes)
+            submit(settings, stage, run_id, manifest.input_bytes, master)
         enrich(settings, run_id)
         audit(settings, run_id)
-        submit(settings, "gold", run_id, manifest.input_bytes)
+        submit(settings, "gold", run_id, manifest.input_bytes, master)
         publish(settings, run_id)
         aggregate(settings, run_id)
         index(settings, run_id)

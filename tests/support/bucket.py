@@ -1,4 +1,4 @@
-"""An object store that speaks as much of S3 as Delta needs, in memory."""
+"""A fake object store that speaks as much of S3 as Delta needs, in memory; `object_store` has a real one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape, unescape
 
 BUCKET = "retail"
+REFUSED = {
+    "no-bucket": (404, "NoSuchBucket", ""),
+    "no-key": (403, "InvalidAccessKeyId", ""),
+    "elsewhere": (400, "AuthorizationHeaderMalformed", "expecting eu-west-2"),
+}
+"""Buckets that cannot be used: status, code and message of the answer to each request."""
+
+REPLACES = "replaces"
+"""A bucket that takes no notice of conditions."""
 
 
 class _Store(ThreadingHTTPServer):
@@ -77,11 +86,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(206, content[start:end], Content_Range=span, **about)
 
     def do_PUT(self) -> None:
+        name = self.path.split("/")[1]
         key, query, body = self._asked()
+        if name in REFUSED:
+            status, code, message = REFUSED[name]
+            self._answer(status, f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode())
+            return
         with self.server.lock:
             if "uploadId" in query:
                 self.server.uploads[query["uploadId"]][int(query["partNumber"])] = body
-            elif self.headers.get("If-None-Match") == "*" and key in self.server.objects:
+            elif name != REPLACES and self.headers.get("If-None-Match") == "*" and key in self.server.objects:
                 self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
                 return
             else:
