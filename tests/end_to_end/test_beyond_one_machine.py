@@ -11,10 +11,10 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import obstore
 import psutil
 import pytest
 
-import obstore
 from deploy.embedded.follow import DAG_ID, Airflow
 from deploy.embedded.state import Instance
 from deploy.sample import SampleStyle, generate_lines, write_sample

@@ -6,10 +6,10 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import obstore
 import pytest
 from pydantic import ValidationError
 
-import obstore
 from include.lake.connect_server import free_port
 from include.lake.reachable import LakeUnusable, SparkUnreachable, require_lake, require_spark
 from include.lake.staging import seen_by_executors

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import obstore
 import pytest
 
-import obstore
 from include.pipeline import claim
 from include.runs.bucket import fetch_new
 from include.runs.landing import waiting_files
