@@ -101,7 +101,7 @@ search: installed ## show the product search; DO=catch-up or DO=rebuild brings i
 compose-secrets: python .venv/installed ## generate the secrets docker-compose.yaml needs
 	@$(BIN)/python -m deploy.compose_secrets
 .PHONY: compose-check
-compose-check: .venv/installed-dev ## build docker-compose.yaml's containers with podman, load files, kill each (docs/containers.md)
+compose-check: .venv/installed-dev .s3-server/versitygw ## build docker-compose.yaml's containers with podman, load files, kill each (docs/containers.md)
 	@tests/containers/base_images.sh
 	@$(BIN)/python -m pytest tests/containers -s
 

@@ -46,6 +46,8 @@ def write(folder: Path) -> str:
     broker = _kept(folder, "redis_password", secrets.token_urlsafe(24))
     _kept(folder, "redis_config", f"requirepass {broker}\nappendonly yes\ndir /data\n")
     _kept(folder, "celery_broker_url", f"redis://:{broker}@redis:6379/0")
+    _kept(folder, "aws_access_key_id", secrets.token_hex(10))
+    _kept(folder, "aws_secret_access_key", secrets.token_urlsafe(30))
     _kept(folder, "fernet_key", known.fernet_key)
     _kept(folder, "api_secret_key", known.api_secret_key)
     _kept(folder, "jwt_secret", known.jwt_secret)

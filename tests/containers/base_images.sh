@@ -16,11 +16,12 @@ if ! podman image exists localhost/debian; then
   tar -C "$root" -c . | podman import --change "ENV SSL_CERT_FILE=$certificates" --change "ENV PIP_CERT=$certificates" - localhost/debian
 fi
 while read -r target name; do
-  podman image exists "$name" || podman build --isolation chroot --target "$target" --tag "$name" .
+  podman image exists "$name" || podman build --isolation chroot --build-context s3-server=../../.s3-server --target "$target" --tag "$name" .
 done <<NAMES
 python docker.io/library/python:3.11-slim-bookworm
 postgres docker.io/library/postgres:18
 typesense docker.io/typesense/typesense:30.1
 nginx docker.io/library/nginx:1.29
 redis docker.io/library/redis:7.2-bookworm
+versitygw docker.io/versity/versitygw:v1.8.0
 NAMES

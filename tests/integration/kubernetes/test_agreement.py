@@ -13,6 +13,7 @@ import yaml
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from pydantic import AliasChoices
 
+from deploy import compose_secrets
 from include.operate import _parser
 from include.settings import PROJECT_ROOT, Settings
 from tests.support.charts import (
@@ -134,11 +135,13 @@ def test_the_image_is_the_one_of_compose() -> None:
     assert OUR_VALUES["image"]["repository"] == VALUES["defaultAirflowRepository"] == repository
 
 
-def test_typesense_is_the_one_of_compose(ours: list[Document]) -> None:
+def test_typesense_is_the_one_of_compose(ours: list[Document], tmp_path: Path) -> None:
     compose = COMPOSE["services"]["typesense"]
     (container,) = named(ours, "StatefulSet", "retail-typesense")["spec"]["template"]["spec"]["containers"]
     assert container["image"] == literal(compose["image"])
-    assert set(container["args"]) <= set(" ".join(compose["command"]).split())
+    compose_secrets.write(tmp_path)
+    options = (tmp_path / "typesense_server").read_text().splitlines()
+    assert {arg.removeprefix("--").replace("=", " = ") for arg in container["args"]} < set(options)
 
 
 def test_the_first_steps_are_those_of_compose(ours: list[Document]) -> None:
