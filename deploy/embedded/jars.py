@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -164,12 +165,18 @@ def _log_store(settings: Settings) -> Path:
 
 def _compile_log_store(settings: Settings) -> None:
     """Compile `LOG_STORE` into a jar, by the compiler that Spark uses for its queries: a JRE has none of its own."""
+    from pyspark.errors import PySparkRuntimeError
     from pyspark.java_gateway import launch_gateway
 
     jars = [*settings.jars.glob("*.jar"), *(Path(spark_home()) / "jars").glob("*.jar")]
-    with tempfile.TemporaryDirectory() as classes:
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        gateway = launch_gateway(popen_kwargs=quiet)  # type: ignore[no-untyped-call]
+    os.environ.update(submit_environment())
+    with tempfile.TemporaryDirectory() as classes, tempfile.TemporaryFile() as output:
+        try:
+            gateway = launch_gateway(popen_kwargs={"stdout": output, "stderr": output})  # type: ignore[no-untyped-call]
+        except PySparkRuntimeError as error:
+            output.seek(0)
+            tail = "\n".join(output.read().decode(errors="replace").splitlines()[-15:])
+            raise JarsUnusable(f"{LOG_STORE.name} could not be compiled. Spark said:\n{tail}") from error
         try:
             new_file = gateway.jvm.java.io.File
             sources, class_path = gateway.new_array(new_file, 1), gateway.new_array(new_file, len(jars))
