@@ -89,10 +89,17 @@ class Cluster:
         Args:
             application: Begin of its name.
         """
+        pause = 0.25  # a task starts some time after its job
         while not self.tasks_lost(application):
-            for worker in self._computing(application):
-                for executor in self.executors(worker):
-                    executor.kill()
+            self._computing(application)
+            time.sleep(pause := 2 * pause)
+            victims = [executor for worker in self._computing(application) for executor in self.executors(worker)]
+            came = self._events(application).count(b"SparkListenerExecutorAdded")
+            for executor in victims:
+                executor.kill()
+            # What the kill has cost is in the log when others have come.
+            while self._events(application).count(b"SparkListenerExecutorAdded") < came + len(victims):
+                time.sleep(0.02)
 
     def kill_worker(self, application: str) -> None:
         """Kill a worker and its executor while an application computes."""
@@ -108,13 +115,12 @@ class Cluster:
         """Wait until an application has executors on two workers and runs a job; return these workers."""
         while True:
             busy = [worker for worker in self.alive() if self.executors(worker)]
-            if len(busy) > 1 and self._computes(application):
+            events = self._events(application)
+            there = events.count(b"SparkListenerExecutorAdded") - events.count(b"SparkListenerExecutorRemoved")
+            jobs = events.count(b"SparkListenerJobStart") - events.count(b"SparkListenerJobEnd")
+            if len(busy) > 1 and there > 1 and jobs:
                 return busy
             time.sleep(0.02)
-
-    def _computes(self, application: str) -> bool:
-        events = self._events(application)
-        return events.count(b"SparkListenerJobStart") > events.count(b"SparkListenerJobEnd")
 
     def _events(self, application: str) -> bytes:
         """Return what the event log has of an application so far."""
