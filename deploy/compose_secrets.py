@@ -35,14 +35,17 @@ def write(folder: Path) -> str:
     Returns:
         The generated password of the Airflow user `admin`; empty if it was there.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
     known = Secrets()
     password = _kept(folder, "postgres_password", known.postgres_password)
     server_key = _kept(folder, "typesense_api_key", known.typesense_api_key)
     _kept(folder, "typesense_search_key", known.typesense_search_key)
     _kept(folder, "typesense_server", f"[server]\napi-key = {server_key}\ndata-dir = /data\nenable-cors = false\n")
     _kept(folder, "database_url", f"postgresql+psycopg://retail:{password}@postgres:5432/warehouse")
-    _kept(folder, "airflow_database_url", f"postgresql+psycopg2://retail:{password}@postgres:5432/airflow")
+    _kept(
+        folder, "airflow_database_url", f"postgresql+psycopg2://retail:{password}@postgres:5432/airflow?sslmode=require"
+    )
     broker = _kept(folder, "redis_password", secrets.token_urlsafe(24))
     _kept(folder, "redis_config", f"requirepass {broker}\nappendonly yes\ndir /data\n")
     _kept(folder, "celery_broker_url", f"redis://:{broker}@redis:6379/0")
@@ -66,7 +69,7 @@ def _kept(folder: Path, name: str, value: str) -> str:
     path = folder / name
     if not path.exists():
         path.write_text(value)
-        path.chmod(0o444)
+        path.chmod(0o644)
     return path.read_text()
 
 

@@ -17,14 +17,8 @@ def create_database(url: str) -> bool:
         psycopg.OperationalError: If the server cannot be reached.
     """
     target = make_url(url)
-    with psycopg.connect(
-        host=target.host,
-        port=target.port,
-        user=target.username,
-        password=target.password,
-        dbname="postgres",
-        autocommit=True,
-    ) as connection:
+    server = target.set(drivername="postgresql", database="postgres")
+    with psycopg.connect(server.render_as_string(hide_password=False), autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [target.database]).fetchone():
             return False
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(target.database or "")))

@@ -5,6 +5,7 @@ Usage: python -m deploy.preflight; ends with 1 if something is wrong.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -36,22 +37,36 @@ SECRETS = {
 """File in `RETAIL_SECRETS_DIR` -> the variable that may hold the secret instead."""
 
 URLS = ("airflow_database_url", "database_url")
+OUR_SERVER = "postgres"
+"""The passwords of other servers are their owner's business."""
+
 MIN_LENGTH = 16
 MIN_DIFFERENT = 8
-"""A secret has at least so many characters, and so many different ones: `changeme` and `aaaaaaaaaaaaaaaa` have not."""
+KNOWN_WORDS = ("password", "changeme", "secret", "admin", "123456", "qwerty")
+"""What a secret must not contain, besides having so many characters, and so many different ones."""
 
 SOON = timedelta(days=14)
 
 
+def folder_of_secrets() -> Path:
+    """Return where containers find their secrets, a file each."""
+    return Path(os.environ.get("RETAIL_SECRETS_DIR", "/run/secrets"))
+
+
 def secret(name: str) -> str:
     """Return a secret from its file or variable; empty if there is neither."""
-    path = Path(os.environ.get("RETAIL_SECRETS_DIR", "/run/secrets")) / name
+    path = folder_of_secrets() / name
     return path.read_text().strip() if path.is_file() else os.environ.get(SECRETS.get(name, ""), "").strip()
 
 
 def problems(settings: Settings) -> Iterator[str]:
     """Yield a sentence, with its remedy, for each thing that would keep the system from working safely."""
+    unreadable = list(unreadable_secrets())
+    if unreadable:
+        yield from unreadable
+        return
     yield from secret_problems(settings)
+    yield from password_problems()
     yield from certificate_problems()
     yield from folder_problems(settings)
     yield from warehouse_problems(settings)
@@ -59,32 +74,66 @@ def problems(settings: Settings) -> Iterator[str]:
         yield from database_problems(url)
 
 
+def unreadable_secrets() -> Iterator[str]:
+    """Yield the files of secrets that this user may not read."""
+    for path in sorted(folder_of_secrets().glob("*")):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            yield (
+                f"User {os.getuid()} cannot read the secret {path.name} ({error.strerror}): make its file readable "
+                "to the containers (`chmod a+r`) in a folder that only you may enter."
+            )
+
+
+def is_weak(value: str) -> bool:
+    """Return whether a secret is too short, or made of what everybody tries."""
+    known = any(word in value.lower() for word in KNOWN_WORDS)
+    return len(value) < MIN_LENGTH or len(set(value)) < MIN_DIFFERENT or known
+
+
 def secret_problems(settings: Settings) -> Iterator[str]:
     """Yield what is wrong with the secrets: missing, easy to guess, or no key at all."""
     for name in SECRETS:
-        value = secret(name)
+        value, ours = secret(name), True
         if name in URLS and value:
             try:
-                value = make_url(value).password or ""
+                url = make_url(value)
             except ArgumentError:
                 yield f"Secret {name} is not the URL of a database."
                 continue
-        if name == "database_url" and settings.database_type == "sqlite":
+            value, ours = url.password or "", url.host == OUR_SERVER
+        if not ours or (name == "database_url" and settings.database_type == "sqlite"):
             continue
         if name.startswith("typesense") and not settings.typesense_nodes:
             continue
         if not value:
             yield f"Secret {name} is missing or empty: run `make compose-secrets`, or give {SECRETS[name]}."
-        elif len(value) < MIN_LENGTH or len(set(value)) < MIN_DIFFERENT:
-            yield (
-                f"Secret {name} is easy to guess: take at least {MIN_LENGTH} random characters, "
-                "as `make compose-secrets` does."
-            )
+        elif is_weak(value):
+            yield f"Secret {name} is easy to guess: {_STRONG}, as `make compose-secrets` does."
         elif name == "fernet_key":
             try:
                 Fernet(value)
             except ValueError:
                 yield "Secret fernet_key is no Fernet key: it has to be 32 bytes in URL-safe base64."
+
+
+_STRONG = f"take at least {MIN_LENGTH} random characters"
+
+
+def password_problems() -> Iterator[str]:
+    """Yield what is wrong with the first passwords of Airflow's users."""
+    text = secret("airflow_users")
+    if not text:
+        return
+    try:
+        passwords: dict[str, str] = json.loads(text)
+    except ValueError:
+        yield 'Secret airflow_users cannot be read: it has to be JSON such as {"admin": "..."}.'
+        return
+    for user, password in passwords.items():
+        if is_weak(password):
+            yield f"The password of user {user} in secret airflow_users is easy to guess: {_STRONG}."
 
 
 def certificate_problems() -> Iterator[str]:
@@ -106,7 +155,7 @@ def certificate_problems() -> Iterator[str]:
     if ends < datetime.now(UTC):
         yield (
             f"The certificate expired on {ends:%Y-%m-%d}: give a new one in RETAIL_TLS_CERTIFICATE and RETAIL_TLS_KEY, "
-            "or delete deploy/secrets/tls_certificate and tls_key and run `make compose-secrets`."
+            "or delete deploy/secrets/tls_certificate and tls_key and run `make compose-secrets`; then restart nginx."
         )
     elif ends < datetime.now(UTC) + SOON:
         print(f"The certificate ends on {ends:%Y-%m-%d}; renew it in time.", file=sys.stderr)
@@ -131,15 +180,9 @@ def folder_problems(settings: Settings) -> Iterator[str]:
 def database_problems(url: str) -> Iterator[str]:
     """Yield why Airflow's database server cannot be used."""
     target = make_url(url)
+    server = target.set(drivername="postgresql", database="postgres")
     try:
-        psycopg.connect(
-            host=target.host,
-            port=target.port,
-            user=target.username,
-            password=target.password,
-            dbname="postgres",
-            connect_timeout=10,
-        ).close()
+        psycopg.connect(server.render_as_string(hide_password=False), connect_timeout=10).close()
     except psycopg.OperationalError as error:
         said = str(error).strip().splitlines()[-1]
         yield (

@@ -19,6 +19,9 @@ from include.settings import PROJECT_ROOT, Settings
 LARGE_INPUT_BYTES = 8 * 1024 * 1024
 """From this size of a drop on, compiled queries, several partitions and adaptive plans pay for their start-up cost."""
 
+PARTITION_BYTES = 24 * 1024 * 1024
+"""Of the input a partition at most: what two tasks sort and keep at once has to fit into the heap of one machine."""
+
 ENTRY_POINT = PROJECT_ROOT / "spark_jobs" / "run.py"
 """What spark-submit starts; its arguments are the stage and the run id."""
 
@@ -89,8 +92,10 @@ def java_options(settings: Settings, *options: str) -> str:
 def session_conf(input_bytes: int) -> dict[str, str]:
     """Return the properties of one run's session, by the size of its input."""
     small = input_bytes < LARGE_INPUT_BYTES
+    # Powers of two, so that runs of like size share a session.
+    partitions = 1 << (input_bytes // PARTITION_BYTES).bit_length()
     return {
-        "spark.sql.shuffle.partitions": "1" if small else "4",
+        "spark.sql.shuffle.partitions": "1" if small else str(max(4, partitions)),
         # Compiling a query takes longer than interpreting it on a few thousand rows.
         "spark.sql.codegen.wholeStage": "false" if small else "true",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN" if small else "FALLBACK",

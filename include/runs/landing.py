@@ -6,8 +6,10 @@ same file one gets it. From there it moves to `archive/<run id>/`.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 import time
@@ -22,6 +24,8 @@ from include.settings import Settings
 from include.sources.compression import UnpackLimits
 from include.sources.model import SourceRejected
 from include.sources.zip_archive import unpack
+
+log = logging.getLogger(__name__)
 
 UNFINISHED_SUFFIXES = (".part", ".tmp", ".partial", ".crdownload", ".filepart", ".swp")
 
@@ -153,9 +157,12 @@ def claim_drop(settings: Settings, run_id: str, only: list[str] | None = None) -
                 path.rename(held / legible(path.name))
             except FileNotFoundError:
                 continue  # another run claimed it first
-    # The landing folder may be a file system of its own; a copy that is cut off is made again from what is held.
     for path in sorted(held.iterdir()):
-        shutil.move(path, run.archive / path.name)
+        try:
+            _archive(path, run.archive / path.name, settings.settle_seconds)
+        except PermissionError:
+            back = move_to_free_name(path, landing(settings) / path.name)
+            log.error("%s may not be read and stays in the landing folder: allow it (chmod a+r)", back.name)
     held.rmdir()
     claimed_at = datetime.now(UTC)
     files = []
@@ -183,6 +190,27 @@ def claim_drop(settings: Settings, run_id: str, only: list[str] | None = None) -
     )
     run.save_manifest(manifest)
     return manifest
+
+
+def _archive(path: Path, target: Path, settle_seconds: float) -> None:
+    """Move a held file; into another file system by a copy that begins anew if the file has changed meanwhile.
+
+    Raises:
+        PermissionError: If it has to be copied and may not be read.
+    """
+    while True:
+        before = signature(path)
+        try:
+            path.rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            shutil.copy2(path, target)
+            if signature(path) != before:
+                time.sleep(settle_seconds)
+                continue
+            path.unlink()
+        return
 
 
 def _dropped(run: RunFolder) -> Iterator[tuple[str, int]]:

@@ -41,6 +41,7 @@ class Stack:
         self.environment = os.environ | {"CONTAINERS_CONF": str(CONF), "BUILDAH_ISOLATION": "chroot", **variables}
         self._profiles = [word for profile in profiles for word in ("--profile", profile)]
         services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+        self.grace_seconds: str = services["postgres"]["stop_grace_period"].removesuffix("s")
         self.services = {
             name: service
             for name, service in services.items()
@@ -163,4 +164,4 @@ class Stack:
 
     def down(self) -> None:
         """Remove the containers, the network and the volumes."""
-        self.compose("down", "--volumes", "--timeout", "30")
+        self.compose("down", "--volumes", "--timeout", self.grace_seconds)

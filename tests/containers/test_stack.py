@@ -71,7 +71,7 @@ class Shop:
     def loaded(self) -> tuple[int, Decimal]:
         """Return rows and GBP of the facts in PostgreSQL; nothing while it does not answer."""
         query = "SELECT count(*) || ' ' || coalesce(sum(amount), 0) FROM retail_dwh.fact_sales"
-        said = self.stack.inside("postgres", "psql", "-h", "/tmp", "-U", "retail", "-Atc", query, "warehouse")
+        said = self.stack.inside("postgres", "psql", "-U", "retail", "-Atc", query, "warehouse")
         rows, _, amount = said.strip().partition(" ")
         return (int(rows), Decimal(amount)) if amount else (-1, Decimal(0))
 
@@ -128,10 +128,8 @@ def test_a_drop_is_loaded_and_asked_for_through_nginx(shop: Shop, tmp_path: Path
     assert sales.headers["x-warehouse"] == "primary"
     assert len(sales.json()["items"]) == 1
     eventually(lambda: shop.get("/health").json()["status"] == "ok", seconds=300)
-    product = sales.json()["items"][0]["description"]
-    eventually(
-        lambda: shop.get("/api/v1/search/typesense", q=product, max_price=100000).json()["found"] > 0, seconds=300
-    )
+    asked = {"q": sales.json()["items"][0]["description"], "max_price": 100_000}
+    eventually(lambda: shop.get("/api/v1/search/typesense", **asked).json().get("found", 0) > 0, seconds=300)
 
 
 def test_a_given_file_is_loaded_to_the_penny(shop: Shop, tmp_path: Path) -> None:
@@ -196,7 +194,7 @@ def test_each_container_killed_while_files_are_dropped(shop: Shop, tmp_path: Pat
 
 def test_every_container_ends_when_it_is_asked_to(shop: Shop) -> None:
     for container in reversed(shop.stack.lasting()):
-        shop.stack.podman("stop", "--time", "60", container)
+        shop.stack.podman("stop", "--time", shop.stack.grace_seconds, container)
         assert shop.stack.state(container)["ExitCode"] != 137, container
 
 

@@ -34,7 +34,12 @@ def said(folder: Path, **settings: str) -> list[str]:
         typesense_nodes="typesense:8108",
         **settings,  # type: ignore[arg-type]
     )
-    return [*preflight.secret_problems(given), *preflight.certificate_problems(), *preflight.folder_problems(given)]
+    return [
+        *preflight.secret_problems(given),
+        *preflight.password_problems(),
+        *preflight.certificate_problems(),
+        *preflight.folder_problems(given),
+    ]
 
 
 def test_generated_secrets_are_good(folder: Path) -> None:
@@ -58,6 +63,34 @@ def test_a_missing_or_weak_secret_is_refused(
     assert problem.startswith(f"Secret {name} {sentence}")
     assert "make compose-secrets" in problem
     assert "changeme" not in problem
+
+
+@pytest.mark.parametrize(
+    "value", ["1234567890123456", "AdminAdmin-4711-xyz", "changeme-changeme", "a1b2a1b2a1b2a1b2a1b2"]
+)
+def test_a_long_secret_may_be_easy_to_guess_too(value: str) -> None:
+    assert preflight.is_weak(value)
+
+
+def test_the_first_passwords_are_looked_at(folder: Path) -> None:
+    (folder / "airflow_users").write_text('{"admin": "admin"}')
+    (problem,) = said(folder)
+    assert problem.startswith("The password of user admin in secret airflow_users is easy to guess")
+    (folder / "airflow_users").write_text("admin:admin")
+    (problem,) = said(folder)
+    assert problem.startswith("Secret airflow_users cannot be read")
+
+
+def test_the_password_of_a_server_elsewhere_is_not_judged(folder: Path) -> None:
+    (folder / "database_url").write_text("postgresql://retail:short@db.example.com/warehouse?sslmode=verify-full")
+    assert said(folder) == []
+
+
+def test_a_secret_that_cannot_be_read_is_named(folder: Path) -> None:
+    (folder / "tls_key").unlink()
+    (folder / "tls_key").mkdir()
+    (problem,) = preflight.problems(Settings(_env_file=None))
+    assert "cannot read the secret tls_key" in problem
 
 
 def test_a_key_that_is_none_is_refused(folder: Path) -> None:

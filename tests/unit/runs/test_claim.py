@@ -71,6 +71,48 @@ def test_the_landing_folder_may_be_another_file_system(settings: Settings) -> No
         assert [path.name for path in Path(elsewhere).iterdir()] == ["b.csv"]
 
 
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system")
+def test_a_file_that_is_written_on_while_it_is_copied_is_copied_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = []
+
+    def copied(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes())
+        copies.append(target.read_bytes())
+        if len(copies) == 1:
+            with source.open("ab") as stream:
+                stream.write(b" and the rest")
+
+    monkeypatch.setattr("include.runs.landing.shutil.copy2", copied)
+    with TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        (settings.data_dir / "landing").symlink_to(elsewhere)
+        (Path(elsewhere) / "a.csv").write_bytes(b"the begin")
+        claim_drop(settings, "run-1")
+        assert copies == [b"the begin", b"the begin and the rest"]
+        assert RunFolder(settings, "run-1").original("a.csv").read_bytes() == copies[-1]
+        assert not list(Path(elsewhere).iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system")
+def test_a_file_that_cannot_be_copied_stays_and_the_others_are_claimed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(source: Path, target: Path) -> None:
+        if source.name == "private.csv":
+            raise PermissionError(13, "Permission denied")
+        target.write_bytes(source.read_bytes())
+
+    monkeypatch.setattr("include.runs.landing.shutil.copy2", refused)
+    with TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        (settings.data_dir / "landing").symlink_to(elsewhere)
+        for name in ("a.csv", "private.csv"):
+            (Path(elsewhere) / name).write_bytes(name.encode())
+        assert [file.name for file in claim_drop(settings, "run-1").files] == ["a.csv"]
+        assert [path.name for path in Path(elsewhere).iterdir()] == ["private.csv"]
+        assert "private.csv may not be read" in caplog.text
+
+
 def test_a_repeated_claim_takes_no_newer_file_of_the_same_name(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
