@@ -20,7 +20,7 @@ from tests.support.cluster import Cluster, cluster
 
 ROWS = 3_000
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.integration, pytest.mark.thorough, pytest.mark.timeout(1800)]
 
 
 def kill(spark: Cluster) -> None:
