@@ -161,7 +161,7 @@ test: install .venv/installed-dev ## lint, types and the whole test suite (COVER
 	  status=$$?; \
 	  $(if $(COVERED),$(BIN)/coverage combine --quiet .lanes/*.coverage && $(BIN)/coverage report | grep '^TOTAL';) \
 	  grep -E '^(FAILED|ERROR) ' .lanes/*.log; tail -n 1 .lanes/*.log; exit $$status
-test-thorough: s3-server ## the whole suite with the long forms that docs/testing.md lists, for a release
+test-thorough: s3-server helm ## the whole suite with the long forms that docs/testing.md lists, for a release
 	@$(MAKE) THOROUGH=yes test
 
 .PHONY: s3-server
