@@ -65,7 +65,7 @@ def test_stages_share_the_server_without_seeing_each_other(server: ServerAddress
         assert one.table("mine").count() == 3
         assert not two.catalog.tableExists("mine")
         partitions = [spark.conf.get("spark.sql.shuffle.partitions") for spark in (one, two)]
-        assert partitions == ["1", "4"]
+        assert partitions == ["1", "64"]
     assert running_server(settings) == server
 
 
