@@ -55,7 +55,7 @@ def write(folder: Path) -> str:
     _kept(folder, "api_secret_key", known.api_secret_key)
     _kept(folder, "jwt_secret", known.jwt_secret)
     if not (folder / "tls_key").exists():
-        key, certificate = self_signed()
+        key, certificate = self_signed(socket.gethostname())
         _kept(folder, "tls_certificate", certificate)
         _kept(folder, "tls_key", key)
     _kept(folder, "grafana_password", secrets.token_urlsafe(16))
@@ -73,10 +73,9 @@ def _kept(folder: Path, name: str, value: str) -> str:
     return path.read_text()
 
 
-def self_signed() -> tuple[str, str]:
-    """Return a key and a certificate for this machine's names, both PEM."""
+def self_signed(host: str) -> tuple[str, str]:
+    """Return a key and a certificate for a host and the loopback, both PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    host = socket.gethostname()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])
     now = datetime.now(UTC)
     addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")]

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
+
+
+def server_of(target: URL) -> str:
+    """Return how libpq reaches the server of a database, by the one that every server has; options of the URL stay."""
+    return target.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
 
 
 def create_database(url: str) -> bool:
@@ -17,8 +22,7 @@ def create_database(url: str) -> bool:
         psycopg.OperationalError: If the server cannot be reached.
     """
     target = make_url(url)
-    server = target.set(drivername="postgresql", database="postgres")
-    with psycopg.connect(server.render_as_string(hide_password=False), autocommit=True) as connection:
+    with psycopg.connect(server_of(target), autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [target.database]).fetchone():
             return False
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(target.database or "")))

@@ -16,11 +16,12 @@ from pathlib import Path
 import psycopg
 from cryptography import x509
 from cryptography.fernet import Fernet
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import ValidationError
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from deploy.databases import server_of
 from deploy.embedded.addresses import settings_problem
 from include.settings import Settings, get_settings
 from include.warehouse import problems as warehouse_problems
@@ -45,6 +46,7 @@ MIN_DIFFERENT = 8
 KNOWN_WORDS = ("password", "changeme", "secret", "admin", "123456", "qwerty")
 """What a secret must not contain, besides having so many characters, and so many different ones."""
 
+STRONG = f"take at least {MIN_LENGTH} random characters"
 SOON = timedelta(days=14)
 
 
@@ -110,15 +112,12 @@ def secret_problems(settings: Settings) -> Iterator[str]:
         if not value:
             yield f"Secret {name} is missing or empty: run `make compose-secrets`, or give {SECRETS[name]}."
         elif is_weak(value):
-            yield f"Secret {name} is easy to guess: {_STRONG}, as `make compose-secrets` does."
+            yield f"Secret {name} is easy to guess: {STRONG}, as `make compose-secrets` does."
         elif name == "fernet_key":
             try:
                 Fernet(value)
             except ValueError:
                 yield "Secret fernet_key is no Fernet key: it has to be 32 bytes in URL-safe base64."
-
-
-_STRONG = f"take at least {MIN_LENGTH} random characters"
 
 
 def password_problems() -> Iterator[str]:
@@ -133,7 +132,7 @@ def password_problems() -> Iterator[str]:
         return
     for user, password in passwords.items():
         if is_weak(password):
-            yield f"The password of user {user} in secret airflow_users is easy to guess: {_STRONG}."
+            yield f"The password of user {user} in secret airflow_users is easy to guess: {STRONG}."
 
 
 def certificate_problems() -> Iterator[str]:
@@ -143,9 +142,7 @@ def certificate_problems() -> Iterator[str]:
         return
     try:
         certificate = x509.load_pem_x509_certificate(text.encode())
-        matches = serialization.load_pem_private_key(key.encode(), None).public_key().public_bytes(
-            *_PUBLIC
-        ) == certificate.public_key().public_bytes(*_PUBLIC)
+        matches = load_pem_private_key(key.encode(), None).public_key() == certificate.public_key()
     except (ValueError, TypeError) as error:
         yield f"The certificate or its key cannot be read ({error}): both have to be PEM, the key without a password."
         return
@@ -159,9 +156,6 @@ def certificate_problems() -> Iterator[str]:
         )
     elif ends < datetime.now(UTC) + SOON:
         print(f"The certificate ends on {ends:%Y-%m-%d}; renew it in time.", file=sys.stderr)
-
-
-_PUBLIC = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def folder_problems(settings: Settings) -> Iterator[str]:
@@ -180,9 +174,8 @@ def folder_problems(settings: Settings) -> Iterator[str]:
 def database_problems(url: str) -> Iterator[str]:
     """Yield why Airflow's database server cannot be used."""
     target = make_url(url)
-    server = target.set(drivername="postgresql", database="postgres")
     try:
-        psycopg.connect(server.render_as_string(hide_password=False), connect_timeout=10).close()
+        psycopg.connect(server_of(target), connect_timeout=10).close()
     except psycopg.OperationalError as error:
         said = str(error).strip().splitlines()[-1]
         yield (

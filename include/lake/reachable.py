@@ -33,8 +33,8 @@ def require_spark(settings: Settings, master: str) -> None:
     Raises:
         SparkUnreachable: If it does not.
     """
-    place = settings.spark_remote.get_secret_value().partition("/;")[0] or master
-    scheme, _, hosts = place.partition("://")
+    named = settings.spark_remote.get_secret_value().partition("/;")[0] or master
+    scheme, _, hosts = named.partition("://")
     if scheme not in _USUAL_PORTS:
         return
     problems = []
@@ -46,7 +46,7 @@ def require_spark(settings: Settings, master: str) -> None:
         except OSError as error:
             problems.append(error.strerror or str(error))
     raise SparkUnreachable(
-        f"No Spark answers at {place} ({'; '.join(problems)}): start it, or correct the connection spark_default "
+        f"No Spark answers at {named} ({'; '.join(problems)}): start it, or correct the connection spark_default "
         "(AIRFLOW_CONN_SPARK_DEFAULT) or RETAIL_SPARK_REMOTE, whichever names it. Files wait in the landing folder."
     )
 

@@ -51,7 +51,7 @@ class Stack:
     def compose(self, *words: str) -> str:
         """Return what podman-compose says to `words`."""
         program = Path(sys.executable).with_name("podman-compose")
-        return self._run([str(program), "--project-name", self.project, *self._profiles, *words], cwd=ROOT)
+        return self._run([str(program), "--project-name", self.project, *self._profiles, *words])
 
     def podman(self, *words: str) -> str:
         """Return what podman says to `words`."""
@@ -60,8 +60,8 @@ class Stack:
     def _try(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["podman", *words], env=self.environment, capture_output=True, text=True, check=False)
 
-    def _run(self, command: list[str], cwd: Path = ROOT) -> str:
-        done = subprocess.run(command, env=self.environment, cwd=cwd, capture_output=True, text=True, check=False)
+    def _run(self, command: list[str]) -> str:
+        done = subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise StackFailed(
                 f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-3000:]}"

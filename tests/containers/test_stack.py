@@ -56,8 +56,8 @@ class Shop:
 
     def drop(self) -> Path:
         """Drop the next file as users do: whole, under its name."""
-        path = self.dropped / f"part {next(self.numbers):03}.csv"
-        number = int(path.stem.removeprefix("part "))
+        number = next(self.numbers)
+        path = self.dropped / f"part {number:03}.csv"
         write_sample(self.lines[number * ROWS : (number + 1) * ROWS], path, "csv", SampleStyle(defects=False))
         return self.take(path)
 

@@ -118,7 +118,7 @@ def test_an_expired_certificate_is_refused(folder: Path) -> None:
 
 
 def test_a_key_of_another_certificate_is_refused(folder: Path) -> None:
-    (folder / "tls_key").write_text(compose_secrets.self_signed()[0])
+    (folder / "tls_key").write_text(compose_secrets.self_signed("shop.example")[0])
     (problem,) = said(folder)
     assert "do not belong together" in problem
 
